@@ -1,0 +1,30 @@
+"""The one error that bad input raises, anywhere in the instrument."""
+
+from __future__ import annotations
+
+
+class InputError(ValueError):
+    """Something the user gave cannot be used.
+
+    The message is one line with three parts: what is wrong (with the value), what was expected, and
+    a line that fixes it. The command line prints it and exits with code 2.
+
+    Args:
+        problem: what is wrong, with the offending value.
+        expected: what would have been accepted.
+        fix: something to type or change that makes it work.
+    """
+
+    def __init__(self, problem: str, *, expected: str, fix: str) -> None:
+        self.problem = problem
+        self.expected = expected
+        self.fix = fix
+        super().__init__(f"{problem}; expected {expected}. Fix: {fix}")
+
+    def __reduce__(self) -> tuple[object, tuple[str, str, str]]:
+        # Keyword-only arguments do not survive the default pickling that process pools rely on.
+        return _rebuild, (self.problem, self.expected, self.fix)
+
+
+def _rebuild(problem: str, expected: str, fix: str) -> InputError:
+    return InputError(problem, expected=expected, fix=fix)

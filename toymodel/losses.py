@@ -1,0 +1,211 @@
+"""The loss matrix: the loss of every task before training and after every episode."""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from toymodel.errors import InputError
+from toymodel.files import atomic_write
+
+__all__ = ["LossMatrix", "cyclic_order"]
+
+
+def cyclic_order(tasks: int, epochs: int) -> NDArray[np.int64]:
+    """The paper's schedule: tasks 0..T-1 in the same sequence in every epoch; shape ``(E, T)``."""
+    return np.tile(np.arange(tasks, dtype=np.int64), (epochs, 1))
+
+
+@dataclass(frozen=True, eq=False)
+class LossMatrix:
+    """Losses of T tasks through E epochs of T episodes each.
+
+    Attributes:
+        values: float64, shape ``(1 + E*T, T)``. Row 0 is before any training, row ``1 + e*T + k`` right
+            after the k-th episode of epoch e. Units are those of the loss (nats per token for language).
+        order: int64, shape ``(E, T)``: the task trained in each episode.
+        meta: anything JSON can hold, carried along.
+    """
+
+    values: NDArray[np.float64]
+    order: NDArray[np.int64]
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        values = np.ascontiguousarray(self.values, dtype=np.float64)
+        _check_values(values)
+        order = np.ascontiguousarray(self.order)
+        _check_order(order, values.shape[0], values.shape[1])
+        values.flags.writeable = False
+        order = order.astype(np.int64)
+        order.flags.writeable = False
+        object.__setattr__(self, "values", values)
+        object.__setattr__(self, "order", order)
+        object.__setattr__(self, "meta", dict(self.meta))
+
+    @classmethod
+    def from_values(
+        cls, values: ArrayLike, order: ArrayLike | None = None, meta: Mapping[str, Any] | None = None
+    ) -> LossMatrix:
+        """Build from an array alone; without `order` the paper's cyclic schedule is assumed.
+
+        Args:
+            values: losses, shape ``(1 + E*T, T)``.
+            order: tasks trained, shape ``(E, T)``.
+            meta: JSON-compatible mapping.
+
+        Raises:
+            InputError: for wrong shapes, NaN or infinite losses, or an order that names unknown tasks.
+        """
+        array = np.array(values, dtype=np.float64)
+        _check_values(array)
+        tasks = array.shape[1]
+        if order is None:
+            order = cyclic_order(tasks, (array.shape[0] - 1) // tasks)
+        return cls(array, np.array(order), dict(meta or {}))
+
+    @property
+    def tasks(self) -> int:
+        """Number of tasks (documents) T."""
+        return int(self.values.shape[1])
+
+    @property
+    def epochs(self) -> int:
+        """Number of epochs E."""
+        return int(self.order.shape[0])
+
+    @property
+    def episodes(self) -> int:
+        """Number of episodes E*T."""
+        return int(self.order.size)
+
+    def first_epochs(self, epochs: int) -> LossMatrix:
+        """The same run as it stood after `epochs` epochs."""
+        if not 1 <= epochs <= self.epochs:
+            raise InputError(
+                f"first_epochs({epochs}) of a run with {self.epochs} epochs",
+                expected=f"a number from 1 to {self.epochs}",
+                fix=f"ask for first_epochs({self.epochs})",
+            )
+        return LossMatrix(self.values[: 1 + epochs * self.tasks], self.order[:epochs], self.meta)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write ``.npz`` with keys ``losses``, ``order`` and ``meta`` (JSON text); whole or not at all."""
+        with atomic_write(path) as file:
+            np.savez(file, losses=self.values, order=self.order, meta=np.array(json.dumps(self.meta)))
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> LossMatrix:
+        """Read any form a loss matrix comes in.
+
+        Accepted: this package's ``.npz``, a run folder that holds ``losses.npz``, the authors'
+        ``*_results.npz`` (key ``eval_losses_ckpt``, cyclic order), and a bare ``.npy`` (cyclic order).
+        Pickled objects are refused.
+
+        Raises:
+            InputError: when the file is missing, truncated or holds no loss matrix.
+        """
+        where = Path(path)
+        if where.is_dir():
+            inside = where / "losses.npz"
+            if not inside.is_file():
+                raise InputError(
+                    f"run folder {str(where)!r} holds no losses.npz",
+                    expected="a run folder with at least one finished episode",
+                    fix=f"start or resume it: reawaken llm run --out {where}",
+                )
+            where = inside
+        if not where.is_file():
+            raise InputError(
+                f"there is no file or run folder {str(where)!r}",
+                expected="a run folder, an .npz or an .npy loss matrix",
+                fix="check the path, or make a run: reawaken llm run --out runs/first",
+            )
+        try:
+            loaded = np.load(where, allow_pickle=False)
+        except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
+            raise _unreadable(where, error) from error
+        if isinstance(loaded, np.ndarray):
+            return cls.from_values(loaded, meta={"source": where.name})
+        with loaded:
+            try:
+                arrays = {key: loaded[key] for key in loaded.files if key in _KEYS}
+            except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
+                raise _unreadable(where, error) from error
+            keys = list(loaded.files)
+        if "losses" in arrays:
+            meta = json.loads(str(arrays["meta"])) if "meta" in arrays else {}
+            return cls.from_values(arrays["losses"], arrays.get("order"), meta)
+        if "eval_losses_ckpt" in arrays:
+            return cls.from_values(arrays["eval_losses_ckpt"], meta={"source": where.name})
+        raise InputError(
+            f"{str(where)!r} has keys {keys}",
+            expected="'losses' (this package) or 'eval_losses_ckpt' (the authors' program)",
+            fix="save it with LossMatrix.from_values(values).save(path)",
+        )
+
+
+_KEYS = ("losses", "order", "meta", "eval_losses_ckpt")
+
+
+def _unreadable(where: Path, error: Exception) -> InputError:
+    return InputError(
+        f"{str(where)!r} cannot be read as a NumPy file ({type(error).__name__}: {error})",
+        expected="a whole .npz or .npy file without pickled objects",
+        fix="it is damaged or of another kind: copy it again or make the run again",
+    )
+
+
+def _check_values(values: NDArray[np.float64]) -> None:
+    if values.ndim != 2:
+        raise InputError(
+            f"a loss matrix of shape {values.shape}",
+            expected="two dimensions (1 + E*T, T)",
+            fix="pass one row per evaluation and one column per task",
+        )
+    rows, tasks = values.shape
+    if tasks < 2:
+        raise InputError(
+            f"a loss matrix of {tasks} task(s)",
+            expected="at least 2 tasks (columns)",
+            fix="train on 2 or more documents: --num-documents 2",
+        )
+    if rows < 1 + tasks or (rows - 1) % tasks:
+        raise InputError(
+            f"a loss matrix of {rows} rows for {tasks} tasks",
+            expected=f"1 + E*T rows: {1 + tasks}, {1 + 2 * tasks}, {1 + 3 * tasks}, ...",
+            fix="keep the row before training and whole epochs only: "
+            f"values[:{1 + max(1, (rows - 1) // tasks) * tasks}]",
+        )
+    bad = np.argwhere(~np.isfinite(values))
+    if len(bad):
+        row, column = (int(v) for v in bad[0])
+        raise InputError(
+            f"loss {values[row, column]} of task {column} in row {row} ({len(bad)} such entries)",
+            expected="finite losses",
+            fix="the run diverged or the file is damaged: lower --lr and run it again",
+        )
+
+
+def _check_order(order: NDArray[Any], rows: int, tasks: int) -> None:
+    epochs = (rows - 1) // tasks
+    if order.shape != (epochs, tasks):
+        raise InputError(
+            f"an order of shape {order.shape} for {rows} rows and {tasks} tasks",
+            expected=f"shape {(epochs, tasks)}: the task trained in each episode",
+            fix=f"order = cyclic_order({tasks}, {epochs})",
+        )
+    if not np.issubdtype(order.dtype, np.integer) or order.min() < 0 or order.max() >= tasks:
+        raise InputError(
+            f"an order of {order.dtype} with entries from {order.min()} to {order.max()}",
+            expected=f"integers from 0 to {tasks - 1}",
+            fix=f"number the tasks from 0: order = cyclic_order({tasks}, {epochs})",
+        )
