@@ -1,1 +1,10 @@
-"""."""
+"""Cyclic training of real networks: documents, models, one training loop, resumable run folders.
+
+Importing this package is cheap: torch and transformers load when a run starts.
+"""
+
+from llm.config import RunConfig
+from llm.presets import PRESETS, preset
+from llm.training import Run, run
+
+__all__ = ["PRESETS", "Run", "RunConfig", "preset", "run"]
