@@ -2,6 +2,8 @@
 
 from toymodel.errors import InputError
 from toymodel.losses import LossMatrix, cyclic_order
+from toymodel.maps import MAPS, TaskMap, get_map
+from toymodel.moments import epoch_operator, expected_losses, moment_losses, share_losses, shares
 from toymodel.recovery import (
     Intervals,
     RecoveryScore,
@@ -15,20 +17,36 @@ from toymodel.recovery import (
     shift_averaged,
     visits,
 )
+from toymodel.simulate import ENGINES, StabilityWarning, ToyRun, simulate
+from toymodel.tasks import Tasks, random_tasks
 
 __all__ = [
+    "ENGINES",
     "InputError",
     "Intervals",
     "LossMatrix",
+    "MAPS",
     "RecoveryScore",
     "ShiftAveraged",
+    "StabilityWarning",
+    "TaskMap",
+    "Tasks",
+    "ToyRun",
     "cyclic_order",
+    "epoch_operator",
+    "expected_losses",
     "forgetting",
+    "get_map",
     "intervals",
+    "moment_losses",
+    "random_tasks",
     "recovery_score",
     "recovery_score_per_task",
     "recovery_scores",
     "savings",
+    "share_losses",
+    "shares",
     "shift_averaged",
+    "simulate",
     "visits",
 ]

@@ -158,7 +158,8 @@ def _score(after: float, peak: float, before: float) -> RecoveryScore:
         return RecoveryScore(math.nan, "nothing was forgotten: the loss only falls through the epoch")
     if before < after:
         return RecoveryScore(
-            math.nan, "the loss before the return is below the loss right after training: transfer, not recovery"
+            math.nan,
+            "the loss before the return is below the loss right after training: transfer, not recovery",
         )
     return RecoveryScore((peak - before) / forgotten)
 
