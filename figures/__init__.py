@@ -1,1 +1,21 @@
-"""."""
+"""Pictures and reports: the network and the toy model side by side.
+
+`draw` turns a `Comparison` into one figure, `save_png` writes it, and `write_report` puts figure, tables
+and the fit's own text into a single HTML file.
+"""
+
+from figures.comparison import Comparison, Parameter, RecoveryRow, draw, recovery_table
+from figures.report import write_report
+from figures.style import figure_style, png_bytes, save_png
+
+__all__ = [
+    "Comparison",
+    "Parameter",
+    "RecoveryRow",
+    "draw",
+    "figure_style",
+    "png_bytes",
+    "recovery_table",
+    "save_png",
+    "write_report",
+]

@@ -77,7 +77,11 @@ class RunConfig:
     def differences(self, other: RunConfig) -> list[str]:
         """Fields in which two configurations differ, as ``name: mine against theirs``."""
         mine, theirs = self.to_json(), other.to_json()
-        return [f"{k}: {json.dumps(mine[k])} against {json.dumps(theirs[k])}" for k in mine if mine[k] != theirs[k]]
+        return [
+            f"{k}: {json.dumps(mine[k])} against {json.dumps(theirs[k])}"
+            for k in mine
+            if mine[k] != theirs[k]
+        ]
 
 
 _CHOICES: dict[str, tuple[str, ...]] = {

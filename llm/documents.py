@@ -133,7 +133,9 @@ def load_documents(config: RunConfig) -> Documents:
             raise InputError(
                 f"{config.documents!r} holds {len(corpus)} document(s)",
                 expected=f"at least --num-documents {config.num_documents}",
-                fix=f"--num-documents {len(corpus)}" if len(corpus) >= 2 else "add documents: at least 2 are needed",
+                fix=f"--num-documents {len(corpus)}"
+                if len(corpus) >= 2
+                else "add documents: at least 2 are needed",
             )
         chosen = list(corpus)[: config.num_documents]
     tokenizer = _tokenizer(config, list(corpus.values()))

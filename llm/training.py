@@ -107,7 +107,10 @@ def run(config: RunConfig, out: str | os.PathLike[str], *, progress: bool = Fals
     model.to(device)
     optimizer = make_optimizer(config, [p for p in model.parameters() if p.requires_grad])
     step = EagerStep(
-        model, optimizer, torch.from_numpy(documents.tokens).to(device), torch.from_numpy(documents.labels).to(device)
+        model,
+        optimizer,
+        torch.from_numpy(documents.tokens).to(device),
+        torch.from_numpy(documents.labels).to(device),
     )
     order = cyclic_order(config.num_documents, config.epochs)
     rows = np.empty((1 + order.size, config.num_documents))
@@ -142,10 +145,14 @@ def run(config: RunConfig, out: str | os.PathLike[str], *, progress: bool = Fals
                     fix=f"--lr {config.lr / 3:.1g} with a new --out folder",
                 )
             done = episode + 1
-            folder.log({"episode": done, "document": int(order.flat[episode]), "mean_loss": float(rows[done].mean())})
+            folder.log(
+                {"episode": done, "document": int(order.flat[episode]), "mean_loss": float(rows[done].mean())}
+            )
             if stop:
                 save()
-                raise Interrupted(f"stopped after episode {done} of {order.size}; the same command goes on from there")
+                raise Interrupted(
+                    f"stopped after episode {done} of {order.size}; the same command goes on from there"
+                )
             if time.monotonic() - saved_at >= _SAVE_EVERY * cost and done < order.size:
                 cost, saved_at = save(), time.monotonic()
             bar.set_postfix_str(_running_score(rows, order, done), refresh=False)
@@ -175,7 +182,9 @@ def _device(config: RunConfig) -> torch.device:
     import torch
 
     if config.device == "cuda" and not torch.cuda.is_available():
-        raise InputError("--device cuda", expected="a machine with a CUDA GPU that torch can use", fix="--device cpu")
+        raise InputError(
+            "--device cuda", expected="a machine with a CUDA GPU that torch can use", fix="--device cpu"
+        )
     return torch.device("cuda" if config.device != "cpu" and torch.cuda.is_available() else "cpu")
 
 
@@ -196,7 +205,9 @@ def _manifest(device: torch.device, documents: Documents, weights: str) -> dict[
         "started": _now(),
         "versions": {"python": platform.python_version()} | versions,
         "git_commit": _git_commit(),
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu ({platform.machine()})",
+        "device": torch.cuda.get_device_name(device)
+        if device.type == "cuda"
+        else f"cpu ({platform.machine()})",
         "precision": "float32",
         "matmul_precision": torch.get_float32_matmul_precision(),
         "threads": torch.get_num_threads(),
@@ -209,7 +220,9 @@ def _git_commit() -> str | None:
     """Commit of this source tree; None where it is installed without one."""
     try:
         root = Path(__file__).parent.parent
-        done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, timeout=5)
+        done = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, timeout=5
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() if done.returncode == 0 else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -130,22 +131,22 @@ class LossMatrix:
                 fix="check the path, or make a run: reawaken llm run --out runs/first",
             )
         try:
-            loaded = np.load(where, allow_pickle=False)
-        except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
+            # Opened here because NumPy leaves the file open when a damaged archive makes it raise.
+            with where.open("rb") as file:
+                loaded = np.load(file, allow_pickle=False)
+                if isinstance(loaded, np.ndarray):
+                    arrays, keys = {"losses": loaded}, []
+                else:
+                    keys = list(loaded.files)
+                    arrays = {key: loaded[key] for key in keys if key in _KEYS}
+        except (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
             raise _unreadable(where, error) from error
-        if isinstance(loaded, np.ndarray):
-            return cls.from_values(loaded, meta={"source": where.name})
-        with loaded:
-            try:
-                arrays = {key: loaded[key] for key in loaded.files if key in _KEYS}
-            except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
-                raise _unreadable(where, error) from error
-            keys = list(loaded.files)
+        source = {"source": where.name}
         if "losses" in arrays:
-            meta = json.loads(str(arrays["meta"])) if "meta" in arrays else {}
+            meta = json.loads(str(arrays["meta"])) if "meta" in arrays else source
             return cls.from_values(arrays["losses"], arrays.get("order"), meta)
         if "eval_losses_ckpt" in arrays:
-            return cls.from_values(arrays["eval_losses_ckpt"], meta={"source": where.name})
+            return cls.from_values(arrays["eval_losses_ckpt"], meta=source)
         raise InputError(
             f"{str(where)!r} has keys {keys}",
             expected="'losses' (this package) or 'eval_losses_ckpt' (the authors' program)",

@@ -81,7 +81,8 @@ def moment_losses(
     """
     from toymodel.kernels import moment_kernel, ring_kernel
 
-    schedule = np.ascontiguousarray(order, dtype=np.int64)
+    # Copied: the compiled loops take writable arrays only, and a LossMatrix's order is read-only.
+    schedule = np.array(order, dtype=np.int64, order="C")
     tasks = schedule.shape[1]
     S = np.array(moments, dtype=np.float64, order="C")
     if S.shape != (tasks + 1, tasks + 1) or not np.isfinite(S).all():
@@ -180,4 +181,4 @@ def per_episode(share: ArrayLike, shape: tuple[int, ...]) -> Floats:
             expected=f"a scalar, shape {(shape[0],)} or shape {shape}",
             fix="give one share per epoch",
         ) from None
-    return np.ascontiguousarray(whole.ravel())
+    return np.array(whole.ravel(), order="C")

@@ -191,7 +191,7 @@ def forgetting(losses: LossMatrix, n: int) -> NDArray[np.float64]:
 
 
 def savings(losses: LossMatrix, n: int) -> NDArray[np.float64]:
-    """Ebbinghaus' savings at the (n+1)-th visit: the part of the first visit's starting loss not to be relearned.
+    """Ebbinghaus' savings at the (n+1)-th visit: the part of what the first taught that need not be relearned.
 
     ``1 - (l_before(n) - l_after(n)) / (l_before(0) - l_after(0))``, per task with more than n visits: 1 when
     the (n+1)-th visit has nothing left to learn, 0 when it learns as much as the first did, NaN where the

@@ -62,8 +62,8 @@ def simulate(
         epochs: E.
         inner_steps: K.
         fast_rate: eta in (0, 1].
-        engine: ``direct`` (P itself, O(MN) per step), ``projected`` (Z = P X, O(MT)), ``moment`` (common-slope
-            maps, O(T^2) per episode, free of M and N) or ``auto``, the cheapest exact one.
+        engine: ``direct`` (P itself, O(MN) per step), ``projected`` (Z = P X, O(MT)), ``moment``
+            (common-slope maps, O(T^2) per episode, free of M and N) or ``auto``, the cheapest exact one.
         order: schedule, shape ``(E, T)``; cyclic if None.
 
     Raises:
