@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_type_hints
 
 from toymodel.errors import InputError
 
@@ -15,51 +16,132 @@ __all__ = ["RunConfig"]
 
 @dataclass(frozen=True)
 class RunConfig:
-    """What a run trains, on what, and how. Defaults are the paper's (section 2)."""
+    """What a run trains, on what, and how. Defaults are the paper's (section 2).
 
+    Where the paper's text and its program differ, the default follows the text and the field says so.
+    """
+
+    # The network.
     model: str = "embedded"
-    """'embedded' (6 layers, width 192), a Pythia size such as pythia-14m, or a local checkpoint folder."""
+    """'embedded' (6 layers, width 192), a Pythia size such as pythia-410m, a hub id, or a local folder."""
     weights: Literal["random", "pretrained"] = "random"
-    """'random' keeps only the architecture; 'pretrained' loads the weights of a local checkpoint folder."""
+    """'random' keeps only the architecture (no download for Pythia sizes); 'pretrained' loads the weights."""
+    revision: str | None = None
+    """Revision of a hub model, e.g. step1000 of a Pythia size; the hub's default if not given."""
+    init: Literal["pythia", "normal"] = "pythia"
+    """Random weights: Pythia's scheme, or N(0, 0.02) everywhere (paper Fig. 15)."""
+    width: int | None = None
+    """Hidden size in place of the model's own (paper Fig. 3a); the feed-forward size stays, as in the program."""
+    depth: int | None = None
+    """Number of blocks in place of the model's own (paper Fig. 3b)."""
+    heads: int | None = None
+    """Attention heads in place of the model's own (paper Fig. 14)."""
+    feed_forward: int | None = None
+    """Feed-forward size in place of the model's own."""
+    freeze_blocks: int = 0
+    """Keep the first B blocks fixed; a negative number keeps the last -B blocks (paper Fig. 5d)."""
+    freeze_embeddings: bool = False
+    """Keep the input embedding fixed too, as the program does when it freezes blocks."""
+
+    # The documents.
     documents: str = "embedded"
-    """'embedded' (the Python manual), a .jsonl file (field text or article), or a folder of .txt files."""
+    """'embedded', 'cnn_dailymail', a hub dataset, a .jsonl file (field text or article), or a folder of .txt."""
+    documents_revision: str | None = None
+    """Revision of a hub dataset; what was used is pinned in the manifest."""
+    documents_split: str = "train"
+    """Split of a hub dataset."""
+    selection: Literal["auto", "seed", "order"] = "auto"
+    """'seed' draws the documents, 'order' takes the first T; 'auto' draws from corpora and takes files in order."""
+    tokenizer: str | None = None
+    """A tokenizer.json file or folder in place of the model's own."""
     num_documents: int = 25
     """Number of documents T."""
     context: int = 256
     """Tokens per document C; longer documents are cut, shorter ones padded."""
+    mask_probability: float = 0.0
+    """Each step hides this part of the input tokens, labels kept (paper Fig. 4a)."""
+    mask_up_to: bool = True
+    """Draw the hidden part of each step uniformly up to the probability, rather than hiding exactly so much."""
+    window_shift: int = 0
+    """Each step moves the window of C tokens by up to this many tokens (paper Fig. 4b)."""
+    window: Literal["text", "program"] = "text"
+    """'text' shifts forward from the document's start; 'program' cuts [C/4 + s, 3C/4 + s) from a window of 2C."""
+    evaluate_summaries: bool = False
+    """Also record losses of the documents' summaries (field highlights), as the program does."""
+
+    # The schedule.
+    schedule: Literal["cyclic", "middle-shuffled", "reshuffled", "iid", "locally-reversed"] = "cyclic"
+    """Order of episodes: the paper's, Fig. 12's shuffled middle, two controls, or section 4's local reversal."""
     steps: int = 10
     """Gradient steps per episode M."""
     epochs: int = 5
     """Passes through all documents E."""
-    optimizer: Literal["sgd", "adam"] = "sgd"
-    """Plain gradient descent, or Adam."""
+
+    # The optimizer.
+    optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
+    """Plain gradient descent, Adam, or AdamW."""
     lr: float = 1e-3
     """Learning rate."""
+    scale_lr: bool = False
+    """Divide the rate by M/10, so that the total update stays that of 10 steps (paper Fig. 16a)."""
     reset_optimizer: bool = True
     """Forget Adam's moments at the start of every episode, as the paper does for its Fig. 6."""
+    dropout: bool = False
+    """Leave the model's own dropout on in training (Pythia has none)."""
+
+    # What is measured beside the losses.
+    probes: tuple[
+        Literal["gradients", "pairwise", "residuals", "pca", "activations", "updates", "attention"], ...
+    ] = ()
+    """Measurements written to probes/ (paper Figs. 8, 9, 17, 18); none by default."""
+    probe_layer: str | None = None
+    """Parameters or module that gradients, residuals and pca look at, by name; each probe has the paper's default."""
+
+    # How it runs.
+    precision: Literal["ieee", "tf32", "bf16"] = "ieee"
+    """Matrix products in IEEE single precision, TF32 (GPU), or under bfloat16 autocast."""
     seed: int = 0
-    """Seeds the choice and order of documents and the initial weights."""
+    """Seeds the choice of documents, the initial weights, the schedule and every random variation."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """'auto' takes a GPU where there is one."""
 
     def __post_init__(self) -> None:
-        def need(good: bool, name: str, expected: str, fix: str) -> None:
+        def need(good: bool, name: str, expected: str, fix: object) -> None:
             if not good:
                 flag = "--" + name.replace("_", "-")
                 raise InputError(f"{flag} {getattr(self, name)}", expected=expected, fix=f"{flag} {fix}")
 
-        need(self.num_documents >= 2, "num_documents", "at least 2 documents", "25")
-        need(self.context >= 2, "context", "at least 2 tokens (one to predict from, one to predict)", "256")
-        need(self.steps >= 1, "steps", "at least 1 gradient step per episode", "10")
-        need(self.epochs >= 1, "epochs", "at least 1 epoch", "5")
-        need(0 < self.lr < float("inf"), "lr", "a positive, finite learning rate", "0.001")
-        need(0 <= self.seed < 2**63, "seed", "an integer from 0 to 2**63 - 1", "0")
-        for name, choices in _CHOICES.items():
-            need(getattr(self, name) in choices, name, "one of " + ", ".join(choices), choices[0])
+        object.__setattr__(self, "probes", tuple(self.probes))
+        need(self.num_documents >= 2, "num_documents", "at least 2 documents", 25)
+        need(self.context >= 2, "context", "at least 2 tokens (one to predict from, one to predict)", 256)
+        need(self.steps >= 1, "steps", "at least 1 gradient step per episode", 10)
+        need(self.epochs >= 1, "epochs", "at least 1 epoch", 5)
+        need(0 < self.lr < float("inf"), "lr", "a positive, finite learning rate", 0.001)
+        need(0 <= self.seed < 2**63, "seed", "an integer from 0 to 2**63 - 1", 0)
+        need(0 <= self.mask_probability < 1, "mask_probability", "0 <= p < 1", 0.1)
+        need(self.window_shift >= 0, "window_shift", "0 or more tokens", 16)
+        need(
+            self.window == "text" or 4 * self.window_shift <= self.context,
+            "window_shift",
+            "at most C/4 tokens either way with --window program",
+            self.context // 4,
+        )
+        for name in ("width", "depth", "heads", "feed_forward"):
+            value = getattr(self, name)
+            need(value is None or value >= 1, name, "a positive number", 8)
+        for name, choices in _choices().items():
+            value = getattr(self, name)
+            for one in value if isinstance(value, tuple) else (value,):
+                need(one in choices, name, "one of " + ", ".join(choices), choices[0])
 
     def to_json(self) -> dict[str, Any]:
         """A plain mapping, as written to ``config.json``."""
-        return dataclasses.asdict(self)
+        return dataclasses.asdict(self) | {"probes": list(self.probes)}
+
+    @property
+    def id(self) -> str:
+        """Hash of the configuration, 12 hexadecimal digits: equal for equal runs, on every machine."""
+        return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()[:12]
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> RunConfig:
@@ -84,8 +166,13 @@ class RunConfig:
         ]
 
 
-_CHOICES: dict[str, tuple[str, ...]] = {
-    "optimizer": ("sgd", "adam"),
-    "weights": ("random", "pretrained"),
-    "device": ("auto", "cpu", "cuda"),
-}
+def _choices() -> dict[str, tuple[str, ...]]:
+    """What each field of a closed set may be, read off its annotation so that it is written once."""
+    found = {}
+    for name, hint in get_type_hints(RunConfig).items():
+        options = get_args(hint)
+        if options and options[-1] is Ellipsis:  # tuple[Literal[...], ...]
+            options = get_args(options[0])
+        if options and all(isinstance(option, str) for option in options):
+            found[name] = options
+    return found
