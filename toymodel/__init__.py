@@ -17,6 +17,7 @@ from toymodel.recovery import (
     shift_averaged,
     visits,
 )
+from toymodel.schedules import SCHEDULES, schedule
 from toymodel.simulate import ENGINES, StabilityWarning, ToyRun, simulate
 from toymodel.tasks import Tasks, random_tasks
 
@@ -27,6 +28,7 @@ __all__ = [
     "LossMatrix",
     "MAPS",
     "RecoveryScore",
+    "SCHEDULES",
     "ShiftAveraged",
     "StabilityWarning",
     "TaskMap",
@@ -44,6 +46,7 @@ __all__ = [
     "recovery_score_per_task",
     "recovery_scores",
     "savings",
+    "schedule",
     "share_losses",
     "shares",
     "shift_averaged",

@@ -1,0 +1,190 @@
+"""Schedules: which task each episode trains. NumPy alone, so that the network side takes the same functions.
+
+Every schedule is int64 of shape ``(E, T)``, T episodes to the epoch, tasks numbered from 0. Where an epoch is
+drawn at random, epochs are drawn one after another from one generator: a longer run with the same seed begins
+with the shorter run's epochs.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from toymodel.errors import InputError
+from toymodel.losses import cyclic_order
+
+__all__ = ["SCHEDULES", "schedule"]
+
+Order = NDArray[np.int64]
+
+
+def cyclic(tasks: int, epochs: int, rng: np.random.Generator) -> Order:
+    """The paper's schedule: tasks 0..T-1 in the same sequence in every epoch (section 2)."""
+    return cyclic_order(tasks, epochs)
+
+
+def shuffled_once(tasks: int, epochs: int, rng: np.random.Generator) -> Order:
+    """One random permutation, the same in every epoch: cyclic training of tasks in an order of its own."""
+    return np.tile(rng.permutation(tasks).astype(np.int64), (epochs, 1))
+
+
+def reshuffled(tasks: int, epochs: int, rng: np.random.Generator) -> Order:
+    """A new random permutation in every epoch: a control, no sequence for the model to learn."""
+    return np.array([rng.permutation(tasks) for _ in range(epochs)], dtype=np.int64)
+
+
+def iid(tasks: int, epochs: int, rng: np.random.Generator) -> Order:
+    """Every episode draws its task independently (a control); an epoch may repeat tasks and miss others."""
+    return np.array([rng.integers(0, tasks, tasks) for _ in range(epochs)], dtype=np.int64)
+
+
+def middle_shuffled(
+    tasks: int, epochs: int, rng: np.random.Generator, *, until: int | None = None, start: int = 0
+) -> Order:
+    """Tasks 2..N (the paper's numbers, counted from 1) reshuffled in every epoch, the others fixed (Fig. 12).
+
+    Args:
+        tasks: T.
+        epochs: E.
+        rng: where the shuffles come from.
+        until: N, the last task that is shuffled; T - 1 if None, so that only the first and the last task
+            stay (the paper draws N = 8, 16 and 24 at T = 25).
+        start: epochs before this one are left cyclic.
+    """
+    last = tasks - 1 if until is None else _whole("until", until)
+    if not 1 <= last <= tasks:
+        raise InputError(f"until={last} for {tasks} tasks", expected=f"a task number from 1 to {tasks}",
+                         fix=f"until={max(1, tasks - 1)}")  # fmt: skip
+    order = cyclic_order(tasks, epochs)
+    for epoch in range(_epoch("start", start, epochs), epochs):
+        order[epoch, 1:last] = 1 + rng.permutation(last - 1)
+    return order
+
+
+def locally_reversed(
+    tasks: int, epochs: int, rng: np.random.Generator, *, block: int = 2, start: int = -1
+) -> Order:
+    """Cyclic, then neighbours in reverse, to ask if i+1 primes i as i primes i+1 (paper section 4).
+
+    Args:
+        tasks: T.
+        epochs: E.
+        rng: unused; the schedule is not random.
+        block: tasks per reversed stretch; the sequence of stretches stays. 2 swaps neighbours (1 0 3 2 ...),
+            T reverses the whole epoch. A last stretch that is shorter is reversed as well.
+        start: first epoch in reverse, negative counted from the end; -1 reverses only the last epoch, after
+            cyclic training up to it.
+    """
+    length = _whole("block", block)
+    if not 1 <= length <= tasks:
+        raise InputError(
+            f"block={block} for {tasks} tasks", expected=f"a number from 1 to {tasks}", fix="block=2"
+        )
+    order = cyclic_order(tasks, epochs)
+    stretches = np.split(np.arange(tasks), range(length, tasks, length))
+    order[_epoch("start", start, epochs) :] = np.concatenate([stretch[::-1] for stretch in stretches])
+    return order
+
+
+SCHEDULES: dict[str, Callable[..., Order]] = {
+    "cyclic": cyclic,
+    "shuffled-once": shuffled_once,
+    "reshuffled": reshuffled,
+    "iid": iid,
+    "middle-shuffled": middle_shuffled,
+    "locally-reversed": locally_reversed,
+}
+
+
+def schedule(kind: str | ArrayLike, tasks: int, epochs: int, seed: int = 0, **options: Any) -> Order:
+    """The task trained in each episode.
+
+    Args:
+        kind: a name in `SCHEDULES` (underscores for dashes are fine), or an order of your own: one epoch,
+            shape ``(T,)``, to be repeated, or all of them, shape ``(E, T)``. It may repeat or miss tasks.
+        tasks: T, at least 2.
+        epochs: E, at least 1.
+        seed: of NumPy's default generator, for the kinds that draw.
+        options: those of the kind, e.g. ``until=24`` for ``middle-shuffled`` and ``block=2`` for
+            ``locally-reversed``.
+
+    Returns:
+        int64, shape ``(E, T)``.
+
+    Raises:
+        InputError: for an unknown kind or option (with the nearest known one), or values out of range.
+    """
+    count, length = _whole("tasks", tasks), _whole("epochs", epochs)
+    if count < 2:
+        raise InputError(f"tasks={count}", expected="at least 2", fix="tasks=25")
+    if length < 1:
+        raise InputError(f"epochs={length}", expected="at least 1", fix="epochs=5")
+    if not isinstance(kind, str):
+        if options:
+            raise InputError(f"options {sorted(options)} beside an order of your own", expected="no options",
+                             fix="leave them out")  # fmt: skip
+        return _given(kind, count, length)
+    name = kind.replace("_", "-")
+    if name not in SCHEDULES:
+        raise InputError(f"there is no schedule {kind!r}", expected="one of " + ", ".join(SCHEDULES),
+                         fix=f"schedule {_nearest(name, SCHEDULES)!r}")  # fmt: skip
+    build = SCHEDULES[name]
+    known = [p.name for p in inspect.signature(build).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    for option in options:
+        if option not in known:
+            raise InputError(
+                f"schedule {name!r} has no option {option!r}",
+                expected="one of " + ", ".join(known) if known else "no options",
+                fix=f"{_nearest(option, known)}=..." if known else "leave it out",
+            )
+    try:
+        rng = np.random.default_rng(seed)
+    except (TypeError, ValueError):
+        raise InputError(f"seed={seed!r}", expected="a whole number, 0 or more", fix="seed=0") from None
+    return build(count, length, rng, **options)
+
+
+def _given(order: ArrayLike, tasks: int, epochs: int) -> Order:
+    try:
+        array = np.asarray(order)
+    except ValueError:  # rows of different lengths
+        array = np.empty(0, dtype=object)
+    if array.shape not in ((tasks,), (epochs, tasks)) or not np.issubdtype(array.dtype, np.integer):
+        raise InputError(
+            f"an order of {array.dtype} and shape {array.shape}",
+            expected=f"whole numbers of shape {(tasks,)} or {(epochs, tasks)}",
+            fix=f"order = list(range({tasks}))",
+        )
+    if array.min() < 0 or array.max() >= tasks:
+        raise InputError(
+            f"an order with entries from {array.min()} to {array.max()}",
+            expected=f"tasks from 0 to {tasks - 1}",
+            fix="number the tasks from 0",
+        )
+    return np.array(np.broadcast_to(array, (epochs, tasks)), dtype=np.int64, order="C")
+
+
+def _whole(name: str, value: Any) -> int:
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise InputError(f"{name}={value!r}", expected="a whole number", fix=f"{name}=5") from None
+
+
+def _epoch(name: str, value: int, epochs: int) -> int:
+    """An epoch's index, negative ones counted from the end."""
+    epoch = _whole(name, value)
+    if not -epochs <= epoch <= epochs:
+        raise InputError(f"{name}={epoch} for {epochs} epochs", expected=f"from {-epochs} to {epochs}",
+                         fix=f"{name}=0")  # fmt: skip
+    return epoch % epochs if epoch < 0 else epoch
+
+
+def _nearest(name: str, known: Any) -> str:
+    return difflib.get_close_matches(name, list(known), n=1, cutoff=0.0)[0]
