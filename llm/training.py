@@ -35,7 +35,7 @@ __all__ = ["Interrupted", "Run", "run"]
 _SAVE_EVERY = 20
 
 
-class Interrupted(Exception):
+class Interrupted(KeyboardInterrupt):
     """A signal stopped the run after a checkpoint; starting it again goes on from there."""
 
 
