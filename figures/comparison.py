@@ -97,8 +97,7 @@ class Comparison:
     @property
     def network(self) -> LossMatrix:
         """Mean of the network's loss matrices over seeds."""
-        first = self.networks[0]
-        return LossMatrix(np.mean([m.values for m in self.networks], axis=0), first.order, first.meta)
+        return LossMatrix.mean(self.networks)
 
     @property
     def seeds(self) -> int:

@@ -6,7 +6,7 @@ import json
 import os
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -72,6 +72,26 @@ class LossMatrix:
         if order is None:
             order = cyclic_order(tasks, (array.shape[0] - 1) // tasks)
         return cls(array, np.array(order), dict(meta or {}))
+
+    @classmethod
+    def mean(cls, matrices: Sequence[LossMatrix]) -> LossMatrix:
+        """Entry by entry over seeds of one experiment.
+
+        Args:
+            matrices: at least one; all of one order.
+
+        Raises:
+            InputError: when an order differs, since entries would then mean different things.
+        """
+        first = matrices[0]
+        for number, other in enumerate(matrices[1:], start=2):
+            if not np.array_equal(other.order, first.order):
+                raise InputError(
+                    f"loss matrix {number} has {other.tasks} tasks, {other.epochs} epochs and its own order",
+                    expected=f"that of the first: {first.tasks} tasks, {first.epochs} epochs, the same order",
+                    fix="average seeds of one schedule only",
+                )
+        return cls(np.mean([m.values for m in matrices], axis=0), first.order, first.meta)
 
     @property
     def tasks(self) -> int:

@@ -1,0 +1,192 @@
+"""The main job: a network's losses, the toy model fitted to them, one picture and one report."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bridge import FitResult, Forecast, fit, forecast, report, to_json
+from figures.comparison import Comparison, Parameter, draw
+from figures.report import write_report
+from figures.style import png_bytes
+from llm.config import RunConfig
+from llm.presets import preset
+from toymodel.errors import InputError
+from toymodel.files import atomic_write
+from toymodel.losses import LossMatrix
+
+__all__ = ["COMMANDS", "CompareResult", "compare"]
+
+_DEFAULT = preset("embedded")
+
+
+@dataclass(frozen=True)
+class CompareResult:
+    """What a comparison found and wrote.
+
+    Attributes:
+        comparison: everything that picture and report show.
+        fit: the toy model fitted to all epochs (of the mean over seeds).
+        forecast: the prediction of the last epochs from the others.
+        text: the fit report as the terminal shows it.
+        written: the files written.
+    """
+
+    comparison: Comparison
+    fit: FitResult
+    forecast: Forecast
+    text: str
+    written: tuple[Path, ...]
+
+
+def compare(
+    config: RunConfig = _DEFAULT,
+    *,
+    run: Sequence[str | Path] = (),
+    seeds: int = 1,
+    out: str | Path = "out",
+    progress: bool = False,
+) -> CompareResult:
+    """Train networks (or take their losses), fit the toy model, draw and report.
+
+    Args:
+        config: the network; used unless `run` is given.
+        run: finished runs to take instead: run folders, loss matrices (.npz, .npy) or the authors' results,
+            all of one shape and order; several are shown as seeds of one experiment.
+        seeds: networks to train, with seeds ``config.seed``, ``config.seed + 1``, ...
+        out: folder for ``network-SEED/`` (run folders, resumed if cut short), ``comparison.png``,
+            ``report.html`` and ``fit.json``.
+        progress: show progress bars on standard error.
+
+    Raises:
+        InputError: for settings or losses that cannot be used.
+    """
+    if seeds < 1:
+        raise InputError(f"--seeds {seeds}", expected="at least 1 network", fix="--seeds 1")
+    if run and (seeds != 1 or config != _DEFAULT):
+        changed = [] if config == _DEFAULT else config.differences(_DEFAULT)
+        raise InputError(
+            f"--run together with settings of a new network ({'; '.join(changed) or f'--seeds {seeds}'})",
+            expected="either finished runs or a network to train",
+            fix="leave out --run to train, or the other flags to use the run as it is",
+        )
+    out = Path(out)
+    if out.exists() and not out.is_dir():
+        raise InputError(
+            f"--out {out} is a file", expected="a folder, or a new name", fix=f"--out {out}-compare"
+        )
+    networks, facts = _take(run) if run else _train(config, seeds, out, progress)
+    # The toy's losses are expectations, so it is fitted to the mean over seeds.
+    mean = LossMatrix.mean(networks)
+    fitted, ahead = fit(mean), forecast(mean)
+    comparison = _comparison(networks, fitted, ahead, facts)
+    text = report(fitted, ahead)
+    written = _write(out, comparison, text, to_json(fitted, ahead))
+    return CompareResult(comparison, fitted, ahead, text, written)
+
+
+def _train(
+    config: RunConfig, seeds: int, out: Path, progress: bool
+) -> tuple[list[LossMatrix], dict[str, str]]:
+    from llm.training import run as train
+
+    runs = [
+        train(dataclasses.replace(config, seed=seed), out / f"network-{seed}", progress=progress)
+        for seed in range(config.seed, config.seed + seeds)
+    ]
+    facts = _facts_of_config(config, seeds) | _facts_of_manifest(runs[0].manifest)
+    return [r.losses for r in runs], facts
+
+
+def _take(run: Sequence[str | Path]) -> tuple[list[LossMatrix], dict[str, str]]:
+    networks = [LossMatrix.load(path) for path in run]
+    first = Path(run[0])
+    facts = {"losses from": ", ".join(Path(path).name for path in run)}
+    if (first / "config.json").is_file():
+        from llm.training import Run
+
+        loaded = Run.load(first)
+        facts |= _facts_of_config(loaded.config, len(run)) | _facts_of_manifest(loaded.manifest)
+    return networks, facts
+
+
+def _comparison(
+    networks: Sequence[LossMatrix], fitted: FitResult, ahead: Forecast, facts: dict[str, str]
+) -> Comparison:
+    return Comparison(
+        networks=networks,
+        toy=fitted.prediction,
+        r2=fitted.r2,
+        held_out=ahead.prediction,
+        fitted_epochs=ahead.fitted_epochs or None,
+        held_out_r2=ahead.r2,
+        held_out_reason=ahead.reason,
+        parameters=[Parameter(p.name, p.value, p.low, p.high, p.reason) for p in fitted.parameters],
+        nulls=ahead.nulls,
+        facts=facts,
+    )
+
+
+def _facts_of_config(config: RunConfig, seeds: int) -> dict[str, str]:
+    kind = "random initial weights" if config.weights == "random" else "pretrained weights"
+    reset = ", state reset every episode" if config.optimizer != "sgd" and config.reset_optimizer else ""
+    last = config.seed + seeds - 1
+    return {
+        "model": f"{config.model}, {kind}",
+        "documents": f"{config.num_documents} of {config.documents}, {config.context} tokens each",
+        "schedule": f"{config.schedule}, {config.epochs} epochs, {config.steps} steps per episode",
+        "optimizer": f"{config.optimizer}, learning rate {config.lr:g}{reset}",
+        "seeds": str(config.seed) if seeds == 1 else f"{config.seed} to {last}",
+    }
+
+
+def _facts_of_manifest(manifest: dict[str, Any]) -> dict[str, str]:
+    facts = {}
+    if "device" in manifest:
+        facts["device"] = str(manifest["device"])
+    if "versions" in manifest:
+        facts["versions"] = ", ".join(f"{name} {version}" for name, version in manifest["versions"].items())
+    padded = manifest.get("documents", {}).get("padded")
+    if padded:
+        facts["padded documents"] = f"{padded} were shorter than the context"
+    for name in ("started", "finished"):
+        if name in manifest:
+            facts[name] = str(manifest[name])
+    return facts
+
+
+def _write(out: Path, comparison: Comparison, text: str, record: dict[str, Any]) -> tuple[Path, ...]:
+    picture = png_bytes(draw(comparison))
+    files = (out / "comparison.png", out / "report.html", out / "fit.json")
+    with atomic_write(files[0]) as file:
+        file.write(picture)
+    write_report(files[1], comparison, picture, text)
+    with atomic_write(files[2], "w") as file:
+        json.dump(record, file, indent=2, allow_nan=False)
+        file.write("\n")
+    return files
+
+
+def _command(
+    config: RunConfig = _DEFAULT, *, run: tuple[Path, ...] = (), seeds: int = 1, out: Path = Path("out")
+) -> None:
+    """Train a network, fit the toy model to its losses, and show both side by side.
+
+    Args:
+        config: The network to train.
+        run: Finished runs to take instead of training: run folders, .npz, .npy or the authors' results.
+        seeds: Networks to train; the picture shades their deviation.
+        out: Folder for the run folders, comparison.png, report.html and fit.json.
+    """
+    result = compare(config, run=run, seeds=seeds, out=out, progress=True)
+    print(result.text)
+    print()
+    for path in result.written:
+        print(f"wrote {path}")
+
+
+COMMANDS = {"": _command}

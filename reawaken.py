@@ -1,0 +1,163 @@
+"""The command line: finds a command, turns its parameters into flags, and says errors in one line.
+
+Every package lists its commands in a module of its own as ``COMMANDS``, name to function; a group with the
+single name ``""`` is a command by itself. A function's parameters become flags, dataclasses without a prefix.
+A command may also be an object whose ``build(argv)`` returns the function, so that one flag (a preset) can
+set the defaults of the others. Only the group that was asked for is imported.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import importlib
+import io
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from toymodel.errors import InputError
+
+__all__ = ["main"]
+
+GROUPS = {
+    "compare": ("figures.compare", "train a network, fit the toy model to it, show both side by side"),
+    "toy": ("toymodel.commands", "simulate, sweep and analyse the toy model"),
+    "llm": ("llm.commands", "run the paper's experiments on real networks"),
+    "fit": ("bridge.commands", "fit the toy model to loss matrices"),
+    "figures": ("figures.commands", "draw the figures of the paper from runs"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        argv: arguments after the program's name; those of the process if None.
+
+    Returns:
+        0; 2 for bad input, with one line on standard error; 130 after Ctrl-C; 1 when the machine failed (a
+        full disk, say), with one line too.
+    """
+    try:
+        _dispatch(list(sys.argv[1:] if argv is None else argv))
+    except InputError as error:
+        return _complain(str(error), 2)
+    except KeyboardInterrupt as stop:
+        return _complain(str(stop) or "stopped", 130)
+    except BrokenPipeError:
+        # The reader of a pipe has gone (`reawaken ... | head`): nothing left to say, and nowhere to say it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        return _complain(f"{error}; unfinished runs go on with the same command", 1)
+    return 0
+
+
+def _complain(message: str, code: int) -> int:
+    print(f"reawaken: {message}", file=sys.stderr)
+    return code
+
+
+def _dispatch(argv: list[str]) -> None:
+    if not argv or argv[0] in ("-h", "--help"):
+        print(_overview("reawaken", {name: line for name, (_, line) in GROUPS.items()}))
+        return
+    group = _choose(argv.pop(0), list(GROUPS), "reawaken")
+    commands: dict[str, Any] = importlib.import_module(GROUPS[group][0]).COMMANDS
+    program = f"reawaken {group}"
+    if list(commands) == [""]:
+        command = commands[""]
+    else:
+        if not argv or argv[0] in ("-h", "--help"):
+            print(_overview(program, {name: _first_line(c) for name, c in commands.items()}))
+            return
+        name = _choose(argv.pop(0), list(commands), program)
+        command, program = commands[name], f"{program} {name}"
+    function = command.build(argv) if hasattr(command, "build") else command
+    _call(function, argv, program)
+
+
+def _choose(word: str, known: list[str], program: str) -> str:
+    if word not in known:
+        near = difflib.get_close_matches(word, known, n=1, cutoff=0.0)[0]
+        raise InputError(
+            f"there is no command {word!r}",
+            expected=f"one of {', '.join(known)}",
+            fix=f"{program} {near} --help",
+        )
+    return word
+
+
+def _overview(program: str, lines: dict[str, str]) -> str:
+    width = max(map(len, lines)) + 2
+    rows = "\n".join(f"  {name:<{width}}{line}" for name, line in lines.items())
+    usage = f"usage: {program} COMMAND [flags]"
+    return f"{usage}\n\n{rows}\n\n{program} COMMAND --help lists the flags of a command"
+
+
+def _first_line(command: Any) -> str:
+    return (command.__doc__ or "").strip().partition("\n")[0].rstrip(".")
+
+
+def _call(function: Callable[..., Any], argv: list[str], program: str) -> None:
+    import tyro
+
+    parsed: list[tuple[Any, ...]] = []
+    # tyro frames what it refuses over several lines; the words are kept and put on one.
+    frame = io.StringIO()
+    options: dict[str, Any] = {"prog": program, "config": (tyro.conf.OmitArgPrefixes,)}
+
+    def delay(*args: Any, **kwargs: Any) -> None:
+        parsed.append((args, kwargs))
+
+    # Only parsing happens inside: the command's own errors must not be caught with the parser's.
+    delay.__dict__["__wrapped__"] = function
+    delay.__doc__ = function.__doc__
+    try:
+        with contextlib.redirect_stderr(frame):
+            _, unknown = tyro.cli(delay, args=argv, return_unknown_args=True, **options)
+    except SystemExit as stop:
+        if stop.code in (0, None):
+            return
+        raise _original(stop) or InputError(
+            _unframed(frame.getvalue()), expected="flags and values as in the help", fix=f"{program} --help"
+        ) from None
+    if unknown:
+        _refuse(unknown, tyro.extras.get_parser(delay, **options)._option_string_actions, program)
+    args, kwargs = parsed[0]
+    function(*args, **kwargs)
+
+
+def _refuse(unknown: list[str], known: Any, program: str) -> None:
+    flags = [flag for flag in known if flag.startswith("--")]
+    word = next((u for u in unknown if u.startswith("-")), unknown[0]).partition("=")[0]
+    near = difflib.get_close_matches(word.replace("_", "-"), flags, n=1, cutoff=0.0)
+    raise InputError(
+        f"{word} is no flag of {program}",
+        expected=f"one of its {len(flags)} flags",
+        fix=f"{near[0]} ... ({program} --help lists all)" if near else f"{program} --help",
+    )
+
+
+def _original(error: BaseException) -> InputError | None:
+    """The InputError of a dataclass that the parser caught and put into a frame of its own."""
+    cause = error.__context__
+    while cause is not None and not isinstance(cause, InputError):
+        cause = cause.__context__
+    return cause
+
+
+def _unframed(text: str) -> str:
+    """The sentences of a framed message, without the frame, its title and the help that is quoted in it."""
+    lines = [line.strip("│ ").strip() for line in text.splitlines() if line.startswith("│")]
+    parts = re.split(r"─{2,}", " ".join(lines) or text)
+    quoted = ("For full helptext", "Argument helptext")
+    kept = [re.sub(r"\s+", " ", part).strip() for part in parts if not part.strip().startswith(quoted)]
+    return "; ".join(part.rstrip(".") for part in kept if part)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
