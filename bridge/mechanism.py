@@ -96,17 +96,23 @@ class Mechanism:
         return share_losses(slow, fast, order, variance_q=1.0, variance_w=float(np.exp(theta[2])))
 
     def solve_linear(self, shapes: Floats, values: Floats) -> tuple[float, Floats]:
-        """Floor c and scales k_j (not below 0) that fit `values` best, in closed form."""
+        """Floor c and scales k_j that fit `values` best, in closed form; neither may be below 0.
+
+        A loss is a squared distance times a scale: a floor below 0 would stand for losses that cannot be, and
+        buys its R^2 by flattening the rise and fall between visits that the mechanism is there to explain.
+        """
         rows, tasks = shapes.shape
         if not self.scale_per_document:
             flat = shapes.ravel()
             c, k = _line(flat, values.ravel())
+            if c < 0:
+                c, k = 0.0, max(float(flat @ values.ravel() / (flat @ flat)), 0.0)
             return c, np.full(tasks, k)
         square = (shapes**2).sum(0)
         first, cross = shapes.sum(0), (shapes * values).sum(0)
         # Eliminating every k_j = (cross - c first)/square leaves one equation for c.
         denominator = rows * tasks - (first**2 / square).sum()
-        c = float((values.sum() - (first * cross / square).sum()) / denominator)
+        c = max(float((values.sum() - (first * cross / square).sum()) / denominator), 0.0)
         return c, np.maximum((cross - c * first) / square, 0.0)
 
     def predict(self, theta: Floats, order: NDArray[np.int64], floor: float, scales: Floats) -> Floats:
