@@ -15,7 +15,7 @@ import io
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from toymodel.errors import InputError
@@ -107,7 +107,7 @@ def _call(function: Callable[..., Any], argv: list[str], program: str) -> None:
 
     parsed: list[tuple[Any, ...]] = []
     # tyro frames what it refuses over several lines; the words are kept and put on one.
-    frame = io.StringIO()
+    frame = _Frame()
     options: dict[str, Any] = {"prog": program, "config": (tyro.conf.OmitArgPrefixes,)}
 
     def delay(*args: Any, **kwargs: Any) -> None:
@@ -117,22 +117,24 @@ def _call(function: Callable[..., Any], argv: list[str], program: str) -> None:
     delay.__dict__["__wrapped__"] = function
     delay.__doc__ = function.__doc__
     try:
-        with contextlib.redirect_stderr(frame):
+        with _shown_to(frame):
             _, unknown = tyro.cli(delay, args=argv, return_unknown_args=True, **options)
     except SystemExit as stop:
-        if stop.code in (0, None):
+        if stop.code in (0, None):  # the help
+            print(frame.getvalue(), end="")
             return
         raise _original(stop) or InputError(
             _unframed(frame.getvalue()), expected="flags and values as in the help", fix=f"{program} --help"
         ) from None
     if unknown:
-        _refuse(unknown, tyro.extras.get_parser(delay, **options)._option_string_actions, program)
+        with _shown_to(frame), contextlib.suppress(SystemExit):
+            tyro.cli(delay, args=["--help"], **options)
+        _refuse(unknown, re.findall(r"^│ .*?(--[a-z-]+)", frame.getvalue(), re.MULTILINE), program)
     args, kwargs = parsed[0]
     function(*args, **kwargs)
 
 
-def _refuse(unknown: list[str], known: Any, program: str) -> None:
-    flags = [flag for flag in known if flag.startswith("--")]
+def _refuse(unknown: list[str], flags: list[str], program: str) -> None:
     word = next((u for u in unknown if u.startswith("-")), unknown[0]).partition("=")[0]
     near = difflib.get_close_matches(word.replace("_", "-"), flags, n=1, cutoff=0.0)
     raise InputError(
@@ -140,6 +142,18 @@ def _refuse(unknown: list[str], known: Any, program: str) -> None:
         expected=f"one of its {len(flags)} flags",
         fix=f"{near[0]} ... ({program} --help lists all)" if near else f"{program} --help",
     )
+
+
+class _Frame(io.StringIO):
+    """A terminal that can show frames, so that what is caught looks the same wherever the program runs."""
+
+    encoding = "utf-8"
+
+
+@contextlib.contextmanager
+def _shown_to(frame: _Frame) -> Iterator[None]:
+    with contextlib.redirect_stdout(frame), contextlib.redirect_stderr(frame):
+        yield
 
 
 def _original(error: BaseException) -> InputError | None:

@@ -1,0 +1,167 @@
+"""The command line as a user meets it: flags, one-line errors, exit codes."""
+
+import subprocess
+import sys
+import types
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pytest
+
+import reawaken
+from toymodel import InputError, LossMatrix
+
+
+@dataclass(frozen=True)
+class Settings:
+    rate: float = 0.5
+    """Learning rate."""
+    kind: Literal["round", "square"] = "round"
+    """Shape."""
+
+    def __post_init__(self):
+        if self.rate <= 0:
+            raise InputError(f"--rate {self.rate}", expected="a positive rate", fix="--rate 0.5")
+
+
+SEEN = []
+
+
+def show(settings: Settings = Settings(), *, out: Path, runs: tuple[Path, ...] = ()) -> None:  # noqa: B008
+    """Show a thing.
+
+    Args:
+        out: Where to.
+        runs: What of.
+    """
+    SEEN.append((settings, out, runs))
+
+
+def fail(*, how: Literal["stop", "disk", "input", "defect"]) -> None:
+    """Fail in a given way."""
+    raise {
+        "stop": KeyboardInterrupt("stopped after episode 3"),
+        "disk": OSError(28, "No space left on device"),
+        "input": InputError("a bad thing", expected="a good one", fix="--good"),
+        "defect": ZeroDivisionError("a defect"),
+    }[how]
+
+
+class Peeking:
+    """A command whose defaults depend on one of its flags."""
+
+    def build(self, argv):
+        default = Settings(rate=9.0) if "fast" in argv else Settings()
+
+        def command(settings: Settings = default, *, preset: str = "") -> None:
+            SEEN.append((settings, preset))
+
+        return command
+
+
+@pytest.fixture(autouse=True)
+def _commands(monkeypatch):
+    module = types.ModuleType("commands_of_the_tests")
+    module.COMMANDS = {"show": show, "fail": fail, "peek": Peeking()}
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setitem(reawaken.GROUPS, "test", (module.__name__, "for tests"))
+    SEEN.clear()
+
+
+def test_flags_become_parameters():
+    argv = ["test", "show", "--rate", "2", "--kind", "square", "--out", "here", "--runs", "a", "b"]
+    assert reawaken.main(argv) == 0
+    assert [(Settings(2.0, "square"), Path("here"), (Path("a"), Path("b")))] == SEEN
+    assert reawaken.main(["test", "show", "--out", "x"]) == 0
+    assert SEEN[1] == (Settings(), Path("x"), ())
+
+
+def test_a_preset_sets_defaults_that_flags_override():
+    reawaken.main(["test", "peek", "--preset", "fast"])
+    reawaken.main(["test", "peek", "--preset", "fast", "--kind", "square", "--rate", "3"])
+    assert [(Settings(9.0), "fast"), (Settings(3.0, "square"), "fast")] == SEEN
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        ("test show --out x --raet 2", "--raet is no flag of reawaken test show; * --rate"),
+        ("test show --out x --rate=abc", "could not convert string to float: 'abc'"),
+        ("test show --out x --kind sqare", "invalid choice 'sqare' * ('round', 'square')"),
+        ("test show --out x --rate -1", "--rate -1.0; expected a positive rate. Fix: --rate 0.5"),
+        ("test show", "Missing * --out"),
+        ("test sow", "no command 'sow' * reawaken test show --help"),
+        ("tset", "no command 'tset' * reawaken test --help"),
+        ("test fail --how input", "a bad thing; expected a good one. Fix: --good"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(capsys, argv, words):
+    assert reawaken.main(argv.split()) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("reawaken: ")
+    assert said.err.count("\n") == 1
+    rest = said.err
+    for part in words.split(" * "):
+        assert part in rest, said.err
+        rest = rest.partition(part)[2]
+    assert SEEN == []
+
+
+def test_other_failures(capsys):
+    assert reawaken.main(["test", "fail", "--how", "stop"]) == 130
+    assert capsys.readouterr().err == "reawaken: stopped after episode 3\n"
+    assert reawaken.main(["test", "fail", "--how", "disk"]) == 1
+    assert "No space left" in capsys.readouterr().err
+    with pytest.raises(ZeroDivisionError):  # a defect of ours keeps its traceback
+        reawaken.main(["test", "fail", "--how", "defect"])
+
+
+def test_help_lists_commands_and_flags(capsys):
+    assert reawaken.main([]) == 0
+    overview = capsys.readouterr().out
+    assert all(f"  {group} " in overview for group in ("compare", "toy", "llm", "fit", "figures"))
+    assert reawaken.main(["test"]) == 0
+    assert "Show a thing" in capsys.readouterr().out
+    assert reawaken.main(["test", "show", "--help"]) == 0
+    out = capsys.readouterr().out
+    assert "--rate" in out
+    assert "Learning rate." in out
+
+
+@pytest.mark.parametrize("group", ["compare", "toy", "llm", "fit", "figures"])
+def test_every_group_has_commands_that_explain_themselves(group):
+    import importlib
+
+    module, line = reawaken.GROUPS[group]
+    commands = importlib.import_module(module).COMMANDS
+    assert commands
+    assert line
+    for command in commands.values():
+        assert command.__doc__
+
+
+def test_the_program_itself(tmp_path):
+    """As installed: a truncated loss matrix is one line, exit code 2, and leaves nothing behind."""
+    good = tmp_path / "good.npz"
+    LossMatrix.from_values(np.random.default_rng(0).random((9, 4))).save(good)
+    bad = tmp_path / "bad.npz"
+    bad.write_bytes(good.read_bytes()[:150])
+    done = subprocess.run(
+        [sys.executable, "-m", "reawaken", "compare", "--run", str(bad), "--out", str(tmp_path / "out")],
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "bad.npz' cannot be read" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_importing_the_toy_model_is_light():
+    code = "import sys, toymodel; print(*sorted({m.partition('.')[0] for m in sys.modules}))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    heavy = {"torch", "transformers", "datasets", "matplotlib", "xarray", "pandas", "tyro", "tqdm", "lmfit"}
+    assert not heavy & set(loaded.split())
