@@ -150,7 +150,7 @@ def _facts_of_manifest(manifest: dict[str, Any]) -> dict[str, str]:
         facts["device"] = str(manifest["device"])
     if "versions" in manifest:
         facts["versions"] = ", ".join(f"{name} {version}" for name, version in manifest["versions"].items())
-    padded = manifest.get("documents", {}).get("padded")
+    padded = manifest.get("tasks", {}).get("padded")
     if padded:
         facts["padded documents"] = f"{padded} were shorter than the context"
     for name in ("started", "finished"):

@@ -5,6 +5,6 @@ Importing this package is cheap: torch and transformers load when a run starts.
 
 from llm.config import RunConfig
 from llm.presets import PRESETS, preset
-from llm.training import Run, run
+from llm.training import Interrupted, Run, run
 
-__all__ = ["PRESETS", "Run", "RunConfig", "preset", "run"]
+__all__ = ["PRESETS", "Interrupted", "Run", "RunConfig", "preset", "run"]

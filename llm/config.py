@@ -27,51 +27,65 @@ class RunConfig:
     weights: Literal["random", "pretrained"] = "random"
     """'random' keeps only the architecture (no download for Pythia sizes); 'pretrained' loads the weights."""
     revision: str | None = None
-    """Revision of a hub model, e.g. step1000 of a Pythia size; the hub's default if not given."""
+    """Revision of a hub model, e.g. step1000 of a Pythia size."""
     init: Literal["pythia", "normal"] = "pythia"
-    """Random weights: Pythia's scheme, or N(0, 0.02) everywhere (paper Fig. 15)."""
+    """Random weights: Pythia's scheme, or N(0, 0.02) everywhere (Fig. 15)."""
     width: int | None = None
-    """Hidden size in place of the model's own (paper Fig. 3a); the feed-forward size stays, as in the program."""
+    """Hidden size in place of the model's own (Fig. 3a); the feed-forward size stays, as in the program."""
     depth: int | None = None
-    """Number of blocks in place of the model's own (paper Fig. 3b)."""
+    """Number of blocks in place of the model's own (Fig. 3b)."""
     heads: int | None = None
-    """Attention heads in place of the model's own (paper Fig. 14)."""
+    """Attention heads in place of the model's own (Fig. 14)."""
     feed_forward: int | None = None
     """Feed-forward size in place of the model's own."""
+    vocabulary: Literal["model", "tokenizer"] = "model"
+    """Embedding rows: the model's own, or cut to the tokenizer's (50277 for Pythia), as in the program."""
     freeze_blocks: int = 0
-    """Keep the first B blocks fixed; a negative number keeps the last -B blocks (paper Fig. 5d)."""
+    """Keep the first B blocks fixed; a negative number keeps the last -B blocks (Fig. 5d)."""
     freeze_embeddings: bool = False
     """Keep the input embedding fixed too, as the program does when it freezes blocks."""
 
     # The documents.
     documents: str = "embedded"
-    """'embedded', 'cnn_dailymail', a hub dataset, a .jsonl file (field text or article), or a folder of .txt."""
+    """'embedded', 'cnn_dailymail', a hub dataset, a .jsonl or .parquet file, or a folder."""
+    documents_subset: str | None = None
+    """Configuration of a hub dataset, e.g. 3.0.0 of cnn_dailymail."""
     documents_revision: str | None = None
-    """Revision of a hub dataset; what was used is pinned in the manifest."""
+    """Revision of a hub dataset; the commit that was used is in the manifest."""
     documents_split: str = "train"
-    """Split of a hub dataset."""
+    """Split of a dataset."""
+    text_field: str | None = None
+    """Field that holds the text; 'text' or 'article' if not given."""
     selection: Literal["auto", "seed", "order"] = "auto"
-    """'seed' draws the documents, 'order' takes the first T; 'auto' draws from corpora and takes files in order."""
+    """'seed' draws the documents, 'order' takes the first T; 'auto' draws, but takes files in order."""
     tokenizer: str | None = None
-    """A tokenizer.json file or folder in place of the model's own."""
+    """A tokenizer.json file, a folder or a hub id in place of the model's own tokenizer."""
     num_documents: int = 25
     """Number of documents T."""
     context: int = 256
     """Tokens per document C; longer documents are cut, shorter ones padded."""
     mask_probability: float = 0.0
-    """Each step hides this part of the input tokens, labels kept (paper Fig. 4a)."""
+    """Each step hides this part of the input tokens, labels kept (Fig. 4a)."""
     mask_up_to: bool = True
-    """Draw the hidden part of each step uniformly up to the probability, rather than hiding exactly so much."""
+    """Draw each step's part uniformly up to the probability, rather than hiding exactly so much."""
+    mask_token: int = 0
+    """Token id that stands for a hidden token; 0 as in the program."""
     window_shift: int = 0
-    """Each step moves the window of C tokens by up to this many tokens (paper Fig. 4b)."""
+    """Each step moves the window of C tokens by up to this many tokens (Fig. 4b)."""
     window: Literal["text", "program"] = "text"
-    """'text' shifts forward from the document's start; 'program' cuts [C/4 + s, 3C/4 + s) from a window of 2C."""
+    """'text' shifts forward from the start; 'program' cuts [L/4 + s, 3L/4 + s) from L = 2C tokens."""
     evaluate_summaries: bool = False
-    """Also record losses of the documents' summaries (field highlights), as the program does."""
+    """Also record the losses of the documents' summaries (field highlights), as the program does."""
 
     # The schedule.
-    schedule: Literal["cyclic", "middle-shuffled", "reshuffled", "iid", "locally-reversed"] = "cyclic"
-    """Order of episodes: the paper's, Fig. 12's shuffled middle, two controls, or section 4's local reversal."""
+    schedule: Literal[
+        "cyclic", "shuffled-once", "middle-shuffled", "reshuffled", "iid", "locally-reversed"
+    ] = "cyclic"
+    """Order of episodes: the paper's, Fig. 12's shuffled middle, two controls, section 4's local reversal."""
+    shuffle_until: int | None = None
+    """Last document N that middle-shuffled shuffles, counted from 1 (Fig. 12); T - 1 if not given."""
+    reverse_block: int = 2
+    """Documents per reversed stretch of locally-reversed, in its last epoch."""
     steps: int = 10
     """Gradient steps per episode M."""
     epochs: int = 5
@@ -79,23 +93,23 @@ class RunConfig:
 
     # The optimizer.
     optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
-    """Plain gradient descent, Adam, or AdamW."""
+    """Plain gradient descent, Adam, or AdamW (torch's defaults but for the rate)."""
     lr: float = 1e-3
     """Learning rate."""
     scale_lr: bool = False
-    """Divide the rate by M/10, so that the total update stays that of 10 steps (paper Fig. 16a)."""
+    """Divide the rate by M/10, so that the total update stays that of 10 steps (Fig. 16a)."""
     reset_optimizer: bool = True
-    """Forget Adam's moments at the start of every episode, as the paper does for its Fig. 6."""
+    """Forget Adam's moments at the start of every episode (Fig. 6)."""
     dropout: bool = False
     """Leave the model's own dropout on in training (Pythia has none)."""
 
     # What is measured beside the losses.
-    probes: tuple[
-        Literal["gradients", "pairwise", "residuals", "pca", "activations", "updates", "attention"], ...
-    ] = ()
-    """Measurements written to probes/ (paper Figs. 8, 9, 17, 18); none by default."""
+    probes: tuple[Literal["gradients", "pairwise", "residuals", "pca", "activations", "updates"], ...] = ()
+    """Measurements written to probes/ (Figs. 8, 9, 17, 18)."""
+    probe_documents: tuple[int, ...] = (0,)
+    """Documents whose activations the probes follow, counted from 0; the paper's is the first."""
     probe_layer: str | None = None
-    """Parameters or module that gradients, residuals and pca look at, by name; each probe has the paper's default."""
+    """Parameters or module that gradients, residuals and pca look at; each probe has the paper's default."""
 
     # How it runs.
     precision: Literal["ieee", "tf32", "bf16"] = "ieee"
@@ -112,6 +126,7 @@ class RunConfig:
                 raise InputError(f"{flag} {getattr(self, name)}", expected=expected, fix=f"{flag} {fix}")
 
         object.__setattr__(self, "probes", tuple(self.probes))
+        object.__setattr__(self, "probe_documents", tuple(self.probe_documents))
         need(self.num_documents >= 2, "num_documents", "at least 2 documents", 25)
         need(self.context >= 2, "context", "at least 2 tokens (one to predict from, one to predict)", 256)
         need(self.steps >= 1, "steps", "at least 1 gradient step per episode", 10)
@@ -121,10 +136,29 @@ class RunConfig:
         need(0 <= self.mask_probability < 1, "mask_probability", "0 <= p < 1", 0.1)
         need(self.window_shift >= 0, "window_shift", "0 or more tokens", 16)
         need(
-            self.window == "text" or 4 * self.window_shift <= self.context,
+            self.window == "text" or 2 * self.window_shift <= self.context,
             "window_shift",
-            "at most C/4 tokens either way with --window program",
-            self.context // 4,
+            "at most C/2 tokens either way with --window program",
+            self.context // 2,
+        )
+        need(self.mask_token >= 0, "mask_token", "a token id, 0 or more", 0)
+        need(
+            self.shuffle_until is None or 1 <= self.shuffle_until <= self.num_documents,
+            "shuffle_until",
+            f"a document from 1 to {self.num_documents}",
+            self.num_documents - 1,
+        )
+        need(
+            all(0 <= document < self.num_documents for document in self.probe_documents),
+            "probe_documents",
+            f"documents from 0 to {self.num_documents - 1}",
+            0,
+        )
+        need(
+            1 <= self.reverse_block <= self.num_documents,
+            "reverse_block",
+            f"from 1 to {self.num_documents} documents",
+            2,
         )
         for name in ("width", "depth", "heads", "feed_forward"):
             value = getattr(self, name)
@@ -136,7 +170,15 @@ class RunConfig:
 
     def to_json(self) -> dict[str, Any]:
         """A plain mapping, as written to ``config.json``."""
-        return dataclasses.asdict(self) | {"probes": list(self.probes)}
+        return dataclasses.asdict(self) | {
+            "probes": list(self.probes),
+            "probe_documents": list(self.probe_documents),
+        }
+
+    @property
+    def rate(self) -> float:
+        """The learning rate in force: `lr`, scaled if `scale_lr`."""
+        return self.lr * 10 / self.steps if self.scale_lr else self.lr
 
     @property
     def id(self) -> str:

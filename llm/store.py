@@ -1,7 +1,7 @@
 """The run folder: everything a run leaves on disk, and how it resumes.
 
-``config.json``, ``manifest.json``, ``log.jsonl``; ``checkpoint/`` while unfinished; ``losses.npz`` when done,
-and only then. Every file appears whole or not at all.
+``config.json``, ``manifest.json``, ``log.jsonl``; ``checkpoint/`` while unfinished; ``probes/`` and
+``losses.npz`` when done, the latter last. Every file appears whole or not at all.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import json
 import os
 import shutil
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,8 @@ from toymodel.losses import LossMatrix
 if TYPE_CHECKING:
     import torch
 
+    Tensors = dict[str, torch.Tensor]
+
 __all__ = ["Checkpoint", "RunFolder"]
 
 
@@ -33,15 +36,43 @@ class Checkpoint:
 
     Attributes:
         episode: episodes finished.
-        rows: loss rows so far, float64, shape ``(1 + episode, T)``.
-        parameters: the model's tensors by name.
-        optimizer: the optimizer's state tensors, ``index.key``; empty where it is reset per episode.
+        rows: loss rows so far by evaluation, float64, each of shape ``(1 + episode, T)``.
+        weights: trainable parameters and buffers by name.
+        optimizer: the optimizer's state tensors; empty where it is reset per episode.
+        probes: state tensors of each probe, by the probe's name.
     """
 
     episode: int
-    rows: np.ndarray
-    parameters: dict[str, torch.Tensor]
-    optimizer: dict[str, torch.Tensor]
+    rows: dict[str, np.ndarray]
+    weights: Tensors
+    optimizer: Tensors = field(default_factory=dict)
+    probes: dict[str, Tensors] = field(default_factory=dict)
+
+    def flat(self) -> Tensors:
+        """All tensors under one level of names, as they are stored."""
+        import torch
+
+        tensors = {f"rows/{name}": torch.from_numpy(rows) for name, rows in self.rows.items()}
+        tensors |= {f"weights/{name}": tensor for name, tensor in self.weights.items()}
+        tensors |= {f"optimizer/{name}": tensor for name, tensor in self.optimizer.items()}
+        for probe, state in self.probes.items():
+            tensors |= {f"probes/{probe}/{name}": tensor for name, tensor in state.items()}
+        return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+
+    @classmethod
+    def from_flat(cls, episode: int, tensors: Tensors) -> Checkpoint:
+        """The inverse of `flat`."""
+        parts: dict[str, Tensors] = {"rows": {}, "weights": {}, "optimizer": {}}
+        probes: dict[str, Tensors] = {}
+        for key, tensor in tensors.items():
+            part, name = key.split("/", 1)
+            if part == "probes":
+                probe, name = name.split("/", 1)
+                probes.setdefault(probe, {})[name] = tensor
+            else:
+                parts[part][name] = tensor
+        rows = {name: tensor.numpy() for name, tensor in parts["rows"].items()}
+        return cls(episode, rows, parts["weights"], parts["optimizer"], probes)
 
 
 class RunFolder:
@@ -59,14 +90,13 @@ class RunFolder:
         """Whether the run has its whole loss matrix."""
         return (self.path / "losses.npz").is_file()
 
-    def open(self, config: RunConfig) -> None:
-        """Claim the folder for this configuration, or check that it already belongs to it.
+    def check(self, config: RunConfig) -> bool:
+        """Whether the folder already belongs to a run of this configuration; False if it is new or empty.
 
         Raises:
             InputError: when another configuration, or something that is no run, is there.
         """
-        file = self.path / "config.json"
-        if file.is_file():
+        if (self.path / "config.json").is_file():
             found = self.read_config()
             if found != config:
                 raise InputError(
@@ -75,14 +105,19 @@ class RunFolder:
                     expected="the same configuration, to resume or to reuse it",
                     fix="choose another folder, or remove this one",
                 )
-            return
+            return True
         if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
             raise InputError(
                 f"{str(self.path)!r} exists and is no run folder",
                 expected="a new or empty folder, or a run of the same configuration",
                 fix=f"--out {self.path}-run",
             )
-        self._write_json("config.json", config.to_json())
+        return False
+
+    def open(self, config: RunConfig) -> None:
+        """Claim the folder for this configuration, or `check` that it already belongs to it."""
+        if not self.check(config):
+            self._write_json("config.json", config.to_json())
 
     def read_config(self) -> RunConfig:
         """The configuration that made this folder."""
@@ -92,24 +127,27 @@ class RunFolder:
         """Versions, device, hashes and times; empty before the first episode."""
         return self._read_json("manifest.json") if (self.path / "manifest.json").is_file() else {}
 
-    def write_manifest(self, manifest: dict[str, Any]) -> None:
+    def write_manifest(self, manifest: Mapping[str, Any]) -> None:
         """Replace ``manifest.json``."""
-        self._write_json("manifest.json", manifest)
+        self._write_json("manifest.json", dict(manifest))
 
     def save(self, checkpoint: Checkpoint) -> float:
         """Write a checkpoint, keeping the one before it; seconds it took."""
-        import torch
-        from safetensors.torch import save
+        from safetensors.torch import save_file
 
         started = time.monotonic()
-        tensors = {f"model/{k}": v.detach().cpu().contiguous() for k, v in checkpoint.parameters.items()}
-        tensors |= {f"optimizer/{k}": v.detach().cpu().contiguous() for k, v in checkpoint.optimizer.items()}
-        tensors["losses"] = torch.from_numpy(checkpoint.rows)
-        newest = self._checkpoints()[0]
-        if newest.is_file():
-            os.replace(newest, self._checkpoints()[1])
-        with atomic_write(newest) as file:
-            file.write(save(tensors, metadata={"episode": str(checkpoint.episode)}))
+        newest, previous = self._checkpoints()
+        newest.parent.mkdir(parents=True, exist_ok=True)
+        partial = newest.with_suffix(".partial")
+        try:
+            save_file(checkpoint.flat(), partial, metadata={"episode": str(checkpoint.episode)})
+            with partial.open("rb") as file:
+                os.fsync(file.fileno())
+            if newest.is_file():
+                os.replace(newest, previous)
+            os.replace(partial, newest)
+        finally:
+            partial.unlink(missing_ok=True)
         return time.monotonic() - started
 
     def load(self) -> tuple[Checkpoint | None, str]:
@@ -123,21 +161,14 @@ class RunFolder:
             try:
                 with safe_open(file, framework="pt") as stored:
                     tensors = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118
-                    episode = int(stored.metadata()["episode"])
+                    checkpoint = Checkpoint.from_flat(int(stored.metadata()["episode"]), tensors)
             except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
                 damaged = f"checkpoint {file.name} is damaged ({error}); "
                 continue
-            parts: dict[str, dict[str, Any]] = {"model": {}, "optimizer": {}}
-            for key, tensor in tensors.items():
-                if "/" in key:
-                    part, name = key.split("/", 1)
-                    parts[part][name] = tensor
-            rows = tensors["losses"].numpy()
-            note = damaged and f"{damaged}going on from the one before, after episode {episode}"
-            return Checkpoint(episode, rows, parts["model"], parts["optimizer"]), note
+            return checkpoint, damaged and f"{damaged}going on from episode {checkpoint.episode}"
         return None, damaged and f"{damaged}starting from the beginning"
 
-    def log(self, record: dict[str, Any]) -> None:
+    def log(self, record: Mapping[str, Any]) -> None:
         """Append one line to ``log.jsonl``."""
         with (self.path / "log.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
@@ -157,8 +188,15 @@ class RunFolder:
         with atomic_write(file, "w") as out:
             out.writelines(line + "\n" for line in kept)
 
-    def finish(self, losses: LossMatrix) -> None:
-        """Write the loss matrix, which marks the run as finished, and drop the checkpoints."""
+    def write_probe(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
+        """Write what a probe found as ``probes/NAME.npz``."""
+        with atomic_write(self.path / "probes" / f"{name}.npz") as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]
+
+    def finish(self, losses: LossMatrix, extra: Mapping[str, LossMatrix]) -> None:
+        """Write the loss matrices (``losses.npz`` marks the run as finished) and drop the checkpoints."""
+        for name, matrix in extra.items():
+            matrix.save(self.path / f"{name}.npz")
         losses.save(self.path / "losses.npz")
         shutil.rmtree(self.path / "checkpoint", ignore_errors=True)
 

@@ -1,0 +1,56 @@
+"""What the loop needs of a kind of task: a model, static buffers, and losses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import torch
+
+    from llm.config import RunConfig
+
+__all__ = ["TaskAdapter", "make_adapter"]
+
+
+class TaskAdapter(Protocol):
+    """Tasks with a loss. The loop and the step know no more of documents or images than this.
+
+    A gradient step is `load` then `loss`. Buffers keep their shape and address for the whole run and nothing
+    in `loss` or `losses` waits for the device, so that a step can be captured once and replayed.
+
+    Attributes:
+        model: the network.
+        tasks: number of tasks T.
+        data: what was read, as the manifest records it (JSON); ``data["sha256"]`` identifies the tasks.
+        extra: further evaluations by name, each returning shape ``(T,)`` like `losses`; usually none.
+    """
+
+    model: Any
+    tasks: int
+    data: Mapping[str, Any]
+    extra: Mapping[str, Callable[[], torch.Tensor]]
+
+    def load(self, task: int, episode: int | None = None, step: int = 0) -> None:
+        """Put a task into the buffers: as it is evaluated, or as one gradient step of an episode sees it.
+
+        Random variations come from a generator seeded by ``(seed, episode, step)``, so a resumed run
+        needs no generator state.
+        """
+
+    def loss(self) -> torch.Tensor:
+        """Training loss on the buffers, a scalar that carries gradients."""
+
+    def losses(self) -> torch.Tensor:
+        """Losses of all tasks, float32 on the device, shape ``(T,)``, without gradients."""
+
+
+def make_adapter(config: RunConfig, device: torch.device) -> TaskAdapter:
+    """The tasks of a configuration, on the device.
+
+    Raises:
+        InputError: for anything in the configuration that cannot be read, built or fitted into memory.
+    """
+    from llm.language import language_adapter
+
+    return language_adapter(config, device)

@@ -1,0 +1,199 @@
+"""Everything that may reach the network: models and datasets of the hub, and how each failure is said."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from llm.config import RunConfig
+from toymodel.errors import InputError
+
+__all__ = ["fetch_model", "load_hub_dataset", "load_local_dataset", "prefetch"]
+
+# The library would otherwise ask the hub to convert pickled weights whenever it finds no safetensors.
+os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
+
+_OFFLINE = "downloads go to HF_HOME (HF_HUB_OFFLINE=1 then uses only what is there)"
+# Configuration, tokenizer and safetensors; never code or pickles.
+_DESCRIPTION = ["*.json", "tokenizer*", "*.txt", "*.model"]
+
+
+def fetch_model(name: str, revision: str | None, *, weights: bool) -> Path:
+    """Local folder with a hub model's configuration, tokenizer and, if asked, safetensors.
+
+    Nothing is downloaded that is already in the cache of that revision.
+
+    Raises:
+        InputError: without network, access, or safetensors.
+    """
+    from huggingface_hub import snapshot_download
+
+    flag = f"--model {name}" + (f" --revision {revision}" if revision else "")
+    patterns = [*_DESCRIPTION, *(["*.safetensors"] if weights else [])]
+    with _reaching(flag, f"reawaken llm prefetch {flag}"):
+        folder = Path(snapshot_download(name, revision=revision, allow_patterns=patterns))
+    if weights and not any(folder.glob("*.safetensors")):
+        raise InputError(
+            f"{flag} holds no safetensors in the cache or on the hub (older revisions have only pickles)",
+            expected="model.safetensors: pickled weights are never loaded",
+            fix="take a revision that has them (the default one has), or convert it elsewhere and give the "
+            "folder",
+        )
+    return folder
+
+
+def load_hub_dataset(
+    name: str, subset: str | None, split: str, revision: str | None
+) -> tuple[Any, dict[str, Any]]:
+    """A split of a hub dataset and where it came from, with the commit that was read.
+
+    Raises:
+        InputError: without `datasets`, network or access, for a dataset that needs code of its own, or an
+            unknown subset or split.
+    """
+    datasets = _datasets(f"--documents {name}")
+    flag = f"--documents {name}" + (f" --documents-revision {revision}" if revision else "")
+    with _reaching(flag, f"reawaken llm prefetch {flag}"), _dataset_errors(flag, split):
+        table = datasets.load_dataset(name, subset, split=split, revision=revision)
+    return table, {"name": name, "subset": subset, "split": split, "revision": _commit(table) or revision}
+
+
+def load_local_dataset(path: Path, subset: str | None, split: str) -> tuple[Any, dict[str, Any]]:
+    """A dataset on disk: one that was saved (``save_to_disk``), or a folder of parquet or JSON files.
+
+    Raises:
+        InputError: for a folder that is none, or an unknown split.
+    """
+    flag = f"--documents {path}"
+    datasets = _datasets(flag)
+    with _dataset_errors(flag, split):
+        if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
+            table = datasets.load_from_disk(str(path))
+            if not hasattr(table, "column_names") or isinstance(table.column_names, dict):
+                table = table[split]
+        else:
+            table = datasets.load_dataset(str(path), subset, split=split)
+    return table, {"name": str(path), "split": split}
+
+
+def prefetch(config: RunConfig) -> dict[str, str]:
+    """Download what a run needs, so that it then works without network.
+
+    Returns:
+        What is now at hand and where; empty where the run needs no download.
+    """
+    from llm.models import hub_id
+    from llm.sources import open_source
+    from llm.tokenization import choose_tokenizer
+
+    found = {}
+    source = open_source(config)
+    if source.hub:
+        found["documents"] = f"{source.origin['name']} at {source.origin['revision']}: {source.size} rows"
+    weights = config.weights == "pretrained"
+    if (name := hub_id(config.model)) and (weights or source.hub or name == config.model):
+        found["model"] = str(fetch_model(name, config.revision, weights=weights))
+    if config.tokenizer or found:
+        found["tokenizer"] = choose_tokenizer(config, source).origin
+    return found
+
+
+def _datasets(flag: str) -> Any:
+    try:
+        import datasets
+    except ImportError as error:
+        raise InputError(
+            f"{flag} without the datasets package", expected="the package that reads hub and saved datasets",
+            fix="pip install datasets, or --documents FILE.jsonl",
+        ) from error  # fmt: skip
+    datasets.disable_progress_bars()
+    return datasets
+
+
+def _commit(table: Any) -> str | None:
+    """Commit of a hub dataset, from the addresses of the files it was built from."""
+    for address in table.info.download_checksums or {}:
+        if "@" in address:
+            return str(address).split("@", 1)[1].split("/", 1)[0]
+    return None
+
+
+@contextlib.contextmanager
+def _reaching(flag: str, prefetch: str) -> Iterator[None]:
+    """Say in one line why something on the hub cannot be had."""
+    from huggingface_hub import errors
+
+    try:
+        yield
+    except errors.GatedRepoError as error:
+        raise InputError(
+            f"{flag} is gated on the hub", expected="access granted to your account",
+            fix="accept its terms on its page, then: hf auth login",
+        ) from error  # fmt: skip
+    except errors.RevisionNotFoundError as error:
+        raise InputError(f"{flag}: the hub has no such revision", expected="a branch, tag or commit of it",
+                         fix="leave the revision out, or list them on its page") from error  # fmt: skip
+    except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled, ConnectionError) as error:
+        raise _unreachable(flag, prefetch) from error
+    except (errors.RepositoryNotFoundError, errors.HFValidationError) as error:
+        raise InputError(
+            f"{flag}: the hub has no such repository, or it is private",
+            expected="owner/name as on its page",
+            fix=_nearest(flag),
+        ) from error
+    except (errors.HfHubHTTPError, OSError) as error:
+        if isinstance(error, OSError) and error.filename:  # a disk's error, not the network's
+            raise
+        raise _unreachable(flag, prefetch) from error
+
+
+def _unreachable(flag: str, prefetch: str) -> InputError:
+    return InputError(
+        f"{flag} is not in the local cache and the hub cannot be reached",
+        expected=f"a network connection once: {_OFFLINE}",
+        fix=f"on a machine with network: {prefetch}",
+    )
+
+
+def _nearest(flag: str) -> str:
+    import difflib
+
+    from llm.models import PYTHIA, SHAPES
+    from llm.sources import CNN_DAILYMAIL
+
+    option, name = flag.split()[:2]
+    known = [CNN_DAILYMAIL[0]] if option == "--documents" else [PYTHIA + s for s in SHAPES if s != "embedded"]
+    return f"{option} {difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]}"
+
+
+@contextlib.contextmanager
+def _dataset_errors(flag: str, split: str) -> Iterator[None]:
+    """What the datasets library says of unusable datasets, in one line each."""
+    from datasets import exceptions
+
+    try:
+        yield
+    except exceptions.DatasetNotFoundError as error:
+        if "gated" in str(error):
+            raise InputError(f"{flag} is gated on the hub", expected="access granted to your account",
+                             fix="accept its terms on its page, then: hf auth login") from error  # fmt: skip
+        if isinstance(error.__cause__ or error.__context__, ConnectionError):
+            raise _unreachable(flag, f"reawaken llm prefetch {flag}") from error
+        raise InputError(f"{flag}: the hub has no such dataset, or it is private",
+                         expected="owner/name as on its page", fix=_nearest(flag)) from error  # fmt: skip
+    except (KeyError, ValueError, RuntimeError, FileNotFoundError, exceptions.DatasetsError) as error:
+        text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        if "script" in text:
+            raise InputError(
+                f"{flag} needs a script of its own, which is never run", expected="data files only",
+                fix="use a converted copy of it (its page's refs/convert/parquet revision, "
+                "--documents-revision refs/convert/parquet)",
+            ) from error  # fmt: skip
+        raise InputError(
+            f"{flag} cannot be used ({text})",
+            expected=f"a dataset with the split {split!r}",
+            fix="--documents-split NAME or --documents-subset NAME, as on its page",
+        ) from error

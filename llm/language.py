@@ -1,0 +1,166 @@
+"""Documents as tasks: causal language modelling, one document to a gradient step."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from llm.config import RunConfig
+from llm.variations import IGNORED, vary
+
+if TYPE_CHECKING:
+    import torch
+
+    from llm.documents import Documents
+
+__all__ = ["LanguageAdapter", "language_adapter"]
+
+# Evaluation takes as many documents at once as keep its largest tensors below this, and the output layer as
+# many positions: on a CPU few enough for the caches, on a GPU enough to fill it.
+_BUDGET = {"cpu": 64 << 20, "cuda": 1 << 30}
+
+
+def language_adapter(config: RunConfig, device: torch.device) -> LanguageAdapter:
+    """Read the documents, build the model that fits them, and put both on the device."""
+    from llm.documents import load_documents
+    from llm.models import build_model
+
+    documents = load_documents(config)
+    model = build_model(config, documents.vocabulary).to(device)
+    return LanguageAdapter(config, model, documents, device)
+
+
+class LanguageAdapter:
+    """T documents and a causal language model.
+
+    Training is one static shape ``(1, C)`` padded at the right: causal attention never looks there and the
+    labels do not count there, so it needs no mask and gives the unpadded loss.
+
+    Args:
+        config: `context`, the random variations, `dropout`, `precision` and `seed` are used.
+        model: a causal language model, on the device.
+        documents: the documents.
+        device: where buffers live.
+    """
+
+    def __init__(self, config: RunConfig, model: Any, documents: Documents, device: torch.device) -> None:
+        import torch
+
+        from llm.models import split_head
+
+        self.model = model
+        self.tasks = len(documents.names)
+        self.data: Mapping[str, Any] = documents.manifest()
+        self.extra: Mapping[str, Callable[[], torch.Tensor]] = {}
+        self._config = config
+        self._documents = documents
+        self._body, self._head = split_head(model)
+        self._device = device
+        self._varies = bool(config.mask_probability or config.window_shift)
+        self._evaluated = _Evaluated.of(documents.tokens, documents.labels, device)
+        self._tokens = torch.zeros((1, config.context), dtype=torch.int64, device=device)
+        self._targets = torch.zeros(config.context - 1, dtype=torch.int64, device=device)
+        if documents.summaries is not None:
+            summaries = _Evaluated.of(documents.summaries, documents.summary_labels, device)
+            self.extra = {"summaries": lambda: self._losses_of(summaries)}
+        model.train(config.dropout)
+
+    def load(self, task: int, episode: int | None = None, step: int = 0) -> None:
+        """Put one document into the buffers, masked and shifted for this step of an episode."""
+        import torch
+
+        if self._varies and episode is not None:
+            tokens, labels = vary(
+                self._documents.stored[task], self._documents.lengths[task], self._config, episode, step
+            )
+            self._tokens.copy_(torch.from_numpy(tokens))
+            self._targets.copy_(torch.from_numpy(labels)[1:])
+        else:
+            self._tokens.copy_(self._evaluated.tokens[task])
+            self._targets.copy_(self._evaluated.labels[task, 1:])
+        if self._config.dropout and episode is not None:
+            key = np.random.SeedSequence((self._config.seed, episode, step, 1))
+            torch.manual_seed(int(key.generate_state(1, np.uint64)[0]) >> 1)
+
+    def loss(self) -> torch.Tensor:
+        """Mean cross entropy of the next token in nats."""
+        import torch
+
+        with self._arithmetic():
+            logits = self._head(self._body(self._tokens)[0, :-1])
+        total = torch.nn.functional.cross_entropy(
+            logits.float(), self._targets, ignore_index=IGNORED, reduction="sum"
+        )
+        return total / self.counted().sum()
+
+    def counted(self) -> torch.Tensor:
+        """Which of the C - 1 predictions of the buffers count in the loss, bool."""
+        return self._targets != IGNORED
+
+    def losses(self) -> torch.Tensor:
+        """Mean cross entropy of every document in nats, float32, shape ``(T,)``."""
+        return self._losses_of(self._evaluated)
+
+    def _losses_of(self, data: _Evaluated) -> torch.Tensor:
+        import torch
+
+        if self._config.dropout:
+            self.model.eval()
+        architecture = self.model.config
+        budget = _BUDGET[self._device.type] // 4
+        wide = max(4 * architecture.hidden_size, getattr(architecture, "intermediate_size", None) or 0)
+        documents = max(1, budget // (data.tokens.shape[1] * wide))
+        positions = max(1, budget // architecture.vocab_size)
+        found = torch.zeros((len(data.tokens), data.tokens.shape[1]), device=self._device)
+        with torch.inference_mode(), self._arithmetic():
+            for first in range(0, len(data.tokens), documents):
+                hidden = self._body(data.tokens[first : first + documents]).flatten(0, 1)
+                places, flat = data.places(first, documents), found[first : first + documents].view(-1)
+                targets = data.labels[first : first + documents].flatten()
+                for some in places.split(positions):
+                    logits = self._head(hidden[some - 1]).float()
+                    flat[some] = torch.nn.functional.cross_entropy(logits, targets[some], reduction="none")
+        if self._config.dropout:
+            self.model.train()
+        return found.sum(1) / data.counts
+
+    @contextlib.contextmanager
+    def _arithmetic(self) -> Iterator[None]:
+        import torch
+
+        if self._config.precision == "bf16":
+            with torch.autocast(self._device.type, torch.bfloat16):
+                yield
+        else:
+            yield
+
+
+@dataclass(frozen=True)
+class _Evaluated:
+    """Documents as they are evaluated, on the device; padded positions are left out of the output layer."""
+
+    tokens: torch.Tensor
+    labels: torch.Tensor
+    counts: torch.Tensor
+    _places: list[torch.Tensor]
+
+    @classmethod
+    def of(cls, tokens: Any, labels: Any, device: torch.device) -> _Evaluated:
+        import torch
+
+        # Positions that are predicted, known here so that no evaluation has to ask the device for them.
+        places = [torch.from_numpy(1 + np.flatnonzero(row[1:] != IGNORED)).to(device) for row in labels]
+        counts = torch.tensor([len(row) for row in places], dtype=torch.float32, device=device)
+        return cls(torch.from_numpy(tokens).to(device), torch.from_numpy(labels).to(device), counts, places)
+
+    def places(self, first: int, documents: int) -> torch.Tensor:
+        """Predicted positions of some documents, in those documents' flattened labels."""
+        import torch
+
+        width = self.tokens.shape[1]
+        some = self._places[first : first + documents]
+        return torch.cat([row + index * width for index, row in enumerate(some)])

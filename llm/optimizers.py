@@ -1,0 +1,121 @@
+"""Optimizers that keep no more memory than they must and reset in place."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from llm.config import RunConfig
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["Optimizer", "make_optimizer"]
+
+
+class Optimizer(Protocol):
+    """Updates parameters in place; parameters and state never change their address."""
+
+    def update(self, loss: torch.Tensor) -> None:
+        """One gradient step on the loss."""
+
+    def reset(self) -> None:
+        """Forget the state, as at the start of a run."""
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """State tensors by name; empty where there is none."""
+
+    def load_state(self, state: dict[str, torch.Tensor]) -> None:
+        """Take over what `state` returned."""
+
+
+def make_optimizer(config: RunConfig, model: torch.nn.Module) -> Optimizer:
+    """The configured optimizer over the parameters that are not frozen."""
+    import torch
+
+    trainable = [p for p in model.parameters() if p.requires_grad]
+    if config.optimizer == "sgd":
+        return GradientDescent(trainable, config.rate)
+    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.optimizer]
+    capturable = trainable[0].device.type == "cuda"
+    # Fused kernels update in one pass over each tensor.
+    return Moments(kind(trainable, lr=config.rate, fused=True, capturable=capturable))
+
+
+class GradientDescent:
+    """Plain gradient descent that applies each gradient as soon as it exists, then frees it.
+
+    The update is that of `torch.optim.SGD` bit for bit, but all gradients are never alive together, which
+    saves one copy of the weights. Outside `update` gradients accumulate as usual, for probes that want them.
+
+    Args:
+        parameters: what to train.
+        rate: learning rate.
+    """
+
+    def __init__(self, parameters: list[torch.nn.Parameter], rate: float) -> None:
+        self.rate = rate
+        self._updating = False
+        for parameter in parameters:
+            parameter.register_post_accumulate_grad_hook(self._apply)
+
+    def _apply(self, parameter: torch.Tensor) -> None:
+        if self._updating:
+            assert parameter.grad is not None
+            # A leaf may be written in a hook: every use of it in this backward pass is over by now.
+            parameter.data.add_(parameter.grad, alpha=-self.rate)
+            parameter.grad = None
+
+    def update(self, loss: torch.Tensor) -> None:
+        """One gradient step on the loss."""
+        self._updating = True
+        try:
+            loss.backward()
+        finally:
+            self._updating = False
+
+    def reset(self) -> None:
+        """Nothing to forget."""
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """No state."""
+        return {}
+
+    def load_state(self, state: dict[str, torch.Tensor]) -> None:
+        """No state."""
+
+
+class Moments:
+    """An optimizer of torch that keeps moments (Adam, AdamW).
+
+    Args:
+        optimizer: the optimizer; its state appears with the first update.
+    """
+
+    def __init__(self, optimizer: torch.optim.Optimizer) -> None:
+        self.optimizer = optimizer
+
+    def update(self, loss: torch.Tensor) -> None:
+        """One gradient step on the loss."""
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)  # frees them before all tasks are evaluated
+
+    def reset(self) -> None:
+        """Zero the moments and step counts in place."""
+        for values in self.optimizer.state.values():
+            for tensor in values.values():
+                tensor.zero_()
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """Moments and step counts, ``index.key``."""
+        stored = self.optimizer.state_dict()["state"]
+        return {f"{index}.{key}": value for index, values in stored.items() for key, value in values.items()}
+
+    def load_state(self, state: dict[str, torch.Tensor]) -> None:
+        """Take over what `state` returned."""
+        nested: dict[int, dict[str, torch.Tensor]] = {}
+        for name, tensor in state.items():
+            index, key = name.split(".", 1)
+            nested.setdefault(int(index), {})[key] = tensor
+        self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": nested})

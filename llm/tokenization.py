@@ -1,0 +1,95 @@
+"""Which tokenizer turns text into ids."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from llm.config import RunConfig
+from llm.sources import Source
+from toymodel.errors import InputError
+
+__all__ = ["Tokenizer", "choose_tokenizer"]
+
+_TRAINED_ON = 2000  # texts; more change a vocabulary of 1024 no longer
+
+
+@dataclass(frozen=True)
+class Tokenizer:
+    """Text to ids.
+
+    Attributes:
+        encode: ids of a text, with the special tokens its own model expects, never cut.
+        size: rows it needs in an embedding.
+        origin: what the manifest says of it.
+    """
+
+    encode: Callable[[str], list[int]]
+    size: int
+    origin: str
+
+
+def choose_tokenizer(config: RunConfig, source: Source) -> Tokenizer:
+    """The tokenizer of a run.
+
+    What ``--tokenizer`` names; else the model's own, where its weights are pretrained, its folder holds one,
+    or the documents come over the network anyway; else a BPE of 1024 tokens trained on the source's texts,
+    which needs no download.
+
+    Raises:
+        InputError: for a tokenizer that is missing or damaged.
+    """
+    from llm.models import hub_id
+
+    if config.tokenizer:
+        return _load(config.tokenizer)
+    folder = Path(config.model)
+    if folder.is_dir():
+        if any((folder / name).is_file() for name in ("tokenizer.json", "vocab.json", "tokenizer.model")):
+            return _load(config.model)
+    elif (name := hub_id(config.model)) and (config.weights == "pretrained" or source.hub):
+        return _load(name, config.revision)
+    from llm.corpus import train_tokenizer
+
+    texts = [source.text(row, config.text_field) for row in range(min(source.size, _TRAINED_ON))]
+    return _wrap(train_tokenizer(texts), "byte-level BPE trained on the documents' source")
+
+
+def _load(name: str, revision: str | None = None) -> Tokenizer:
+    path = Path(name)
+    if not path.exists():
+        if name.count("/") != 1 or path.suffix:
+            raise InputError(
+                f"--tokenizer {name}",
+                expected="a tokenizer.json file, a folder that holds one, or a hub id (owner/name)",
+                fix="--tokenizer FOLDER/tokenizer.json",
+            )
+        from llm.hub import fetch_model
+
+        path = fetch_model(name, revision, weights=False)
+    file = path / "tokenizer.json" if path.is_dir() else path
+    if file.is_file():
+        from tokenizers import Tokenizer as Fast
+
+        try:
+            fast = Fast.from_file(str(file))
+        except Exception as error:  # the library raises plain Exception
+            raise InputError(f"{str(file)!r} is no tokenizer ({error})", expected="a tokenizer.json file",
+                             fix="copy it again from the model's folder") from error  # fmt: skip
+        fast.no_truncation()
+        fast.no_padding()
+        return _wrap(fast, name)
+    from transformers import AutoTokenizer
+
+    try:
+        slow = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
+    except (OSError, ValueError, ImportError) as error:
+        raise InputError(f"folder {str(path)!r} holds no tokenizer that loads ({str(error).splitlines()[0]})",
+                         expected="a tokenizer.json file", fix="--tokenizer FILE") from error  # fmt: skip
+    return Tokenizer(lambda text: list(slow(text, verbose=False)["input_ids"]), len(slow), name)
+
+
+def _wrap(fast: Any, origin: str) -> Tokenizer:
+    return Tokenizer(lambda text: list(fast.encode(text).ids), int(fast.get_vocab_size()), origin)
