@@ -30,3 +30,86 @@ def recovery_parts(values, order, n):
             stretch = [values[t, task] for t in range(visits[n - 1] + 1, visits[n] + 1)]
             parts.append((stretch[0], max(stretch), stretch[-1]))
     return np.mean(np.array(parts), axis=0)
+
+
+def gradient_gram(model, adapter, tasks, parameters):
+    """Inner products of whole gradients, one backward pass per document."""
+    import torch
+
+    rows = []
+    for task in range(tasks):
+        adapter.load(task)
+        found = torch.autograd.grad(adapter.loss(), list(parameters), allow_unused=True, materialize_grads=True)
+        rows.append(torch.cat([g.detach().flatten() for g in found]).double())
+    stacked = torch.stack(rows)
+    return (stacked @ stacked.T).numpy()
+
+
+def window_residuals(weights, T):
+    """Paper eq. 2 written out: subtract the mean of the T states centred at t, as far as they exist."""
+    found = []
+    for t in range(len(weights)):
+        inside = [s for s in range(t - T // 2, t - T // 2 + T) if 0 <= s < len(weights)]
+        found.append(weights[t] - sum(weights[s] for s in inside) / len(inside))
+    return np.array(found)
+
+
+def pairwise_recovery(build, adapter_of, rate, tasks, steps):
+    """Train a fresh copy of the network on each document by hand; losses of all before less after."""
+    import torch
+
+    def losses(adapter):
+        found = []
+        for task in range(tasks):
+            adapter.load(task)
+            found.append(float(adapter.loss().detach()))
+        return np.array(found)
+
+    before = losses(adapter_of(build()))
+    rows = []
+    for task in range(tasks):
+        model = build()
+        adapter = adapter_of(model)
+        for _ in range(steps):
+            adapter.load(task)
+            model.zero_grad()
+            adapter.loss().backward()
+            with torch.no_grad():
+                for p in model.parameters():
+                    p -= rate * p.grad
+        rows.append(before - losses(adapter))
+    return np.array(rows)
+
+
+def affine_run(x, matrices, y, P, w, rate, order, inner_steps=1, fast_rate=1.0):
+    """Eqs. 3-5 as written for f_i(w) = A_i w + y_i; solutions (R, T, M), w (R, M) and losses (R, T)."""
+    P, w = np.array(P, float), np.array(w, float)
+    qs, ws, losses = [], [], []
+
+    def keep():
+        q = [np.linalg.solve(A, P @ xi - yi) for A, xi, yi in zip(matrices, x, y, strict=True)]
+        qs.append(q)
+        ws.append(w)
+        errors = [P @ xi - A @ w - yi for A, xi, yi in zip(matrices, x, y, strict=True)]
+        losses.append([0.5 * np.sum(e**2) for e in errors])
+
+    keep()
+    for i in np.ravel(order):
+        for _ in range(inner_steps):
+            P = P - rate * np.outer(P @ x[i] - matrices[i] @ w - y[i], x[i])
+            w = w + fast_rate * (np.linalg.solve(matrices[i], P @ x[i] - y[i]) - w)
+        keep()
+    return np.array(qs), np.array(ws), np.array(losses)
+
+
+def ring_run(q, w, slow, fast, episodes):
+    """Orthogonal data, one episode after another: states before training and after every episode."""
+    q, w = np.array(q), w
+    rows = [(q.copy(), w)]
+    for s in range(episodes):
+        i = s % len(q)
+        r = q[i] - w
+        q[i] = q[i] - slow * r
+        w = w + fast * r
+        rows.append((q.copy(), w))
+    return rows
