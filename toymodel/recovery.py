@@ -26,6 +26,7 @@ __all__ = [
     "recovery_score_per_task",
     "recovery_scores",
     "savings",
+    "score_of",
     "shift_averaged",
     "visits",
 ]
@@ -133,7 +134,7 @@ def recovery_score(losses: LossMatrix, n: int) -> RecoveryScore:
         ratio exceeds 1 and measures transfer between tasks rather than recovery.
     """
     part = intervals(losses, n)
-    return _score(float(part.after.mean()), float(part.peak.mean()), float(part.before.mean()))
+    return score_of(float(part.after.mean()), float(part.peak.mean()), float(part.before.mean()))
 
 
 def recovery_score_per_task(losses: LossMatrix, n: int) -> list[RecoveryScore]:
@@ -141,7 +142,7 @@ def recovery_score_per_task(losses: LossMatrix, n: int) -> list[RecoveryScore]:
     part = intervals(losses, n)
     scores = [RecoveryScore(math.nan, f"trained fewer than {n + 1} times")] * losses.tasks
     for task, after, peak, before in zip(part.task, part.after, part.peak, part.before, strict=True):
-        scores[task] = _score(float(after), float(peak), float(before))
+        scores[task] = score_of(float(after), float(peak), float(before))
     return scores
 
 
@@ -151,7 +152,8 @@ def recovery_scores(losses: LossMatrix) -> list[RecoveryScore]:
     return [recovery_score(losses, n) for n in range(1, most)]
 
 
-def _score(after: float, peak: float, before: float) -> RecoveryScore:
+def score_of(after: float, peak: float, before: float) -> RecoveryScore:
+    """Paper eq. 1 from its three losses: ``(peak - before) / (peak - after)``, or NaN with the reason."""
     forgotten = peak - after
     # Losses carry rounding of their own size: a difference below it is no forgetting.
     if forgotten <= 8 * np.finfo(np.float64).eps * max(abs(peak), abs(after)):
