@@ -140,14 +140,12 @@ class _Factors:
         """Inner products of all pairs, one document against all at a time."""
         tasks = self._uses[0].cols.shape[0]
         gram = np.zeros((tasks, tasks))
+        every = [_Use(use.rows.flatten(0, 1), use.cols.flatten(0, 1)) for use in self._uses]
         for i in range(tasks):
-            for a in self._uses:
-                for b in self._uses:
-                    pair = _product(
-                        _Use(a.rows[i], a.cols[i]), _Use(b.rows.flatten(0, 1), b.cols.flatten(0, 1))
-                    )
-                    per_token = pair.sum(0).double()
-                    gram[i] += per_token.view(tasks, -1).sum(1).cpu().numpy()
+            for use in self._uses:
+                for others in every:
+                    pairs = _product(_Use(use.rows[i], use.cols[i]), others).sum(0).double()
+                    gram[i] += pairs.view(tasks, -1).sum(1).cpu().numpy()
         return gram
 
 
@@ -171,7 +169,7 @@ def _agrees(uses: list[_Use], gradient: torch.Tensor) -> bool:
 
 
 def _factored(model: Any, layer: Layer) -> dict[str, tuple[torch.nn.Parameter, list[torch.nn.Module]]]:
-    """The layer's weights that only linear layers and embeddings use, with those modules (several if tied)."""
+    """The layer's weights that only linear layers and embeddings use, with these (several if tied)."""
     import torch
     from transformers.pytorch_utils import Conv1D
 

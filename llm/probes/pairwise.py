@@ -1,4 +1,4 @@
-"""Pairwise recovery (paper section 4.1, Figs. 8b and 18): what training on one document does to the others."""
+"""Pairwise recovery: what training on one document does to the others (section 4.1, Figs. 8b and 18)."""
 
 from __future__ import annotations
 

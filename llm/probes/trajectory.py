@@ -73,7 +73,7 @@ class Trajectory:
         file = self._file(state)
         with file.open("wb") as out:
             for part in parts:
-                out.write(memoryview(part.detach().float().cpu().contiguous().numpy().reshape(-1)).cast("B"))
+                out.write(part.detach().float().cpu().contiguous().numpy().reshape(-1).data.cast("B"))
         self._unsynced.append(file)
 
     def sync(self) -> None:
@@ -130,7 +130,7 @@ class Trajectory:
         for first in range(0, self.size, width):
             count = min(width, self.size - first)
             for row, state in enumerate(states):
-                _read(self._file(state), memoryview(block[row, :count]).cast("B"), 4 * first)
+                _read(self._file(state), block[row, :count].data.cast("B"), 4 * first)
             part = torch.from_numpy(block[:, :count]).to(device).double()
             if origin is not None:
                 part -= part[-1].clone()
