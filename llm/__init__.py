@@ -4,7 +4,7 @@ Importing this package is cheap: torch and transformers load when a run starts.
 """
 
 from llm.config import RunConfig
-from llm.presets import PRESETS, preset
+from llm.presets import PRESETS, Preset, family, preset
 from llm.training import Interrupted, Run, run
 
-__all__ = ["PRESETS", "Interrupted", "Run", "RunConfig", "preset", "run"]
+__all__ = ["PRESETS", "Interrupted", "Preset", "Run", "RunConfig", "family", "preset", "run"]

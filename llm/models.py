@@ -265,7 +265,7 @@ def weight_hash(model: torch.nn.Module) -> str:
     return digest.hexdigest()
 
 
-def _neox_config(shape: dict[str, int], vocabulary: int) -> Any:
+def _neox_config(shape: dict[str, Any], vocabulary: int) -> Any:
     from transformers import GPTNeoXConfig
 
     return GPTNeoXConfig(
