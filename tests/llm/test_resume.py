@@ -2,12 +2,7 @@
 
 import dataclasses
 import json
-import os
 import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,49 +10,19 @@ import pytest
 import llm.store
 import llm.training
 from llm import RunConfig, run
+from tests.llm.stopped import Child, logged
 from toymodel import InputError, LossMatrix
 
 TINY = RunConfig(
     model="embedded", width=32, depth=2, heads=2, feed_forward=64, context=16, num_documents=4, steps=3,
     epochs=4, optimizer="adam", lr=1e-3, seed=5, device="cpu",
 )  # fmt: skip
-ROOT = Path(__file__).parents[2]
-# Each episode waits a moment, so that a signal meets the run wherever it happens to be, and is saved at once.
-CHILD = """
-import json, sys, time
-import llm, llm.store, llm.training
-llm.training._SAVE_EVERY = 0
-pause, log = float(sys.argv[3]), llm.store.RunFolder.log
-llm.store.RunFolder.log = lambda self, record: (log(self, record), time.sleep(pause))
-llm.run(llm.RunConfig.from_json(json.loads(sys.argv[1])), sys.argv[2])
-"""
-
-
-def start(config, out, pause):
-    return subprocess.Popen(
-        [sys.executable, "-c", CHILD, json.dumps(config.to_json()), str(out), str(pause)],
-        cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-
-
-def episodes_logged(out):
-    log = out / "log.jsonl"
-    return len(log.read_text().splitlines()) if log.is_file() else 0
-
-
-def wait_for(child, out, episodes):
-    limit = time.monotonic() + 120
-    while episodes_logged(out) < episodes:
-        assert child.poll() is None, child.communicate()[1]
-        assert time.monotonic() < limit, "the run does not get on"
-        time.sleep(0.005)
 
 
 def finish(config, out):
-    child = start(config, out, 0)
-    errors = child.communicate(timeout=120)[1]
-    assert child.returncode == 0, errors
-    return LossMatrix.load(out), errors
+    child = Child(config, out)
+    assert child.join() == 0, child.errors
+    return LossMatrix.load(out), child.errors
 
 
 @pytest.fixture(scope="module")
@@ -76,33 +41,41 @@ def test_killed_twice(tmp_path, whole, reset):
     config, expected = whole[reset]
     out = tmp_path / "run"
     for episodes in (3, 8):
-        child = start(config, out, 0.05)
-        wait_for(child, out, episodes)
-        child.send_signal(signal.SIGKILL)
-        assert child.wait() == -signal.SIGKILL
+        child = Child(config, out, 0.05)
+        child.wait_for(episodes)
+        assert child.send(signal.SIGKILL) == -signal.SIGKILL
         assert not (out / "losses.npz").exists()
         assert (out / "checkpoint").is_dir()
-        child.stderr.close()
     losses, _ = finish(config, out)
     assert np.array_equal(losses.values, expected)
-    logged = [json.loads(line)["episode"] for line in (out / "log.jsonl").read_text().splitlines()]
-    assert logged == list(range(1, losses.episodes + 1))
+    records = [json.loads(line)["episode"] for line in (out / "log.jsonl").read_text().splitlines()]
+    assert records == list(range(1, losses.episodes + 1))
     assert not (out / "checkpoint").exists()
+
+
+@pytest.mark.parametrize("schedule", ["iid", "reshuffled"])
+def test_killed_with_random_data_and_order(tmp_path, schedule):
+    config = dataclasses.replace(TINY, schedule=schedule, mask_probability=0.3, window_shift=8)
+    expected, _ = finish(config, tmp_path / "whole")
+    out = tmp_path / "run"
+    child = Child(config, out, 0.05)
+    child.wait_for(6)
+    child.send(signal.SIGKILL)
+    losses, _ = finish(config, out)
+    assert np.array_equal(losses.order, expected.order)
+    assert np.array_equal(losses.values, expected.values)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_saves_and_stops(tmp_path, whole, number):
     config, expected = whole[True]
     out = tmp_path / "run"
-    child = start(config, out, 0.05)
-    wait_for(child, out, 2)
-    child.send_signal(number)
-    errors = child.communicate(timeout=60)[1]
-    assert child.returncode != 0
-    assert "goes on from there" in errors
-    done = episodes_logged(out)
-    assert 2 <= done < expected.shape[0] - 1
-    losses, errors = finish(config, out)
+    child = Child(config, out, 0.05)
+    child.wait_for(2)
+    assert child.send(number) != 0
+    assert "goes on from there" in child.errors
+    assert 2 <= logged(out) < expected.shape[0] - 1
+    losses, _ = finish(config, out)
     assert np.array_equal(losses.values, expected)
 
 
@@ -119,24 +92,22 @@ def test_full_disk_leaves_a_resumable_run(tmp_path, whole, monkeypatch):
 
     monkeypatch.setattr(llm.store.RunFolder, "save", full)
     monkeypatch.setattr(llm.training, "_SAVE_EVERY", 0)
+    # One thread, as in the run to compare with: the manifest keeps the number for the resumed part.
+    monkeypatch.setattr("torch.get_num_threads", lambda: 1)
     with pytest.raises(OSError, match="No space left"):
         run(config, out)
     monkeypatch.undo()
     assert not (out / "losses.npz").exists()
-    # In its own process: one thread, as the run to compare with.
     assert np.array_equal(finish(config, out)[0].values, expected)
 
 
 def test_damaged_checkpoint_falls_back_to_the_previous(tmp_path, whole):
     config, expected = whole[True]
     out = tmp_path / "run"
-    child = start(config, out, 0.05)
-    wait_for(child, out, 6)
-    child.kill()
-    child.communicate()
-    files = sorted((out / "checkpoint").iterdir(), key=lambda f: f.stat().st_mtime)
-    assert len(files) == 2
-    newest = files[-1]
+    child = Child(config, out, 0.05)
+    child.wait_for(6)
+    child.send(signal.SIGTERM)
+    newest, _ = sorted((out / "checkpoint").iterdir(), key=lambda f: -f.stat().st_mtime)
     newest.write_bytes(newest.read_bytes()[:1000])
     losses, errors = finish(config, out)
     assert "damaged" in errors

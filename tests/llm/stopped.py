@@ -1,0 +1,79 @@
+"""Runs in processes of their own, to be stopped from outside.
+
+The processes fork from one server that has loaded the libraries already, so each starts in a moment; a
+signal still meets a real process in the middle of its work.
+"""
+
+import multiprocessing
+import os
+import sys
+import time
+from pathlib import Path
+
+import llm
+import llm.store
+import llm.training
+
+_CONTEXT = multiprocessing.get_context("forkserver")
+_CONTEXT.set_forkserver_preload(
+    ["tests.llm.stopped", "torch", "transformers.models.gpt_neox.modeling_gpt_neox"]
+)
+
+
+class Child:
+    """A run under way; its standard error goes to a file beside the run folder."""
+
+    def __init__(self, config, out, pause=0.0):
+        self.out = Path(out)
+        self._errors = self.out.with_suffix(".stderr")
+        self._process = _CONTEXT.Process(
+            target=_train, args=(config.to_json(), str(out), pause, self._errors)
+        )
+        self._process.start()
+
+    def wait_for(self, episodes):
+        """Return when the run has logged so many episodes."""
+        limit = time.monotonic() + 120
+        while logged(self.out) < episodes:
+            assert self._process.is_alive(), self.errors
+            assert time.monotonic() < limit, "the run does not get on"
+            time.sleep(0.005)
+
+    def send(self, number):
+        """Send a signal and wait for the end; the exit code."""
+        os.kill(self._process.pid, number)
+        return self.join()
+
+    def join(self):
+        """Wait for the end; the exit code."""
+        self._process.join(120)
+        return self._process.exitcode
+
+    @property
+    def errors(self):
+        """What the run has said on standard error."""
+        return self._errors.read_text()
+
+
+def logged(out):
+    """Episodes in the log of a run folder."""
+    log = Path(out) / "log.jsonl"
+    return len(log.read_text().splitlines()) if log.is_file() else 0
+
+
+def _train(config, out, pause, errors):
+    import torch
+
+    sys.stderr = open(errors, "w", buffering=1)  # noqa: SIM115
+    os.dup2(sys.stderr.fileno(), 2)
+    torch.set_num_threads(1)
+    # Each episode is saved, and waits a moment so that a signal meets the run wherever it happens to be.
+    llm.training._SAVE_EVERY = 0
+    log = llm.store.RunFolder.log
+
+    def slowly(self, record):
+        log(self, record)
+        time.sleep(pause)
+
+    llm.store.RunFolder.log = slowly
+    llm.run(llm.RunConfig.from_json(config), out)
