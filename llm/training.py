@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import torch
 
     from llm.probes import Probe
+    from llm.tracking import Tracker
     from llm.view import RunView
 
 __all__ = ["Interrupted", "Run", "episode_order", "run"]
@@ -31,7 +32,13 @@ __all__ = ["Interrupted", "Run", "episode_order", "run"]
 _SAVE_EVERY = 20
 
 
-def run(config: RunConfig, out: str | os.PathLike[str], *, progress: bool = False) -> Run:
+def run(
+    config: RunConfig,
+    out: str | os.PathLike[str],
+    *,
+    progress: bool = False,
+    trackers: Sequence[Tracker] = (),
+) -> Run:
     """Train in the configured order and record the losses in a run folder; resume one that was cut short.
 
     A finished run of the same configuration is returned as it is. On the CPU the result is bitwise the
@@ -41,6 +48,7 @@ def run(config: RunConfig, out: str | os.PathLike[str], *, progress: bool = Fals
         config: what to run.
         out: the run folder.
         progress: show a progress bar with the running recovery score on standard error.
+        trackers: what else is to hear of every episode; see `llm.tracking`.
 
     Raises:
         InputError: for anything in the configuration or the folder that cannot be used.
@@ -61,6 +69,12 @@ def run(config: RunConfig, out: str | os.PathLike[str], *, progress: bool = Fals
     with precision(config), _threads(folder), _generator(config):
         device = _device(config)
         adapter = make_adapter(config, device)
+        step = EagerStep(adapter, make_optimizer(config, adapter.model))
+        probes = make_probes(config)
+        rows = {name: np.zeros((1 + order.size, adapter.tasks)) for name in ("losses", *adapter.extra)}
+        view = RunView(config, adapter, step, order, rows["losses"], folder.path, device)
+        for probe in probes:
+            probe.check(view)
         manifest = describe(config, adapter, device)
         folder.open(config)
         if before := folder.read_manifest():
@@ -68,10 +82,6 @@ def run(config: RunConfig, out: str | os.PathLike[str], *, progress: bool = Fals
             manifest = before
         else:
             folder.write_manifest(manifest)
-        step = EagerStep(adapter, make_optimizer(config, adapter.model))
-        probes = make_probes(config)
-        rows = {name: np.zeros((1 + order.size, adapter.tasks)) for name in ("losses", *adapter.extra)}
-        view = RunView(config, adapter, step, order, rows["losses"], folder.path, device)
 
         def evaluate(row: int) -> None:
             found = {"losses": step.evaluate()} | {name: losses() for name, losses in adapter.extra.items()}
@@ -82,10 +92,13 @@ def run(config: RunConfig, out: str | os.PathLike[str], *, progress: bool = Fals
         done = _restore(folder, view, probes, rows)
         if not done:
             evaluate(0)
-        for probe in probes:
-            probe.start(view)
         saved_at, cost = time.monotonic(), 0.0
-        with signals() as stop, _bar(order.size, done, progress) as bar:
+        with signals() as stop, _bar(order.size, done, progress) as bar, contextlib.ExitStack() as ending:
+            for tracker in trackers:
+                ending.callback(tracker.close)
+            listeners: list[Probe | Tracker] = [*probes, *trackers]
+            for listener in listeners:
+                listener.start(view)
             for episode in range(done, order.size):
                 task = int(order.flat[episode])
                 if config.reset_optimizer:
@@ -93,8 +106,8 @@ def run(config: RunConfig, out: str | os.PathLike[str], *, progress: bool = Fals
                 step.train(task, config.steps, episode)
                 evaluate(1 + episode)
                 done = 1 + episode
-                for probe in probes:
-                    probe.after_episode(view, done)
+                for listener in listeners:
+                    listener.after_episode(view, done)
                 folder.log({"episode": done, "task": task, "mean_loss": float(rows["losses"][done].mean())})
                 if stop:
                     _save(folder, view, probes, rows, done)

@@ -59,16 +59,20 @@ class Activations:
         self.documents = documents
         self._states = 0
 
-    def start(self, run: RunView) -> None:
-        """Check the disk and what a checkpoint relies on; keep the activations before training."""
+    def check(self, run: RunView) -> None:
+        """Refuse a disk that is too small."""
         self._files = []
         for document in self.documents:
             size = last_activations(run.model, run.adapter, document).numel()
             folder = run.path / "checkpoint" / "trajectories" / f"activations-{document}"
             self._files.append(Trajectory(folder, size))
         for files in self._files:
-            files.check(self._states)
             files.check_disk(1 + run.order.size)
+
+    def start(self, run: RunView) -> None:
+        """Check what a checkpoint relies on; keep the activations before training."""
+        for files in self._files:
+            files.check(self._states)
         if self._states == 0:
             self._keep(run, 0)
 

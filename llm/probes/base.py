@@ -22,6 +22,9 @@ class Probe(Protocol):
 
     name: str
 
+    def check(self, run: RunView) -> None:
+        """Called first of all, before anything is written: refuse what cannot work."""
+
     def start(self, run: RunView) -> None:
         """Called once before training, or right after a checkpoint was restored."""
 

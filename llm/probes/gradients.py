@@ -89,9 +89,12 @@ class Gradients:
     def __init__(self, layer: str | None = None) -> None:
         self._layer = layer
 
-    def start(self, run: RunView) -> None:
+    def check(self, run: RunView) -> None:
         """Find the layer, so that a wrong name is said before training."""
         self._select(run)
+
+    def start(self, run: RunView) -> None:
+        """Nothing to prepare."""
 
     def after_episode(self, run: RunView, episode: int) -> None:
         """Nothing: the gradients are those of the trained network."""

@@ -54,6 +54,9 @@ class Pairwise:
 
     name = "pairwise"
 
+    def check(self, run: RunView) -> None:
+        """Nothing that could be wrong."""
+
     def start(self, run: RunView) -> None:
         """Nothing to prepare."""
 

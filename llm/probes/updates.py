@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llm.probes.activations import last_activations
+from llm.probes.layers import output_module
 
 if TYPE_CHECKING:
     import torch
@@ -31,6 +32,10 @@ class Updates:
         self.documents = documents
         self._weights: list[float] = []
         self._activations: list[list[float]] = []
+
+    def check(self, run: RunView) -> None:
+        """The network must have an output layer."""
+        output_module(run.model)
 
     def start(self, run: RunView) -> None:
         """Copy weights and activations as they are; after a checkpoint they are those of its episode."""

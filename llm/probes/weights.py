@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llm.probes.base import cosines
-from llm.probes.layers import Layer, select_layer
+from llm.probes.layers import select_layer
 from llm.probes.trajectory import Trajectory, principal_components, window_residuals
 
 if TYPE_CHECKING:
@@ -30,15 +30,20 @@ class WeightTrajectory:
 
     def __init__(self, layer: str) -> None:
         self.layer = layer
+        self.name = layer
         self.states = 0
         self._gram: NDArray[np.float64] | None = None
 
-    def start(self, run: RunView) -> None:
-        """Check layer, disk and what a checkpoint relies on; keep the weights before training."""
-        layer, files = self._open(run)
-        self._parameters, self._files = layer.parameters, files
-        files.check(self.states)
-        files.check_disk(1 + run.order.size)
+    def check(self, run: RunView) -> None:
+        """Refuse an unknown layer and a disk that is too small."""
+        layer = select_layer(run.model, self.layer)
+        self.name, self._parameters = layer.name, layer.parameters
+        self._files = Trajectory(run.path / "checkpoint" / "trajectories" / layer.name, layer.size)
+        self._files.check_disk(1 + run.order.size)
+
+    def start(self) -> None:
+        """Check what a checkpoint relies on; keep the weights before training."""
+        self._files.check(self.states)
         if self.states == 0:
             self.keep(0)
 
@@ -65,10 +70,6 @@ class WeightTrajectory:
         """Later states on the disk, if any, will be written again."""
         self.states = int(state["states"])
 
-    def _open(self, run: RunView) -> tuple[Layer, Trajectory]:
-        layer = select_layer(run.model, self.layer)
-        return layer, Trajectory(run.path / "checkpoint" / "trajectories" / layer.name, layer.size)
-
 
 class _OfWeights:
     """What probes of a weight trajectory share."""
@@ -76,9 +77,13 @@ class _OfWeights:
     def __init__(self, weights: WeightTrajectory) -> None:
         self._weights = weights
 
+    def check(self, run: RunView) -> None:
+        """Refuse an unknown layer and a disk that is too small."""
+        self._weights.check(run)
+
     def start(self, run: RunView) -> None:
-        """Check layer and disk; keep the weights before training."""
-        self._weights.start(run)
+        """Keep the weights before training."""
+        self._weights.start()
 
     def after_episode(self, run: RunView, episode: int) -> None:
         """Keep the weights."""
@@ -114,7 +119,7 @@ class Residuals(_OfWeights):
             "episode": 1 + np.arange(run.order.size),
             "whole_window": (first >= 0) & (first + tasks <= run.order.size),
             "gram": gram,
-            "layer": np.array(self._weights.layer),
+            "layer": np.array(self._weights.name),
         }
 
 
@@ -136,5 +141,5 @@ class PrincipalComponents(_OfWeights):
             "coordinates": coordinates,
             "explained": explained,
             "gram": gram,
-            "layer": np.array(self._weights.layer),
+            "layer": np.array(self._weights.name),
         }
