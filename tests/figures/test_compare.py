@@ -78,7 +78,7 @@ def test_takes_every_form_of_a_finished_run(trained, tmp_path):
     np.savez(tmp_path / "c_results.npz", eval_losses_ckpt=losses.values)
     r2 = set()
     for path in (folder, tmp_path / "a.npz", tmp_path / "b.npy", tmp_path / "c_results.npz"):
-        taken = compare(run=[path], out=tmp_path / path.name)
+        taken = compare(run=[path], out=tmp_path / f"{path.stem}-out")
         assert np.array_equal(taken.comparison.network.values, losses.values)
         r2.add(taken.fit.r2)
     assert len(r2) == 1
