@@ -1,8 +1,23 @@
 """The mechanistic toy model of anticipatory recovery: slow weights P, fast weights w, exact theory."""
 
+from toymodel.asymptote import (
+    Asymptote,
+    asymptotics,
+    epochs_until,
+    recovery_course,
+)
 from toymodel.errors import InputError
 from toymodel.losses import LossMatrix, cyclic_order
-from toymodel.maps import MAPS, TaskMap, get_map
+from toymodel.maps import (
+    MAPS,
+    MapCheck,
+    TaskMap,
+    check_task_map,
+    compose,
+    from_functions,
+    get_map,
+    lipschitz_constants,
+)
 from toymodel.moments import epoch_operator, expected_losses, moment_losses, share_losses, shares
 from toymodel.recovery import (
     Intervals,
@@ -17,16 +32,43 @@ from toymodel.recovery import (
     shift_averaged,
     visits,
 )
+from toymodel.ring import (
+    gauge_shares,
+    lag_losses,
+    mode_ratio,
+    ring_polynomial,
+    ring_recovery,
+    ring_roots,
+    ring_stable,
+    slow_step_limit,
+    spread,
+    stability_margin,
+    transport,
+    turns_per_epoch,
+)
 from toymodel.schedules import SCHEDULES, schedule
 from toymodel.simulate import ENGINES, StabilityWarning, ToyRun, simulate
+from toymodel.spectrum import (
+    consensus_weights,
+    coupling,
+    difference_losses,
+    difference_moments,
+    difference_operator,
+    effective_gram,
+    epoch_spectrum,
+    paper_variances,
+    rate_limit,
+)
 from toymodel.tasks import Tasks, random_tasks
 
 __all__ = [
+    "Asymptote",
     "ENGINES",
     "InputError",
     "Intervals",
     "LossMatrix",
     "MAPS",
+    "MapCheck",
     "RecoveryScore",
     "SCHEDULES",
     "ShiftAveraged",
@@ -34,22 +76,50 @@ __all__ = [
     "TaskMap",
     "Tasks",
     "ToyRun",
+    "asymptotics",
+    "consensus_weights",
+    "coupling",
+    "check_task_map",
+    "compose",
     "cyclic_order",
+    "difference_losses",
+    "difference_moments",
+    "difference_operator",
+    "effective_gram",
     "epoch_operator",
+    "epoch_spectrum",
+    "epochs_until",
     "expected_losses",
     "forgetting",
+    "gauge_shares",
+    "from_functions",
     "get_map",
     "intervals",
+    "lag_losses",
+    "mode_ratio",
+    "lipschitz_constants",
     "moment_losses",
+    "paper_variances",
     "random_tasks",
+    "rate_limit",
+    "recovery_course",
     "recovery_score",
     "recovery_score_per_task",
     "recovery_scores",
+    "ring_polynomial",
+    "ring_recovery",
+    "ring_roots",
+    "ring_stable",
     "savings",
     "schedule",
     "share_losses",
     "shares",
     "shift_averaged",
     "simulate",
+    "slow_step_limit",
+    "spread",
+    "stability_margin",
+    "transport",
+    "turns_per_epoch",
     "visits",
 ]

@@ -1,4 +1,9 @@
-"""Compiled loops. Nothing here calls a jitted function of another file: cached code would go stale."""
+"""Compiled loops. Nothing here calls a jitted function of another file: cached code would go stale.
+
+Imported only where a loop is about to run, so that ``import toymodel`` does not load numba. Entry points
+have explicit signatures and are compiled (or read from the cache) when first asked for; inputs that are only
+read are typed read-only, which takes writable arrays too.
+"""
 
 from __future__ import annotations
 
@@ -6,71 +11,286 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["moment_kernel", "ring_kernel"]
+import numba
+import numpy as np
+from numba import types
+
+__all__ = ["moment_kernel", "projected_kernel", "share_kernel"]
+
+Kernel = Callable[..., Any]
+
+_inner = numba.njit(cache=True, error_model="numpy")
 
 
-@functools.cache
-def moment_kernel() -> Callable[..., None]:
-    """Second moments under any Gram matrix: O(T^2) per episode (see `toymodel.moments.moment_losses`)."""
-    import numba
-
-    signature = "void(f8[:,::1], f8[:,::1], f8[::1], f8[::1], i8[::1], f8[:,::1])"
-    return numba.njit(signature, cache=True, error_model="numpy")(_moment)
+def read_only(kind: Any, dimensions: int) -> Any:
+    """The numba type of a contiguous array that is only read."""
+    return types.Array(kind, dimensions, "C", readonly=True)
 
 
-@functools.cache
-def ring_kernel() -> Callable[..., None]:
-    """The same for orthogonal data, where an episode touches two rows only: O(T) per episode."""
-    import numba
-
-    signature = "void(f8[:,::1], f8[::1], f8[::1], i8[::1], f8[:,::1])"
-    return numba.njit(signature, cache=True, error_model="numpy")(_ring)
+_VECTOR, _MATRIX, _CUBE = numba.float64[::1], numba.float64[:, ::1], numba.float64[:, :, ::1]
+_READ1, _READ2 = read_only(types.float64, 1), read_only(types.float64, 2)
+_ORDER = read_only(types.int64, 1)
+_MAP = types.FunctionType(types.void(_VECTOR, _VECTOR, _VECTOR))
 
 
-def _moment(S: Any, ratio: Any, slow: Any, fast: Any, order: Any, out: Any) -> None:
-    """Advance S in place; ``ratio[i, j] = G_ij / G_ii``; ``out[t, j] = 1/2 E|q_j - w|^2``."""
+@_inner
+def ring(S: Any, slow: Any, fast: Any, order: Any, out: Any) -> None:
+    """Moments of orthogonal data, where an episode changes rows i and w only: O(T) per episode.
+
+    Advances S in place; ``out[t, j] = 1/2 E|q_j - w|^2`` for the first ``out.shape[1]`` tasks.
+    """
     tasks = S.shape[0] - 1
-    u = S[0].copy()
-    v = S[0].copy()
+    shown = out.shape[1]
+    half_diagonal = np.empty(tasks)
+    c = np.empty(tasks)  # covariances with w
+    ww = S[tasks, tasks]
     for j in range(tasks):
-        out[0, j] = 0.5 * (S[j, j] - 2.0 * S[j, tasks] + S[tasks, tasks])
-    for t in range(order.shape[0]):
-        i = order[t]
-        for j in range(tasks + 1):
-            v[j] = S[j, i] - S[j, tasks]  # covariance with the residual r = q_i - w
-        rr = v[i] - v[tasks]
-        for j in range(tasks):
-            u[j] = -slow[t] * ratio[i, j]
-        u[tasks] = fast[t]
-        for j in range(tasks + 1):
-            for k in range(tasks + 1):
-                S[j, k] += u[j] * v[k] + v[j] * u[k] + rr * u[j] * u[k]
-        for j in range(tasks):
-            out[t + 1, j] = 0.5 * (S[j, j] - 2.0 * S[j, tasks] + S[tasks, tasks])
-
-
-def _ring(S: Any, slow: Any, fast: Any, order: Any, out: Any) -> None:
-    """As `_moment` with ``ratio`` the identity: only rows and columns i and w change."""
-    w = S.shape[0] - 1
-    v = S[0].copy()
-    for j in range(w):
-        out[0, j] = 0.5 * (S[j, j] - 2.0 * S[j, w] + S[w, w])
+        half_diagonal[j] = 0.5 * S[j, j]
+        c[j] = S[j, tasks]
+    for j in range(shown):
+        out[0, j] = half_diagonal[j] + 0.5 * ww - c[j]
     for t in range(order.shape[0]):
         i = order[t]
         a = -slow[t]
         b = fast[t]
-        for j in range(w + 1):
-            v[j] = S[j, i] - S[j, w]
-        rr = v[i] - v[w]
-        for j in range(w):
-            if j != i:
-                S[i, j] += a * v[j]
-                S[j, i] = S[i, j]
-                S[w, j] += b * v[j]
-                S[j, w] = S[w, j]
-        S[i, i] += 2.0 * a * v[i] + rr * a * a
-        S[w, w] += 2.0 * b * v[w] + rr * b * b
-        S[i, w] += a * v[w] + b * v[i] + rr * a * b
-        S[w, i] = S[i, w]
-        for j in range(w):
-            out[t + 1, j] = 0.5 * (S[j, j] - 2.0 * S[j, w] + S[w, w])
+        vi = 2.0 * half_diagonal[i] - c[i]  # covariances of the residual r = q_i - w with q_i and w
+        vw = c[i] - ww
+        rr = vi - vw
+        di = half_diagonal[i] + a * vi + 0.5 * rr * a * a
+        ci = c[i] + a * vw + b * vi + rr * a * b
+        ww += 2.0 * b * vw + rr * b * b
+        half = 0.5 * ww
+        for j in range(shown):
+            v = S[i, j] - c[j]
+            S[i, j] += a * v
+            c[j] += b * v
+            out[t + 1, j] = half_diagonal[j] + half - c[j]
+        for j in range(shown, tasks):
+            v = S[i, j] - c[j]
+            S[i, j] += a * v
+            c[j] += b * v
+        half_diagonal[i] = di
+        c[i] = ci
+        S[i, i] = 2.0 * di
+        if i < shown:
+            out[t + 1, i] = di + half - ci
+        for j in range(tasks):
+            S[j, i] = S[i, j]
+    for j in range(tasks):
+        S[j, tasks] = c[j]
+        S[tasks, j] = c[j]
+    S[tasks, tasks] = ww
+
+
+@_inner
+def dense(S0: Any, ratio: Any, slow: Any, fast: Any, order: Any, out: Any, trace: Any) -> None:
+    """Moments under any Gram matrix: O(T^2) per episode.
+
+    ``ratio[i, j]`` is the part of task i's slow step that reaches q_j (1 for j = i). Only the lower half is
+    kept; rows are padded so that the innermost loop always runs over whole vector registers. ``trace`` takes
+    the whole matrix after every episode, if it has room.
+    """
+    size = S0.shape[0]
+    w = size - 1
+    shown = out.shape[1]
+    S = np.zeros((size, (size + 7) // 8 * 8))
+    u = np.zeros(S.shape[1])
+    p = np.zeros(S.shape[1])
+    for j in range(size):
+        for k in range(j + 1):
+            S[j, k] = S0[j, k]
+    for t in range(order.shape[0] + 1):
+        if t > 0:
+            i = order[t - 1]
+            for j in range(i + 1):
+                p[j] = S[i, j] - S[w, j]
+            for j in range(i + 1, size):
+                p[j] = S[j, i] - S[w, j]
+            # S += u v^T + v u^T + rr u u^T with v = Cov(u, r): half of rr u goes into each v.
+            half = 0.5 * (p[i] - p[w])
+            a = -slow[t - 1]
+            for j in range(w):
+                u[j] = a * ratio[i, j]
+            u[w] = fast[t - 1]
+            for j in range(size):
+                p[j] += half * u[j]
+            for j in range(size):
+                x = u[j]
+                y = p[j]
+                for k in range((j + 8) // 8 * 8):
+                    S[j, k] += x * p[k] + y * u[k]
+        for j in range(shown):
+            out[t, j] = 0.5 * (S[j, j] + S[w, w]) - S[w, j]
+        if trace.shape[0] > 0:
+            for j in range(size):
+                for k in range(j + 1):
+                    trace[t, j, k] = S[j, k]
+                    trace[t, k, j] = S[j, k]
+
+
+@_inner
+def similarity(ratio: Any, h: Any) -> bool:
+    """Whether each task is equally similar to all others; h_i then holds ratio_ij, j != i."""
+    tasks = ratio.shape[0]
+    for i in range(tasks):
+        h[i] = ratio[i, 1 if i == 0 else 0]
+        for j in range(tasks):
+            if j != i and abs(ratio[i, j] - h[i]) > 4e-16:
+                return False
+    return True
+
+
+@_inner
+def fault(S: Any, gram: Any, order: Any) -> int:
+    """What makes these inputs unusable: 0 nothing, 1 moments, 2 Gram matrix, 3 order."""
+    tasks = S.shape[0] - 1
+    for j in range(tasks + 1):
+        for k in range(j + 1):
+            # A single comparison is false for NaN too; moments must be symmetric.
+            if not abs(S[j, k] - S[k, j]) <= 1e-9 * (1.0 + abs(S[j, k])) < np.inf:
+                return 1
+    for i in range(gram.shape[0]):
+        if not 0.0 < gram[i, i] < np.inf:
+            return 2
+        for j in range(tasks):
+            if not abs(gram[i, j]) < np.inf:
+                return 2
+    for t in range(order.shape[0]):
+        if order[t] < 0 or order[t] >= tasks:
+            return 3
+    return 0
+
+
+def _moment(S: Any, gram: Any, slope: Any, slow: Any, fast: Any, order: Any, out: Any, trace: Any) -> int:
+    """Moments from a Gram matrix and the tasks' slopes, in O(T) per episode where the gauge allows it.
+
+    An empty Gram matrix stands for orthogonal data. Returns what `fault` finds; 0 when all went well.
+    """
+    found = fault(S, gram, order)
+    if found != 0:
+        return found
+    tasks = S.shape[0] - 1
+    plain = gram.shape[0] == 0
+    h = np.zeros(tasks)
+    ratio = np.eye(tasks) if plain and trace.shape[0] > 0 else np.empty((gram.shape[0], gram.shape[0]))
+    for i in range(gram.shape[0]):
+        for j in range(tasks):
+            ratio[i, j] = gram[i, j] / gram[i, i] * (slope[i] / slope[j])
+        ratio[i, i] = 1.0
+    if trace.shape[0] == 0 and (plain or similarity(ratio, h)):
+        # The gauge: uniform similarity h is orthogonal data with A (1 - h) and B + A h.
+        a = np.empty(order.shape[0])
+        b = np.empty(order.shape[0])
+        for t in range(order.shape[0]):
+            a[t] = slow[t] * (1.0 - h[order[t]])
+            b[t] = fast[t] + slow[t] * h[order[t]]
+        ring(S.copy(), a, b, order, out)
+    else:
+        dense(S, ratio, slow, fast, order, out, trace)
+    return 0
+
+
+def _share(variance_q: Any, variance_w: float, slow: Any, fast: Any, order: Any, out: Any) -> int:
+    """The ring from independent initial q and w; returns what `fault` finds."""
+    tasks = variance_q.shape[0]
+    S = np.zeros((tasks + 1, tasks + 1))
+    for j in range(tasks):
+        S[j, j] = variance_q[j]
+    S[tasks, tasks] = variance_w
+    found = fault(S, S[:0], order)
+    if found == 0:
+        ring(S, slow, fast, order, out)
+    return found
+
+
+def _projected(
+    forward: Any,
+    inverse: Any,
+    theta: Any,
+    gram: Any,
+    Z: Any,
+    w: Any,
+    rate: float,
+    eta: float,
+    steps: int,
+    order: Any,
+    out: Any,
+    Zs: Any,
+    ws: Any,
+) -> int:
+    """Episodes on Z = P X for any map: ``out.shape[1]`` evaluations of f per episode and one pass over Z.
+
+    Inner steps touch z_i alone; the others move once, by the sum of the steps. Zs and ws take the
+    trajectories, if they have room. Returns -1, or the first row of `out` that is not finite.
+    """
+    size = w.shape[0]
+    shown = out.shape[1]
+    f = np.empty(size)
+    total = np.zeros(size)
+    for t in range(order.shape[0] + 1):
+        i = 0
+        if t > 0:
+            i = order[t - 1]
+            squared = gram[i, i]
+            for m in range(size):
+                total[m] = 0.0
+            for _ in range(steps):
+                forward(w, theta[i], f)
+                for m in range(size):
+                    step = rate * (Z[i, m] - f[m])
+                    total[m] += step
+                    Z[i, m] -= squared * step
+                inverse(Z[i], theta[i], f)
+                for m in range(size):
+                    w[m] += eta * (f[m] - w[m])
+        bad = False
+        for j in range(gram.shape[0]):
+            g = 0.0 if j == i else gram[i, j]
+            if j < shown:
+                forward(w, theta[j], f)
+                loss = 0.0
+                for m in range(size):
+                    z = Z[j, m] - g * total[m]
+                    Z[j, m] = z
+                    loss += (z - f[m]) * (z - f[m])
+                out[t, j] = 0.5 * loss
+                bad = bad or not np.isfinite(loss)
+            else:
+                for m in range(size):
+                    Z[j, m] -= g * total[m]
+        if bad:
+            return t
+        if Zs.shape[0] > 0:
+            for j in range(shown):
+                for m in range(size):
+                    Zs[t, j, m] = Z[j, m]
+        if ws.shape[0] > 0:
+            for m in range(size):
+                ws[t, m] = w[m]
+    return -1
+
+
+@functools.cache
+def moment_kernel() -> Kernel:
+    """``(S, gram, slopes, slow, fast, order, out, trace)``; see `toymodel.moments.moment_losses`."""
+    signature = types.int64(_READ2, _READ2, _READ1, _READ1, _READ1, _ORDER, _MATRIX, _CUBE)
+    return numba.njit(signature, cache=True, error_model="numpy", nogil=True)(_moment)
+
+
+@functools.cache
+def share_kernel() -> Kernel:
+    """``(variance_q, variance_w, slow, fast, order, out)``; see `toymodel.moments.share_losses`."""
+    signature = types.int64(_READ1, types.float64, _READ1, _READ1, _ORDER, _MATRIX)
+    return numba.njit(signature, cache=True, error_model="numpy", nogil=True)(_share)
+
+
+@functools.cache
+def projected_kernel() -> Kernel:
+    """``(forward, inverse, theta, gram, Z, w, rate, eta, steps, order, out, Zs, ws)``; see `_projected`."""
+    signature = types.int64(
+        _MAP, _MAP, _MATRIX, _READ2, _MATRIX, _VECTOR, types.float64, types.float64, types.int64, _ORDER,
+        _MATRIX, _CUBE, _MATRIX,
+    )  # fmt: skip
+    # Sums of squares may be reordered (they vectorise then); nothing else is relaxed.
+    return numba.njit(signature, cache=True, error_model="numpy", nogil=True,
+                      fastmath={"reassoc", "contract"})(_projected)  # fmt: skip

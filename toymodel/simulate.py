@@ -1,7 +1,8 @@
-"""The simulation of eqs. 3-5 and its extended form, by three engines that agree to rounding."""
+"""The simulation of eqs. 3-5 and its extended form: checks first, then the cheapest exact engine."""
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import warnings
 from collections.abc import Iterable, Mapping
@@ -10,16 +11,21 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from toymodel import engines
 from toymodel.errors import InputError
 from toymodel.losses import LossMatrix
 from toymodel.maps import TaskMap, get_map
-from toymodel.moments import epoch_operator, moment_losses, shares
+from toymodel.memory import refuse_if_too_large
+from toymodel.spectrum import difference_operator, effective_gram, rate_limit
 from toymodel.tasks import Tasks
 
 __all__ = ["ENGINES", "TRAJECTORIES", "StabilityWarning", "ToyRun", "simulate"]
 
+Floats = NDArray[np.float64]
+
 ENGINES = ("auto", "moment", "projected", "direct")
 TRAJECTORIES = ("q", "w", "Z", "S", "P")
+UNSTABLE = ("error", "warn", "allow")
 
 
 class StabilityWarning(UserWarning):
@@ -34,16 +40,17 @@ class ToyRun:
         losses: the loss matrix.
         engine: which engine computed it.
         status: what to know about the run, as a sentence.
-        trajectories: what `record` asked for, each with one entry per row of the loss matrix (before training,
-            then after every episode; R = 1 + E*T rows): ``q`` solution coordinates f_j^{-1}(P x_j),
-            ``(R, T, M)``; ``w`` fast weights, ``(R, M)``; ``Z`` projections P x_j, ``(R, T, M)``; ``S`` moments
-            sum_m u_m u_m^T over u = (q_1..q_T, w), ``(R, T+1, T+1)``; ``P`` slow weights, ``(R, M, N)``.
+        trajectories: what `record` asked for, each with one entry per row of the loss matrix (before
+            training, then after every episode; R = 1 + E*T rows): ``q`` solution coordinates f_j^{-1}(P x_j),
+            ``(R, T, M)``; ``w`` fast weights, ``(R, M)``; ``Z`` projections P x_j, ``(R, T, M)``; ``S``
+            moments sum_m u_m u_m^T over u = (q_1..q_T, w), ``(R, T+1, T+1)``; ``P`` slow weights, ``(R, M,
+            N)``.
     """
 
     losses: LossMatrix
     engine: str
     status: str
-    trajectories: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    trajectories: Mapping[str, Floats] = field(default_factory=dict)
 
 
 def simulate(
@@ -56,12 +63,18 @@ def simulate(
     fast_rate: float = 1.0,
     engine: str = "auto",
     order: ArrayLike | None = None,
+    noise: ArrayLike | None = None,
     record: str | Iterable[str] = (),
+    unstable: str = "error",
 ) -> ToyRun:
     """Train the toy model and record all losses after every episode.
 
     Each inner step is a slow step P <- P - alpha (P x_i - f_i(w)) x_i^T (eq. 4) followed by a fast step
     w <- w + eta (f_i^{-1}(P x_i) - w) (eq. 5 for eta = 1); the paper's model has one inner step.
+
+    The stability limit of this model is alpha ||x||^2 <= T/(T-1) for orthogonal data, about 1 and not the 2
+    of plain gradient descent. The rate of 0.01 that the paper's text gives for Fig. 10a (N = M = 1000, f =
+    identity) lies far past it, at alpha ||x||^2 = 3.3, and diverges; 0.001 gives the figure.
 
     Args:
         tasks: data, targets and initial weights.
@@ -70,131 +83,191 @@ def simulate(
         epochs: E.
         inner_steps: K.
         fast_rate: eta in (0, 1].
-        engine: ``direct`` (P itself, O(MN) per step), ``projected`` (Z = P X, O(MT)), ``moment``
-            (common-slope maps, O(T^2) per episode, free of M and N) or ``auto``, the cheapest exact one.
-        order: schedule, shape ``(E, T)``; cyclic if None.
+        engine: ``direct`` (P itself, O(MN) per step), ``projected`` (Z = P X, O(MT)), ``moment`` (scalar
+            maps, or any affine ones with orthogonal data: O(T^2) per episode or less, free of M and N) or
+            ``auto``, the cheapest exact one.
+        order: task of each episode, shape ``(E, T)`` (see `toymodel.schedule`); cyclic if None.
+        noise: added to x_i in every episode, shape ``(E, T, N)`` (see `toymodel.episode_noise`); losses are
+            those of the clean x_i.
         record: which of ``q``, ``w``, ``Z``, ``S``, ``P`` to keep for every row (see `ToyRun.trajectories`).
             ``S`` is all that the moment engine has; ``P`` only the direct engine.
+        unstable: what to do with a rate past the limit, before running: ``error`` refuses it, ``warn`` says
+            so (`StabilityWarning`) and runs, ``allow`` runs and says so in the status. The limit of
+            nonlinear maps, and of other affine ones on correlated data, is not known beforehand.
 
     Raises:
-        InputError: for values outside their ranges or an engine that cannot run this map.
+        InputError: for values outside their ranges, a rate past the limit, an engine that cannot run this
+            map, trajectories that do not fit in memory, or values outside the map's domain or codomain.
     """
     task_map = get_map(map)
-    if not (np.isfinite(rate) and rate > 0):
-        raise InputError(f"rate={rate}", expected="a positive, finite learning rate", fix="rate=0.01")
-    if epochs < 1:
-        raise InputError(f"epochs={epochs}", expected="at least 1", fix="epochs=7")
-    if inner_steps < 1:
-        raise InputError(f"inner_steps={inner_steps}", expected="at least 1", fix="inner_steps=1")
-    if not 0 < fast_rate <= 1:
-        raise InputError(f"fast_rate={fast_rate}", expected="0 < fast_rate <= 1", fix="fast_rate=1.0")
-    if engine not in ENGINES:
-        near = difflib.get_close_matches(engine, ENGINES, n=1, cutoff=0.0)[0]
-        raise InputError(
-            f"engine={engine!r}", expected="one of " + ", ".join(ENGINES), fix=f"engine={near!r}"
-        )
-    if engine == "moment" and task_map.slope is None:
-        raise InputError(f"engine='moment' with map {task_map.name!r}", expected="a map with one slope",
-                         fix="engine='projected'")  # fmt: skip
+    wanted = _check(tasks, rate, epochs, inner_steps, fast_rate, engine, record, unstable)
     count = len(tasks.x)
     # The loss matrix is the one place that knows what a schedule may be; let it judge before any work.
     schedule = LossMatrix.from_values(np.zeros((1 + epochs * count, count)), order).order
-    wanted = (record,) if isinstance(record, str) else tuple(record)
-    for name in wanted:
-        if name not in TRAJECTORIES:
-            raise InputError(f"record={name!r}", expected="names among " + ", ".join(TRAJECTORIES),
-                             fix="record=('q', 'w')")  # fmt: skip
-    chosen = engine
-    if engine == "auto":
-        chosen = "moment" if task_map.slope is not None and set(wanted) <= {"S"} else "projected"
-        chosen = "direct" if "P" in wanted else chosen
-    status = _stability(tasks, task_map, rate, inner_steps, fast_rate)
-    run = {"moment": _by_moments, "projected": _projected, "direct": _direct}[chosen]
-    values, kept = run(tasks, task_map, rate, inner_steps, fast_rate, schedule, wanted)
-    return ToyRun(LossMatrix.from_values(values, schedule), chosen, status, kept)
+    _refuse_trajectories(wanted, 1 + schedule.size, tasks)
+    theta = task_map.theta(tasks.y)
+    _within(task_map, tasks, theta)
+    problem = engines.Problem(
+        task_map, theta, tasks.x, tasks.gram, tasks.P, tasks.w, float(rate), float(fast_rate),
+        int(inner_steps), count, schedule, wanted,
+    )  # fmt: skip
+    form = engines.moment_form(task_map, problem.gram)
+    status = _stability(problem, form, unstable)
+    if noise is not None:
+        problem = _with_noise(problem, noise)
+        form = engines.moment_form(task_map, problem.gram)
+    chosen = _choose(engine, form, problem)
+    run = {"moment": engines.moment, "projected": engines.projected, "direct": engines.direct}[chosen]
+    with np.errstate(over="ignore", invalid="ignore"):  # a run that diverges says so itself
+        values, kept = run(problem)
+    return ToyRun(LossMatrix(values, schedule), chosen, status, kept)
 
 
-def _stability(tasks: Tasks, task_map: TaskMap, rate: float, inner_steps: int, fast_rate: float) -> str:
-    """Spectral radius of one epoch (common-slope maps), as a status; warns before an unstable run."""
-    if task_map.slope is None:
-        return f"done; the stability of map {task_map.name!r} is not known beforehand"
-    gram = tasks.gram
-    a = rate * np.diag(gram)
-    phi = epoch_operator(gram, *shares(a, fast_rate, inner_steps))
-    radius = float(np.abs(np.linalg.eigvals(phi)).max())
-    if radius <= 1 + 1e-9:  # consensus, all q_i = w, always has eigenvalue 1
-        return f"done; stable (an epoch's spectral radius is {radius:.6g})"
-    count = len(a)
-    message = (
-        f"rate {rate:g} is past the stability limit: losses grow by up to {radius**2:.3g} per epoch. Here "
-        f"rate*||x||^2 averages {a.mean():.3g}; for orthogonal data and one full fast step the limit is "
-        f"T/(T-1) = {count / (count - 1):.3g}. Try rate={rate / a.mean() / 3:.2g}"
+def _check(
+    tasks: Tasks,
+    rate: float,
+    epochs: int,
+    inner_steps: int,
+    fast_rate: float,
+    engine: str,
+    record: str | Iterable[str],
+    unstable: str,
+) -> tuple[str, ...]:
+    """Judge the settings by themselves; the names to record."""
+    if not isinstance(tasks, Tasks):
+        raise InputError(f"tasks of type {type(tasks).__name__}", expected="a toymodel.Tasks",
+                         fix="tasks=random_tasks(25, 100)")  # fmt: skip
+    if not (np.isfinite(rate) and rate > 0):
+        raise InputError(f"rate={rate}", expected="a positive, finite learning rate", fix="rate=0.001")
+    for name, number, fix in (("epochs", epochs, 7), ("inner_steps", inner_steps, 1)):
+        if number != int(number) or number < 1:
+            raise InputError(f"{name}={number}", expected="a whole number, at least 1", fix=f"{name}={fix}")
+    if not 0 < fast_rate <= 1:
+        raise InputError(f"fast_rate={fast_rate}", expected="0 < fast_rate <= 1", fix="fast_rate=1.0")
+    wanted = (record,) if isinstance(record, str) else tuple(dict.fromkeys(record))
+    for name, value, known in (
+        ("engine", engine, ENGINES),
+        ("unstable", unstable, UNSTABLE),
+        *(("record", one, TRAJECTORIES) for one in wanted),
+    ):
+        if value not in known:
+            near = difflib.get_close_matches(str(value), known, n=1, cutoff=0.0)[0]
+            raise InputError(
+                f"{name}={value!r}", expected="one of " + ", ".join(known), fix=f"{name}={near!r}"
+            )
+    return wanted
+
+
+def _refuse_trajectories(wanted: tuple[str, ...], rows: int, tasks: Tasks) -> None:
+    T, (M, N) = len(tasks.x), tasks.P.shape
+    entries = {"q": T * M, "Z": T * M, "w": M, "S": (T + 1) ** 2, "P": M * N}
+    size = 8 * rows * (T + sum(entries[name] for name in wanted))
+    refuse_if_too_large(size, "the trajectories", "record fewer of them, or fewer epochs")
+
+
+def _within(task_map: TaskMap, tasks: Tasks, theta: Floats) -> None:
+    """Initial weights must lie where the map and its inverse exist."""
+    low, high = task_map.domain
+    outside = ~((tasks.w > low) & (tasks.w < high))
+    if outside.any():
+        m = int(np.flatnonzero(outside)[0])
+        raise InputError(f"w[{m}] = {tasks.w[m]:.6g} is outside the domain of map {task_map.name!r}",
+                         expected=f"{low:g} < w < {high:g}", fix="start from other fast weights")  # fmt: skip
+    if task_map.codomain in (None, (-np.inf, np.inf)):
+        return
+    assert task_map.codomain is not None
+    low, high = task_map.codomain
+    Z = tasks.x @ tasks.P.T
+    bad = np.argwhere(~((low < Z) & (high > Z)))
+    if len(bad):
+        i, m = (int(v) for v in bad[0])
+        raise InputError(
+            f"(P x_{i})[{m}] = {Z[i, m]:.6g} is outside the codomain of map {task_map.name!r}",
+            expected=f"{low:g} < P x < {high:g}",
+            fix="smaller initial weights P",
+        )
+
+
+def _with_noise(problem: engines.Problem, noise: ArrayLike) -> engines.Problem:
+    """A point for every episode, behind the clean tasks."""
+    T, N = problem.x.shape
+    added = np.asarray(noise, dtype=np.float64)
+    if added.shape != (*problem.order.shape, N) or not np.isfinite(added).all():
+        raise InputError(f"noise of shape {added.shape}", expected=f"finite, {(*problem.order.shape, N)}",
+                         fix="noise=episode_noise(tasks, order, 'mask', 0.1)")  # fmt: skip
+    flat = problem.order.ravel()
+    x = np.concatenate([problem.x, problem.x[flat] + added.reshape(-1, N)])
+    if not (np.square(x).sum(1) > 0).all():
+        raise InputError("noise that cancels a data point", expected="||x_i + noise|| > 0", fix="less noise")
+    return dataclasses.replace(
+        problem,
+        x=x,
+        gram=x @ x.T,
+        theta=np.concatenate([problem.theta, problem.theta[flat]]),
+        order=T + np.arange(flat.size).reshape(problem.order.shape),
     )
-    warnings.warn(message, StabilityWarning, stacklevel=3)
-    return "done; " + message
 
 
-def _by_moments(tasks, task_map, rate, inner_steps, fast_rate, schedule, wanted):
-    q = task_map.inverse(tasks.x @ tasks.P.T, tasks.y)
-    u = np.vstack([q, tasks.w])
-    gram = tasks.gram
-    a, b = shares(rate * np.diag(gram), fast_rate, inner_steps)
-    losses = moment_losses(u @ u.T, a[schedule], b[schedule], schedule, gram=gram)
-    S = u @ u.T
-    kept = [S]
-    for i in schedule.ravel():
-        phi = epoch_operator(gram, a, b, [i])
-        S = phi @ S @ phi.T
-        kept.append(S)
-    return task_map.slope**2 * losses, {"S": np.array(kept)} if wanted else {}
+def _choose(engine: str, form: str, problem: engines.Problem) -> str:
+    name, wanted = problem.map.name, set(problem.record)
+    if engine == "moment" and not form:
+        raise InputError(
+            f"engine='moment' with map {name!r}",
+            expected="a scalar map, or any affine map with orthogonal data",
+            fix="engine='projected'",
+        )
+    for which, lacks in (("moment", {"q", "w", "Z", "P"}), ("projected", {"P"})):
+        if engine == which and wanted & lacks:
+            raise InputError(f"engine={engine!r} with record={sorted(wanted & lacks)}",
+                             expected="trajectories that this engine has", fix="engine='auto'")  # fmt: skip
+    if engine != "auto":
+        return engine
+    if "P" in wanted:
+        return "direct"
+    # Second moments cost T^2 per episode in place of M T.
+    cheaper = form and len(problem.x) <= 2 * len(problem.w)
+    return "moment" if cheaper and wanted <= {"S"} else "projected"
 
 
-def _projected(tasks, task_map, rate, inner_steps, fast_rate, schedule, wanted):
-    """P enters only through its products with the data: z_j <- z_j - alpha G_ij (z_i - f_i(w))."""
-    z, w, gram, y = tasks.x @ tasks.P.T, tasks.w.copy(), tasks.gram, tasks.y
-    keep = _Keeper(task_map, y, wanted)
-    rows = [_losses(task_map, z, w, y)]
-    keep(z, w)
-    for i in schedule.ravel():
-        for _ in range(inner_steps):
-            z -= rate * np.outer(gram[i], z[i] - task_map.forward(w, y[i]))
-            w = w + fast_rate * (task_map.inverse(z[i], y[i]) - w)
-        rows.append(_losses(task_map, z, w, y))
-        keep(z, w)
-    return np.array(rows), keep.arrays
+def _stability(problem: engines.Problem, form: str, unstable: str) -> str:
+    """The status; before an unstable run, an error or a warning that names the limit."""
+    task_map, theta = problem.map, problem.theta
+    number = ""
+    if task_map.lipschitz is not None:
+        constants = task_map.lipschitz(theta).prod(1).max()
+        number = f"; condition number of the map {constants:.3g}" if 1 + 1e-9 < constants < np.inf else ""
+    if not form:
+        return f"done; the stability of map {task_map.name!r} is not known beforehand{number}"
+    gram = problem.gram
+    if form == "scalar" and task_map.slope is None:
+        gram = effective_gram(gram, task_map.task_slopes(theta))
+    radius = _radius(gram, problem)
+    if radius <= 1 + 1e-9:  # data that cannot all be solved keep an eigenvalue of exactly 1
+        return f"done; stable (an epoch's spectral radius is {radius:.6g}){number}"
+    limit = rate_limit(gram, inner_steps=problem.inner_steps, fast_rate=problem.fast_rate)
+    a = problem.rate * float(np.diag(gram).mean())
+    message = (
+        f"rate={problem.rate:g} is past the stability limit of {limit:.4g} "
+        f"(rate*||x||^2 = {a:.3g}): losses would grow by up to {radius**2:.3g} per epoch"
+    )
+    if unstable == "error":
+        raise InputError(message, expected="a rate below the limit",
+                         fix=f"rate={limit / 3:.2g}, or unstable='warn' to watch it diverge")  # fmt: skip
+    if unstable == "warn":
+        warnings.warn(message, StabilityWarning, stacklevel=3)
+    return f"done; {message}{number}"
 
 
-def _direct(tasks, task_map, rate, inner_steps, fast_rate, schedule, wanted):
-    """Eqs. 3-5 as they are written."""
-    P, w, x, y = tasks.P.copy(), tasks.w.copy(), tasks.x, tasks.y
-    keep = _Keeper(task_map, y, wanted)
-    rows = [_losses(task_map, x @ P.T, w, y)]
-    keep(x @ P.T, w, P)
-    for i in schedule.ravel():
-        for _ in range(inner_steps):
-            P -= rate * np.outer(P @ x[i] - task_map.forward(w, y[i]), x[i])
-            w = w + fast_rate * (task_map.inverse(P @ x[i], y[i]) - w)
-        rows.append(_losses(task_map, x @ P.T, w, y))
-        keep(x @ P.T, w, P)
-    return np.array(rows), keep.arrays
-
-
-class _Keeper:
-    def __init__(self, task_map, y, wanted):
-        self.map, self.y, self.kept = task_map, y, {name: [] for name in wanted}
-
-    def __call__(self, z, w, P=None):
-        for name, rows in self.kept.items():
-            q = self.map.inverse(z, self.y)
-            u = np.vstack([q, w])
-            rows.append({"q": q, "w": w, "Z": z.copy(), "S": u @ u.T, "P": None if P is None else P.copy()}[name])
-
-    @property
-    def arrays(self):
-        return {name: np.array(rows) for name, rows in self.kept.items()}
-
-
-def _losses(
-    task_map: TaskMap, z: NDArray[np.float64], w: NDArray[np.float64], y: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    return 0.5 * np.square(z - task_map.forward(w, y)).sum(1)
+def _radius(gram: Floats, problem: engines.Problem) -> float:
+    """Growth of the differences q_j - w per epoch; for changing orders the mean over the run."""
+    a, b = engines.shares(problem.rate * np.diag(gram), problem.fast_rate, problem.inner_steps)
+    orders = problem.order
+    if (orders == orders[0]).all():
+        orders = orders[:1]
+    phi = np.eye(len(gram))
+    with np.errstate(over="ignore", invalid="ignore"):
+        for one in orders:
+            phi = difference_operator(gram, a, b, one) @ phi
+    if not np.isfinite(phi).all():
+        return np.inf
+    return float(np.abs(np.linalg.eigvals(phi)).max() ** (1 / len(orders)))

@@ -115,7 +115,10 @@ def test_rate_past_the_limit_is_announced():
     limit = 5 / 4
     assert "stable" in simulate(tasks, "identity", rate=limit * 0.99, epochs=1).status
     with pytest.warns(StabilityWarning, match="past the stability limit"):
+        simulate(tasks, "identity", rate=limit * 1.01, epochs=1, unstable="warn")
+    with pytest.raises(InputError, match=r"past the stability limit of 1\.25"):
         simulate(tasks, "identity", rate=limit * 1.01, epochs=1)
+    assert "past" in simulate(tasks, "identity", rate=limit * 1.01, epochs=1, unstable="allow").status
 
 
 @pytest.mark.parametrize(

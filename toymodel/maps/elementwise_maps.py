@@ -1,0 +1,141 @@
+"""Nonlinear maps that act on every entry by itself, with inverses in closed form."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toymodel.errors import InputError
+from toymodel.maps.base import EVERYWHERE, TaskMap, VectorFunction
+
+__all__ = ["cubic", "leaky", "sinh_arcsinh", "softsign"]
+
+Floats = NDArray[np.float64]
+
+# Bodies that numba compiles.
+
+
+def _sinh_arcsinh(w: Floats, theta: Floats, out: Floats) -> None:
+    skew, tail = theta[0], theta[1]
+    for m in range(w.shape[0]):
+        out[m] = math.sinh(tail * math.asinh(w[m]) + skew) + theta[2 + m]
+
+
+def _sinh_arcsinh_inverse(z: Floats, theta: Floats, out: Floats) -> None:
+    skew, tail = theta[0], theta[1]
+    for m in range(z.shape[0]):
+        out[m] = math.sinh((math.asinh(z[m] - theta[2 + m]) - skew) / tail)
+
+
+def _leaky(w: Floats, theta: Floats, out: Floats) -> None:
+    s = theta[0]
+    for m in range(w.shape[0]):
+        out[m] = (w[m] if w[m] > 0 else s * w[m]) + theta[1 + m]
+
+
+def _leaky_inverse(z: Floats, theta: Floats, out: Floats) -> None:
+    s = theta[0]
+    for m in range(z.shape[0]):
+        v = z[m] - theta[1 + m]
+        out[m] = v if v > 0 else v / s
+
+
+def _cubic(w: Floats, theta: Floats, out: Floats) -> None:
+    c = theta[0]
+    for m in range(w.shape[0]):
+        out[m] = w[m] + c * w[m] * w[m] * w[m] + theta[1 + m]
+
+
+def _cubic_inverse(z: Floats, theta: Floats, out: Floats) -> None:
+    # With w = k sinh(t) and k^2 = 4/(3c), w + c w^3 = (k/3) sinh(3t): one root, no cancellation.
+    k = math.sqrt(4.0 / (3.0 * theta[0]))
+    for m in range(z.shape[0]):
+        out[m] = k * math.sinh(math.asinh(3.0 * (z[m] - theta[1 + m]) / k) / 3.0)
+
+
+def _softsign(w: Floats, theta: Floats, out: Floats) -> None:
+    bound = theta[0]
+    for m in range(w.shape[0]):
+        out[m] = w[m] / (1.0 + abs(w[m]) / bound)
+
+
+def _softsign_inverse(z: Floats, theta: Floats, out: Floats) -> None:
+    bound = theta[0]
+    for m in range(z.shape[0]):
+        room = 1.0 - abs(z[m]) / bound
+        out[m] = z[m] / room if room > 0 else math.nan
+
+
+def sinh_arcsinh(skew: float = 0.3, tail: float = 0.8) -> TaskMap:
+    """f_i(w) = sinh(tail * arcsinh(w) + skew) + y_i: skewed, with lighter or heavier tails.
+
+    Args:
+        skew: 0 for a symmetric map.
+        tail: positive; below 1 the map grows as |w|^tail.
+    """
+    if not (np.isfinite([skew, tail]).all() and tail > 0):
+        raise InputError(f"skew={skew}, tail={tail}", expected="finite, tail above 0", fix="tail=0.8")
+
+    def constants(theta: Floats) -> Floats:
+        # Bounded both ways only without a change of tails, where the slope tends to exp(+-skew).
+        return np.full((len(theta), 2), np.exp(abs(skew)))
+
+    return TaskMap(
+        "sinh-arcsinh", VectorFunction(_sinh_arcsinh), VectorFunction(_sinh_arcsinh_inverse),
+        lambda y: _before(y, skew, tail), lipschitz=constants if tail == 1 else None,
+    )  # fmt: skip
+
+
+def leaky(slope: float = 0.5) -> TaskMap:
+    """f_i(w) = w where w > 0, else slope * w; plus y_i.
+
+    Args:
+        slope: positive.
+    """
+    if not (np.isfinite(slope) and slope > 0):
+        raise InputError(f"slope={slope}", expected="a positive number", fix="slope=0.5")
+
+    def constants(theta: Floats) -> Floats:
+        return np.tile([max(1.0, slope), max(1.0, 1 / slope)], (len(theta), 1))
+
+    return TaskMap("leaky", VectorFunction(_leaky), VectorFunction(_leaky_inverse),
+                   lambda y: _before(y, slope), lipschitz=constants)  # fmt: skip
+
+
+def cubic(strength: float = 0.3) -> TaskMap:
+    """f_i(w) = w + strength * w^3 + y_i: monotone, with its inverse by hyperbolic functions.
+
+    Args:
+        strength: positive.
+    """
+    if not (np.isfinite(strength) and strength > 0):
+        raise InputError(f"strength={strength}", expected="a positive number", fix="strength=0.3")
+    return TaskMap(
+        "cubic", VectorFunction(_cubic), VectorFunction(_cubic_inverse), lambda y: _before(y, strength),
+        lipschitz=lambda theta: np.tile([np.inf, 1.0], (len(theta), 1)),
+    )  # fmt: skip
+
+
+def softsign(bound: float = 1.0) -> TaskMap:
+    """f_i(w) = w / (1 + |w|/bound): a rational map that saturates, so only |z| < bound has an inverse.
+
+    Targets play no part: with them every task would have a codomain of its own. ``compose(softsign(),
+    reflection())`` brings them in.
+
+    Args:
+        bound: positive.
+    """
+    if not (np.isfinite(bound) and bound > 0):
+        raise InputError(f"bound={bound}", expected="a positive number", fix="bound=1.0")
+    return TaskMap(
+        "softsign", VectorFunction(_softsign), VectorFunction(_softsign_inverse),
+        lambda y: np.full((len(y), 1), bound), domain=EVERYWHERE, codomain=(-bound, bound),
+        lipschitz=lambda theta: np.tile([1.0, np.inf], (len(theta), 1)),
+    )  # fmt: skip
+
+
+def _before(y: Floats, *numbers: float) -> Floats:
+    """Shared numbers in front of every task's targets."""
+    return np.hstack([np.tile(numbers, (len(y), 1)), y])
