@@ -13,7 +13,7 @@ from toymodel.errors import InputError
 from toymodel.moments import shares
 from toymodel.recovery import RecoveryScore
 from toymodel.ring import gauge_shares, slow_step_limit, spread, stability_margin, transport, turns_per_epoch
-from toymodel.spectrum import epoch_spectrum, rate_limit
+from toymodel.spectrum import coupling, epoch_spectrum, rate_limit
 from toymodel.tasks import random_tasks
 
 __all__ = ["Analysis", "analyze", "analyze_data", "analyze_shares", "table"]
@@ -130,7 +130,7 @@ def _analysis(
     value: float,
     limit: float,
 ) -> Analysis:
-    tasks = len(gram)
+    tasks = len(coupling(gram, slow, fast))  # judges all three
     ratio = gram / np.diag(gram)[:, None]
     others = ratio[~np.eye(tasks, dtype=bool)]
     similarity, uneven = float(others.mean()), float(others.std())
