@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import matplotlib.style
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -21,8 +23,13 @@ __all__ = [
     "SHADE",
     "TOY",
     "figure_style",
+    "FORMATS",
+    "SERIES",
+    "letter",
     "new_figure",
+    "pdf_bytes",
     "png_bytes",
+    "save_figure",
     "save_png",
 ]
 
@@ -31,6 +38,14 @@ __all__ = [
 NETWORK: dict[str, Any] = {"color": "#0072B2", "linestyle": "-", "linewidth": 1.6}
 TOY: dict[str, Any] = {"color": "#D55E00", "linestyle": (0, (4, 1.6)), "linewidth": 1.6}
 HELD_OUT: dict[str, Any] = {"color": "#009E73", "linestyle": (0, (1, 1)), "linewidth": 2.0}
+# For more series than two: in this order, each with its own dash and marker.
+SERIES: tuple[dict[str, Any], ...] = (
+    {"color": "#0072B2", "linestyle": "-", "marker": "o"},
+    {"color": "#D55E00", "linestyle": (0, (4, 1.6)), "marker": "s"},
+    {"color": "#009E73", "linestyle": (0, (1, 1)), "marker": "^"},
+    {"color": "#CC79A7", "linestyle": (0, (6, 1.5, 1, 1.5)), "marker": "D"},
+    {"color": "#56B4E9", "linestyle": (0, (2, 1)), "marker": "v"},
+)
 INK = "#000000"
 SHADE = "#999999"
 
@@ -51,6 +66,7 @@ _RC: dict[str, Any] = {
     "axes.spines.right": False,
     "axes.linewidth": 0.8,
     "axes.grid": False,
+    "pdf.fonttype": 42,  # text stays text: it can be searched and edited
     "image.cmap": "cividis",  # lightness rises steadily: the same picture in grey and to colour-blind eyes
 }
 
@@ -82,3 +98,42 @@ def save_png(figure: Figure, path: str | os.PathLike[str]) -> None:
     data = png_bytes(figure)
     with atomic_write(path) as file:
         file.write(data)
+
+
+def pdf_bytes(figure: Figure) -> bytes:
+    """The figure as vector PDF, without dates and versions: equal figures give equal bytes."""
+    buffer = io.BytesIO()
+    with figure_style():
+        figure.savefig(
+            buffer, format="pdf", metadata={"CreationDate": None, "Creator": None, "Producer": None}
+        )
+    return buffer.getvalue()
+
+
+FORMATS = {"png": png_bytes, "pdf": pdf_bytes}
+
+
+def save_figure(figure: Figure, stem: str | os.PathLike[str], formats: Iterable[str] = FORMATS) -> list[Path]:
+    """Write the figure in every format, each file whole or not at all.
+
+    Args:
+        figure: what `draw` returned.
+        stem: path without ending.
+        formats: names in `FORMATS`.
+
+    Returns:
+        The files written.
+    """
+    written = []
+    for name in formats:
+        path = Path(f"{os.fspath(stem)}.{name}")
+        data = FORMATS[name](figure)
+        with atomic_write(path) as file:
+            file.write(data)
+        written.append(path)
+    return written
+
+
+def letter(axes: Axes, name: str, title: str) -> None:
+    """A panel's title with its letter in front."""
+    axes.set_title(f"({name}) {title}")
