@@ -32,7 +32,14 @@ from toymodel.maps import (
     get_map,
     lipschitz_constants,
 )
-from toymodel.moments import epoch_operator, expected_losses, moment_losses, share_losses, shares
+from toymodel.moments import (
+    epoch_operator,
+    expected_losses,
+    moment_losses,
+    moments_after,
+    share_losses,
+    shares,
+)
 from toymodel.recovery import (
     Intervals,
     RecoveryScore,
@@ -47,6 +54,7 @@ from toymodel.recovery import (
     visits,
 )
 from toymodel.ring import (
+    energy,
     gauge_shares,
     lag_losses,
     mode_ratio,
@@ -60,6 +68,7 @@ from toymodel.ring import (
     transport,
     turns_per_epoch,
 )
+from toymodel.sampling import random_gram, sample_moments
 from toymodel.schedules import SCHEDULES, schedule
 from toymodel.simulate import ENGINES, StabilityWarning, ToyRun, simulate
 from toymodel.spectrum import (
@@ -73,7 +82,8 @@ from toymodel.spectrum import (
     paper_variances,
     rate_limit,
 )
-from toymodel.tasks import Tasks, random_tasks
+from toymodel.sweep import sweep
+from toymodel.tasks import Tasks, episode_noise, random_tasks
 
 __all__ = [
     "Asymptote",
@@ -103,6 +113,8 @@ __all__ = [
     "difference_moments",
     "difference_operator",
     "effective_gram",
+    "energy",
+    "episode_noise",
     "epoch_operator",
     "epoch_spectrum",
     "epochs_until",
@@ -118,9 +130,11 @@ __all__ = [
     "lipschitz_constants",
     "mode_ratio",
     "moment_losses",
+    "moments_after",
     "pairwise_recovery",
     "paper_variances",
     "pca",
+    "random_gram",
     "random_tasks",
     "rate_limit",
     "recovery_course",
@@ -131,9 +145,9 @@ __all__ = [
     "ring_recovery",
     "ring_roots",
     "ring_stable",
+    "sample_moments",
     "savings",
     "schedule",
-    "score_of",
     "share_losses",
     "shares",
     "shift_averaged",
@@ -142,6 +156,7 @@ __all__ = [
     "spread",
     "stability_margin",
     "step_sizes",
+    "sweep",
     "transport",
     "turns",
     "turns_per_epoch",

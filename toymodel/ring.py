@@ -17,6 +17,7 @@ from toymodel.errors import InputError
 from toymodel.recovery import RecoveryScore, score_of
 
 __all__ = [
+    "energy",
     "gauge_shares",
     "lag_losses",
     "mode_ratio",
@@ -53,7 +54,9 @@ def gauge_shares(slow: ArrayLike, fast: ArrayLike, similarity: ArrayLike) -> tup
 
 
 def ring_stable(slow: ArrayLike, fast: ArrayLike, tasks: int) -> NDArray[np.bool_]:
-    """Whether no loss grows without bound: A >= 0, A + B <= 2 and A + B T >= 0 (docs/theory.md, section 6).
+    """Whether no loss grows: A >= 0, A + B <= 2 and A + B T >= 0 (docs/theory.md, section 6).
+
+    The `energy` proves it for every order of the tasks. On the edge A + B = 2 losses neither grow nor die out.
 
     Args:
         slow: A, any shape.
@@ -74,6 +77,28 @@ def stability_margin(slow: ArrayLike, fast: ArrayLike, tasks: int) -> Floats:
     count = _count(tasks)
     a, b = np.asarray(slow, dtype=np.float64), np.asarray(fast, dtype=np.float64)
     return np.minimum(np.minimum(a, 2 - a - b), b + a / count)
+
+
+def energy(q: ArrayLike, w: ArrayLike, slow: float, fast: float) -> float:
+    """``B sum_j ||q_j - c||^2 + A ||w - c||^2`` about the consensus c (docs/theory.md, section 6).
+
+    An episode with residual r lowers it by ``A B (2 - A - B) ||r||^2``, whichever task it trains.
+
+    Args:
+        q: solution vectors, shape ``(T, M)``.
+        w: fast weights, shape ``(M,)``.
+        slow: A.
+        fast: B, with A + B T not 0.
+    """
+    solutions, weights = np.asarray(q, dtype=np.float64), np.asarray(w, dtype=np.float64)
+    a, b = _share("slow", slow), _share("fast", fast)
+    total = a + b * _count(len(solutions))
+    if total == 0:
+        raise InputError(
+            "A + B T = 0", expected="shares inside the stability region", fix="a smaller slow share"
+        )
+    middle = (b * solutions.sum(0) + a * weights) / total
+    return float(b * np.square(solutions - middle).sum() + a * np.square(weights - middle).sum())
 
 
 def slow_step_limit(tasks: int, *, similarity: float = 0.0, fast_rate: float = 1.0) -> float:
