@@ -184,7 +184,8 @@ def moment(problem: Problem) -> Outcome:
         scalar = task_map.structure == "scalar"
         losses = moment_losses(
             u @ u.T, slow, fast, problem.order, trace=trace, tasks=shown,
-            gram=problem.gram if scalar else None, slopes=slopes if scalar else None,
+            gram=problem.gram if scalar else None,
+            slopes=slopes if scalar and task_map.slope is None else None,
         )  # fmt: skip
         losses = slopes[:shown] ** 2 * losses
     else:

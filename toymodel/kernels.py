@@ -15,7 +15,7 @@ import numba
 import numpy as np
 from numba import types
 
-__all__ = ["moment_kernel", "projected_kernel", "share_kernel"]
+__all__ = ["moment_kernel", "projected_kernel", "share_kernel", "sweep_kernel"]
 
 Kernel = Callable[..., Any]
 
@@ -34,6 +34,12 @@ _MAP = types.FunctionType(types.void(_VECTOR, _VECTOR, _VECTOR))
 
 
 @_inner
+def positive(loss: float) -> float:
+    """A loss that rounding took below 0 (of the size of the moments it is a difference of) is 0; NaN stays."""
+    return 0.0 if loss < 0.0 else loss
+
+
+@_inner
 def ring(S: Any, slow: Any, fast: Any, order: Any, out: Any) -> None:
     """Moments of orthogonal data, where an episode changes rows i and w only: O(T) per episode.
 
@@ -48,7 +54,7 @@ def ring(S: Any, slow: Any, fast: Any, order: Any, out: Any) -> None:
         half_diagonal[j] = 0.5 * S[j, j]
         c[j] = S[j, tasks]
     for j in range(shown):
-        out[0, j] = half_diagonal[j] + 0.5 * ww - c[j]
+        out[0, j] = positive(half_diagonal[j] + 0.5 * ww - c[j])
     for t in range(order.shape[0]):
         i = order[t]
         a = -slow[t]
@@ -64,7 +70,7 @@ def ring(S: Any, slow: Any, fast: Any, order: Any, out: Any) -> None:
             v = S[i, j] - c[j]
             S[i, j] += a * v
             c[j] += b * v
-            out[t + 1, j] = half_diagonal[j] + half - c[j]
+            out[t + 1, j] = positive(half_diagonal[j] + half - c[j])
         for j in range(shown, tasks):
             v = S[i, j] - c[j]
             S[i, j] += a * v
@@ -73,7 +79,7 @@ def ring(S: Any, slow: Any, fast: Any, order: Any, out: Any) -> None:
         c[i] = ci
         S[i, i] = 2.0 * di
         if i < shown:
-            out[t + 1, i] = di + half - ci
+            out[t + 1, i] = positive(di + half - ci)
         for j in range(tasks):
             S[j, i] = S[i, j]
     for j in range(tasks):
@@ -120,7 +126,7 @@ def dense(S0: Any, ratio: Any, slow: Any, fast: Any, order: Any, out: Any, trace
                 for k in range((j + 8) // 8 * 8):
                     S[j, k] += x * p[k] + y * u[k]
         for j in range(shown):
-            out[t, j] = 0.5 * (S[j, j] + S[w, w]) - S[w, j]
+            out[t, j] = positive(0.5 * (S[j, j] + S[w, w]) - S[w, j])
         if trace.shape[0] > 0:
             for j in range(size):
                 for k in range(j + 1):
@@ -174,8 +180,12 @@ def _moment(S: Any, gram: Any, slope: Any, slow: Any, fast: Any, order: Any, out
     h = np.zeros(tasks)
     ratio = np.eye(tasks) if plain and trace.shape[0] > 0 else np.empty((gram.shape[0], gram.shape[0]))
     for i in range(gram.shape[0]):
+        scale = 1.0 / gram[i, i]
         for j in range(tasks):
-            ratio[i, j] = gram[i, j] / gram[i, i] * (slope[i] / slope[j])
+            ratio[i, j] = gram[i, j] * scale
+        if slope.shape[0] > 0:
+            for j in range(tasks):
+                ratio[i, j] *= slope[i] / slope[j]
         ratio[i, i] = 1.0
     if trace.shape[0] == 0 and (plain or similarity(ratio, h)):
         # The gauge: uniform similarity h is orthogonal data with A (1 - h) and B + A h.
@@ -270,6 +280,101 @@ def _projected(
     return -1
 
 
+@_inner
+def measure(losses: Any, order: Any, recovery: Any, peaks: Any) -> None:
+    """Recovery scores (eq. 1, as `toymodel.recovery_scores`) and peaks of the first task, by interval."""
+    tasks = losses.shape[1]
+    most = max(recovery.shape[0], peaks.shape[0])
+    visits = np.zeros(tasks, np.int64)
+    after, peak = np.zeros(tasks), np.zeros(tasks)
+    sums = np.zeros((most, 4))  # after, peak, before, count
+    for n in range(peaks.shape[0]):
+        peaks[n] = np.nan
+    for t in range(order.shape[0]):
+        i = order[t]
+        n = visits[i] - 1
+        if 0 <= n < most:
+            sums[n, 0] += after[i]
+            sums[n, 1] += peak[i]
+            sums[n, 2] += losses[t, i]
+            sums[n, 3] += 1.0
+            if i == 0 and n < peaks.shape[0]:
+                peaks[n] = peak[0]
+        visits[i] += 1
+        for j in range(tasks):
+            peak[j] = max(peak[j], losses[t + 1, j])
+        after[i] = losses[t + 1, i]
+        peak[i] = after[i]
+    for n in range(recovery.shape[0]):
+        recovery[n] = np.nan
+        if sums[n, 3] > 0:
+            low, high, last = sums[n, 0] / sums[n, 3], sums[n, 1] / sums[n, 3], sums[n, 2] / sums[n, 3]
+            # Losses carry rounding of their own size: a difference below it is no forgetting.
+            if high - low > 1.8e-15 * max(abs(high), abs(low)) and last >= low:
+                recovery[n] = (high - last) / (high - low)
+
+
+def _sweep(
+    tasks: Any,
+    slow: Any,
+    fast: Any,
+    variance: Any,
+    moments: Any,
+    gram: Any,
+    order: Any,
+    epochs: int,
+    recovery: Any,
+    peaks: Any,
+    final: Any,
+    whole: Any,
+) -> None:
+    """Experiments side by side; each is computed by one thread in one order, whatever the threads.
+
+    ``variance[p]``: of q along the Gram matrix, of q itself, of w, and the factor of the losses. ``moments``
+    replaces them, if it has room; an empty Gram matrix stands for orthogonal data and an empty order for the
+    cyclic one. Outputs without room are skipped; tasks that a point does not have stay NaN.
+    """
+    ratio = np.empty_like(gram)
+    for i in range(gram.shape[0]):
+        for j in range(gram.shape[0]):
+            ratio[i, j] = gram[i, j] / gram[i, i]
+    none = np.empty((0, 0, 0))
+    for p in numba.prange(tasks.shape[0]):
+        T = tasks[p]
+        S = np.zeros((T + 1, T + 1))
+        for j in range(T):
+            for k in range(gram.shape[0]):
+                S[j, k] = variance[p, 0] * gram[j, k]
+            S[j, j] += variance[p, 1]
+        S[T, T] = variance[p, 2]
+        if moments.shape[0] > 0:
+            for j in range(T + 1):
+                for k in range(T + 1):
+                    S[j, k] = moments[p, j, k]
+        episodes = np.empty(epochs * T, np.int64)
+        a, b = np.empty(epochs * T), np.empty(epochs * T)
+        for t in range(epochs * T):
+            episodes[t] = order[t] if order.shape[0] > 0 else t % T
+            a[t] = slow[p, episodes[t]]
+            b[t] = fast[p, episodes[t]]
+        out = np.empty((1 + epochs * T, T))
+        if gram.shape[0] > 0:
+            dense(S, ratio, a, b, episodes, out, none)
+        else:
+            ring(S, a, b, episodes, out)
+        out *= variance[p, 3]
+        one = p if recovery.shape[0] > 0 else 0
+        two = p if peaks.shape[0] > 0 else 0
+        measure(out, episodes, recovery[one : one + 1].reshape(-1), peaks[two : two + 1].reshape(-1))
+        if final.shape[0] > 0:
+            for j in range(T):
+                final[p, j] = out[epochs * T, j]
+        if whole.shape[0] > 0:
+            for t in range(1 + epochs * T):
+                for j in range(T):
+                    whole[p, t, j] = out[t, j]
+
+
 @functools.cache
 def moment_kernel() -> Kernel:
     """``(S, gram, slopes, slow, fast, order, out, trace)``; see `toymodel.moments.moment_losses`."""
@@ -294,3 +399,13 @@ def projected_kernel() -> Kernel:
     # Sums of squares may be reordered (they vectorise then); nothing else is relaxed.
     return numba.njit(signature, cache=True, error_model="numpy", nogil=True,
                       fastmath={"reassoc", "contract"})(_projected)  # fmt: skip
+
+
+@functools.cache
+def sweep_kernel() -> Kernel:
+    """``(tasks, slow, fast, variance, moments, gram, order, epochs, recovery, peaks, final, whole)``."""
+    signature = types.void(
+        _ORDER, _READ2, _READ2, _READ2, read_only(types.float64, 3), _READ2, _ORDER, types.int64,
+        _MATRIX, _MATRIX, _MATRIX, _CUBE,
+    )  # fmt: skip
+    return numba.njit(signature, cache=True, error_model="numpy", parallel=True)(_sweep)

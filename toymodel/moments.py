@@ -29,7 +29,9 @@ __all__ = [
 Floats = NDArray[np.float64]
 
 
-def shares(slow_step: ArrayLike, fast_rate: float = 1.0, inner_steps: int = 1) -> tuple[Floats, Floats]:
+def shares(
+    slow_step: ArrayLike, fast_rate: ArrayLike = 1.0, inner_steps: ArrayLike = 1
+) -> tuple[Floats, Floats]:
     """Slow and fast share (A, B) of an episode of K steps, for affine maps.
 
     One inner step leaves the fraction g = (1-a)(1-eta) of the residual, so K of them sum geometrically:
@@ -37,14 +39,14 @@ def shares(slow_step: ArrayLike, fast_rate: float = 1.0, inner_steps: int = 1) -
 
     Args:
         slow_step: a = rate * ||x_i||^2, any shape.
-        fast_rate: eta in (0, 1].
-        inner_steps: K >= 1.
+        fast_rate: eta in (0, 1]; broadcast with `slow_step`.
+        inner_steps: K >= 1, likewise.
     """
-    a = np.asarray(slow_step, dtype=np.float64)
-    g = (1 - a) * (1 - fast_rate)
+    a, eta = np.asarray(slow_step, dtype=np.float64), np.asarray(fast_rate, dtype=np.float64)
+    g = (1 - a) * (1 - eta)
     with np.errstate(divide="ignore", invalid="ignore"):
-        total = np.where(g == 1, float(inner_steps), (1 - g**inner_steps) / (1 - g))
-    return a * total, fast_rate * (1 - a) * total
+        total = np.where(g == 1, np.multiply(inner_steps, 1.0), (1 - g ** np.asarray(inner_steps)) / (1 - g))
+    return a * total, eta * (1 - a) * total
 
 
 def share_losses(
@@ -119,10 +121,9 @@ def moment_losses(
     if S.ndim != 2 or S.shape[1] != count + 1 or count < 1:
         _judge(1, count)
     if G is not _NONE2:
-        s = np.ones(count) if slopes is None else s
         if G.shape != (count, count):
             _judge(2, count)
-        if s.shape != (count,) or not (np.isfinite(s) & (s != 0)).all():
+        if slopes is not None and (s.shape != (count,) or not (np.isfinite(s) & (s != 0)).all()):
             raise InputError(f"slopes {s}", expected=f"{count} numbers other than 0", fix="slopes=None")
     a, b = per_episode(slow, schedule.shape), per_episode(fast, schedule.shape)
     out = np.empty((1 + schedule.size, tasks or count))

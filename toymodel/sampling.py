@@ -84,7 +84,7 @@ def _root(covariance: Floats) -> Floats:
     """A matrix R with R R^T = C; by eigenvectors where C is singular."""
     root: Floats
     try:
-        root = np.linalg.cholesky(covariance)
+        root = np.asarray(np.linalg.cholesky(covariance), dtype=np.float64)
     except np.linalg.LinAlgError:
         values, vectors = np.linalg.eigh(covariance)
         if values[0] < -1e-9 * max(values[-1], 0.0):
@@ -93,5 +93,5 @@ def _root(covariance: Floats) -> Floats:
                 expected="positive semidefinite",
                 fix="gram=x @ x.T",
             ) from None
-        root = vectors * np.sqrt(np.maximum(values, 0.0))
+        root = np.asarray(vectors * np.sqrt(np.maximum(values, 0.0)), dtype=np.float64)
     return root

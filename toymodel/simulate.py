@@ -254,7 +254,7 @@ def _stability(problem: engines.Problem, form: str, unstable: str) -> str:
         raise InputError(message, expected="a rate below the limit",
                          fix=f"rate={limit / 3:.2g}, or unstable='warn' to watch it diverge")  # fmt: skip
     if unstable == "warn":
-        warnings.warn(message, StabilityWarning, stacklevel=3)
+        warnings.warn(message, StabilityWarning, stacklevel=3)  # the line that calls simulate
     return f"done; {message}{number}"
 
 

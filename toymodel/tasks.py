@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from toymodel.errors import InputError
 
-__all__ = ["Tasks", "random_tasks"]
+__all__ = ["NOISES", "Tasks", "episode_noise", "random_tasks"]
+
+NOISES = ("mask", "replace", "gaussian")
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +32,11 @@ class Tasks:
 
     def __post_init__(self) -> None:
         for name in ("x", "y", "P", "w"):
-            object.__setattr__(self, name, np.ascontiguousarray(getattr(self, name), dtype=np.float64))
+            given = np.asarray(getattr(self, name))
+            if given.dtype.kind not in "fiub":
+                raise InputError(f"{name} of dtype {given.dtype}", expected="real numbers",
+                                 fix=f"{name}.astype(float)")  # fmt: skip
+            object.__setattr__(self, name, np.ascontiguousarray(given, dtype=np.float64))
         if self.x.ndim != 2 or len(self.x) < 2:
             raise InputError(
                 f"data x of shape {self.x.shape}", expected="(T, N) with at least 2 tasks", fix="tasks=25"
@@ -92,3 +98,32 @@ def random_tasks(
     P = rng.normal(0, 1 / dimension, (M, dimension))
     y = rng.uniform(-1, 1, (tasks, M)) if target == "uniform" else rng.normal(0, 1, (tasks, M))
     return Tasks(x, y, P, w)
+
+
+def episode_noise(
+    tasks: Tasks, order: ArrayLike, kind: str = "mask", level: float = 0.1, *, seed: int = 0
+) -> NDArray[np.float64]:
+    """What differs about x in every episode: the toy of the paper's masking and window shifts (Fig. 4).
+
+    Args:
+        tasks: whose data are disturbed.
+        order: task of each episode, shape ``(E, T)``.
+        kind: ``mask``, entries set to 0 with probability `level`; ``replace``, entries drawn anew from
+            U(-1, 1) with that probability, as a shifted window loses some content and gains other;
+            ``gaussian``, N(0, level^2) added.
+        level: 0 or more, at most 1 for probabilities.
+        seed: of the draws.
+
+    Returns:
+        To be added to x_i, shape ``(E, T, N)``; the `noise` of `simulate`.
+    """
+    if kind not in NOISES:
+        raise InputError(f"noise kind {kind!r}", expected="one of " + ", ".join(NOISES), fix="kind='mask'")
+    if not 0 <= level < np.inf or (kind != "gaussian" and level > 1):
+        raise InputError(f"level={level}", expected="0 or more, a probability up to 1", fix="level=0.1")
+    rng = np.random.default_rng(seed)
+    x = tasks.x[np.asarray(order)]
+    if kind == "gaussian":
+        return rng.normal(0, level, x.shape)
+    hit = rng.random(x.shape) < level
+    return np.where(hit, (rng.uniform(-1, 1, x.shape) if kind == "replace" else 0.0) - x, 0.0)

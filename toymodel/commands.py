@@ -1,0 +1,211 @@
+"""``reawaken toy ...``: the toy model from the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+from toymodel.analyze import analyze
+from toymodel.errors import InputError
+
+__all__ = ["COMMANDS", "run", "sweep"]
+
+Schedule = Literal[
+    "cyclic", "shuffled-once", "reshuffled", "iid", "middle-shuffled", "locally-reversed"
+]  # the names of `toymodel.schedules.SCHEDULES`; a test keeps the two alike
+
+
+def run(
+    *,
+    tasks: int = 25,
+    dim: int = 1000,
+    embedding: int | None = None,
+    map: str = "identity",
+    target: Literal["uniform", "normal"] = "uniform",
+    rate: float = 0.001,
+    epochs: int = 7,
+    inner_steps: int = 1,
+    fast_rate: float = 1.0,
+    schedule: Schedule = "cyclic",
+    noise: Literal["none", "mask", "replace", "gaussian"] = "none",
+    noise_level: float = 0.1,
+    engine: Literal["auto", "moment", "projected", "direct"] = "auto",
+    unstable: Literal["error", "warn", "allow"] = "error",
+    record: tuple[Literal["q", "w", "Z", "S", "P"], ...] = (),
+    seed: int = 0,
+    out: Path | None = None,
+) -> None:
+    """Train the toy model once; print its recovery scores and write its loss matrix.
+
+    The defaults are the experiment of the paper's Fig. 10a, at a rate of 0.001: the 0.01 that its text gives
+    lies past the stability limit and diverges (--rate 0.01 --unstable allow shows it). Fig. 10b is
+    --map reflection --dim 100 --rate 0.01.
+
+    Args:
+        tasks: number of tasks T.
+        dim: dimension N of the data.
+        embedding: dimension M of the embedding; N if not given.
+        map: what turns fast weights into targets, f_i: identity, reflection, affine, per-task, diagonal,
+            orthogonal, linear, sinh-arcsinh, leaky, cubic or softsign.
+        target: distribution of the targets y, U(-1, 1) or N(0, 1).
+        rate: learning rate of the slow weights, alpha.
+        epochs: number of epochs E.
+        inner_steps: gradient steps per episode, K.
+        fast_rate: part of the way that a fast step goes, eta in (0, 1].
+        schedule: order of the tasks.
+        noise: what differs about the data in every episode: entries masked, replaced, or Gaussian noise.
+        noise_level: probability of masking or replacing, or the standard deviation of the noise.
+        engine: how to compute; all agree to rounding.
+        unstable: what to do with a rate past the stability limit.
+        record: trajectories to keep in the file besides the losses.
+        seed: of the data, weights and targets, the schedule and the noise.
+        out: file for the loss matrix (.npz).
+    """
+    from toymodel.losses import LossMatrix
+    from toymodel.schedules import schedule as make_schedule
+    from toymodel.simulate import simulate
+    from toymodel.tasks import episode_noise, random_tasks
+
+    if record and out is None:
+        raise InputError(
+            "--record without --out", expected="a file to keep trajectories in", fix="--out F.npz"
+        )
+    settings = {k: v for k, v in locals().items() if isinstance(v, int | float | str)}
+    problem = random_tasks(tasks, dim, embedding, seed=seed, target=target)
+    if epochs < 1:
+        raise InputError(f"epochs={epochs}", expected="at least 1", fix="--epochs 7")
+    order = make_schedule(schedule, tasks, epochs, seed)
+    disturbed = None if noise == "none" else episode_noise(problem, order, noise, noise_level, seed=seed + 1)
+    finished = simulate(
+        problem, map, rate=rate, epochs=epochs, inner_steps=inner_steps, fast_rate=fast_rate, engine=engine,
+        order=order, noise=disturbed, record=record, unstable=unstable,
+    )  # fmt: skip
+    losses = LossMatrix(finished.losses.values, finished.losses.order, {"toy": settings})
+    print(f"{tasks} tasks, map {map}, {epochs} epochs, engine {finished.engine}: {finished.status}")
+    print(score_table(losses))
+    if out is not None:
+        _save(losses, finished.trajectories, out)
+        print(f"losses in {out}")
+
+
+def _save(losses: Any, trajectories: Any, out: Path) -> None:
+    """A loss matrix, with trajectories beside it under their own keys where there are any."""
+    import json
+
+    import numpy as np
+
+    from toymodel.files import atomic_write
+
+    if not trajectories:
+        losses.save(out)
+        return
+    with atomic_write(out) as file:
+        np.savez(file, losses=losses.values, order=losses.order, meta=np.array(json.dumps(losses.meta)),
+                 **trajectories)  # fmt: skip
+
+
+def score_table(losses: Any) -> str:
+    """Recovery scores by epoch, with the three mean losses that they come from."""
+    from toymodel.recovery import intervals, recovery_scores
+
+    scores = recovery_scores(losses)
+    if not scores:
+        return "one epoch: no recovery score before a second visit"
+    lines = [f"{'epoch':>5}  {'after':>10}  {'peak':>10}  {'before':>10}  recovery score"]
+    for n, score in enumerate(scores, start=1):
+        part = intervals(losses, n)
+        means = (part.after.mean(), part.peak.mean(), part.before.mean())
+        lines.append(f"{n:>5}  " + "  ".join(f"{m:>10.4g}" for m in means) + f"  {score}")
+    return "\n".join(lines)
+
+
+def sweep(
+    *,
+    tasks: tuple[str, ...] = ("25",),
+    dim: tuple[str, ...] = ("1000",),
+    embedding: tuple[str, ...] = (),
+    rate: tuple[str, ...] = ("0.001",),
+    inner_steps: tuple[str, ...] = ("1",),
+    fast_rate: tuple[str, ...] = ("1",),
+    slow_share: tuple[str, ...] = (),
+    fast_share: tuple[str, ...] = (),
+    similarity: tuple[str, ...] = ("0",),
+    map: tuple[str, ...] = ("identity",),
+    seed: tuple[str, ...] = ("0",),
+    kind: Literal["expected", "sampled", "simulated"] = "expected",
+    samples: bool = False,
+    epochs: int = 7,
+    record: tuple[Literal["recovery", "peaks", "final", "losses"], ...] = ("recovery",),
+    threads: int | None = None,
+    out: Path | None = None,
+) -> None:
+    """Run the toy model over a grid of parameters; print the result and write it as NetCDF.
+
+    Values are numbers or ranges LOW:HIGH:COUNT, evenly spaced, both ends included: --rate 0.0001:0.003:30
+    --similarity 0 0.2. Stopped, the same command goes on where it was.
+
+    Args:
+        tasks: numbers of tasks T.
+        dim: dimensions N of the data.
+        embedding: dimensions M; N if not given.
+        rate: learning rates of the slow weights, alpha.
+        inner_steps: gradient steps per episode, K.
+        fast_rate: parts of the way that a fast step goes, eta in (0, 1].
+        slow_share: slow shares A, which with --fast-share replace rate, inner steps and fast rate.
+        fast_share: fast shares B.
+        similarity: uniform similarities rho of the data.
+        map: names of maps.
+        seed: of sampled and simulated experiments.
+        kind: exact expectations, experiments drawn in distribution, or simulations.
+        samples: take the values together, one point for each, not as a grid.
+        epochs: number of epochs E.
+        record: what to keep of each point.
+        threads: all cores if not given.
+        out: NetCDF file (.nc).
+    """
+    from toymodel.sweep import sweep as run_sweep
+
+    given: dict[str, tuple[str, ...]] = {
+        "tasks": tasks, "dimension": dim, "embedding": embedding, "rate": rate, "inner_steps": inner_steps,
+        "fast_rate": fast_rate, "A": slow_share, "B": fast_share, "rho": similarity, "seed": seed,
+    }  # fmt: skip
+    parameters: dict[str, Any] = {name: _numbers(name, texts) for name, texts in given.items() if texts}
+    parameters["map"] = list(map)
+    single = {name: v[0] for name, v in parameters.items() if len(v) == 1}
+    data = run_sweep(
+        {**parameters, **single}, kind=kind, samples=samples, epochs=epochs, record=record, path=out,
+        threads=threads, progress=True,
+    )  # fmt: skip
+    print(data)
+    if out is not None:
+        print(f"sweep in {out}")
+
+
+_WHOLE = ("tasks", "dimension", "embedding", "inner_steps", "seed")
+
+
+def _numbers(name: str, texts: tuple[str, ...]) -> list[float | int]:
+    """Numbers and ranges LOW:HIGH:COUNT."""
+    import numpy as np
+
+    found: list[float | int] = []
+    for text in texts:
+        try:
+            if ":" in text:
+                low, high, count = text.split(":")
+                found += np.linspace(float(low), float(high), int(count)).tolist()
+            else:
+                found.append(float(text))
+        except ValueError:
+            raise InputError(
+                f"{name} {text!r}", expected="a number or LOW:HIGH:COUNT", fix="0.001:0.003:20"
+            ) from None
+    if name in _WHOLE:
+        if any(v != int(v) for v in found):
+            raise InputError(f"{name} {' '.join(texts)}", expected="whole numbers", fix="1 2 3 or 1:9:9")
+        found = [int(v) for v in found]
+    return found
+
+
+COMMANDS: dict[str, Callable[..., None]] = {"run": run, "sweep": sweep, "analyze": analyze}

@@ -1,0 +1,128 @@
+"""How a block of a sweep's points is computed, for each kind of sweep."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toymodel.moments import shares
+from toymodel.sampling import sample_moments
+
+if TYPE_CHECKING:
+    from toymodel.sweep import Plan
+
+__all__ = ["block_function"]
+
+Floats = NDArray[np.float64]
+Block = Callable[[int, int, dict[str, Floats]], None]
+
+
+def block_function(plan: Plan, threads: int | None) -> Block:
+    """A function (start, stop, outputs) that fills the outputs of points start..stop."""
+    if plan.kind == "simulated":
+        return _simulations(plan, threads)
+    import numba
+
+    from toymodel.kernels import sweep_kernel
+
+    kernel = sweep_kernel()
+    order = plan.order
+
+    def block(start: int, stop: int, outputs: dict[str, Floats]) -> None:
+        values = plan.values(start, stop)
+        tasks = np.array(values["tasks"], dtype=np.int64)
+        slow, fast, variance, moments = _inputs(plan, values, tasks)
+        none2, none3 = np.empty((0, 0)), np.empty((0, 0, 0))
+        before = numba.get_num_threads()
+        most: int = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
+        numba.set_num_threads(min(threads or before, most))
+        try:
+            kernel(
+                tasks, slow, fast, variance, moments, plan.gram, order, plan.epochs,
+                outputs.get("recovery", none2), outputs.get("peaks", none2),
+                outputs.get("final", none2), outputs.get("losses", none3),
+            )  # fmt: skip
+        finally:
+            numba.set_num_threads(before)
+
+    return block
+
+
+def _inputs(plan: Plan, values: dict[str, list[Any]], tasks: NDArray[np.int64]) -> tuple[Floats, ...]:
+    """Shares by task, ``(n, T)``; variances, ``(n, 4)``; and drawn moments, ``(n, T+1, T+1)`` or empty."""
+    points, dense = len(tasks), len(plan.gram) > 0
+    N, rate, eta, rho, vy, vw = (
+        np.array(values[name], dtype=np.float64)
+        for name in ("dimension", "rate", "fast_rate", "rho", "variance_y", "variance_w")
+    )
+    K = np.array(values["inner_steps"], dtype=np.int64)
+    M = np.array(
+        [n if m is None else m for m, n in zip(values["embedding"], N, strict=True)], dtype=np.float64
+    )
+    vp = np.array([n**-2 if v is None else v for v, n in zip(values["variance_p"], N, strict=True)])
+    maps = [plan.maps[m if isinstance(m, str) else m.name] for m in values["map"]]
+    slope = np.array([m.slope for m in maps], dtype=np.float64)
+    uses = {m: not np.array_equal(m.theta(np.zeros((1, 1))), m.theta(np.ones((1, 1)))) for m in set(maps)}
+    vy = vy * np.array([uses[m] for m in maps])
+    square = N / 3  # E||x||^2 of entries U(-1, 1)
+    squares = np.broadcast_to(np.diag(plan.gram), (points, plan.most)) if dense else square[:, None]
+    if values["A"][0] is None:
+        a, b = shares(rate[:, None] * squares, eta[:, None], K[:, None])
+    else:
+        a, b = (np.array(values[name], dtype=np.float64)[:, None] for name in "AB")
+    if dense:
+        variance = np.stack([M * vp / slope**2, M * vy / slope**2, M * vw, slope**2], axis=1)
+    else:
+        # The gauge: uniform similarity is a smaller slow share, and the common part of q goes to w.
+        a, b = a * (1 - rho[:, None]), b + a * rho[:, None]
+        own = M * (vp * square * (1 - rho) + vy) / slope**2
+        variance = np.stack([0 * M, own, M * (vw + vp * square * rho / slope**2), slope**2], axis=1)
+    slow, fast = (np.ascontiguousarray(np.broadcast_to(v, (points, plan.most))) for v in (a, b))
+    moments = np.zeros((points if plan.kind == "sampled" else 0, plan.most + 1, plan.most + 1))
+    for p in range(len(moments)):
+        T = int(tasks[p])
+        gram = plan.gram if dense else square[p] * ((1 - rho[p]) * np.eye(T) + rho[p])
+        moments[p, : T + 1, : T + 1] = sample_moments(
+            gram, int(M[p]), variance_p=float(vp[p]), variance_w=float(vw[p]), variance_y=float(vy[p]),
+            slopes=float(slope[p]), seed=int(values["seed"][p]),
+        )  # fmt: skip
+    return slow, fast, variance, moments
+
+
+def _simulations(plan: Plan, threads: int | None) -> Block:
+    from concurrent.futures import ThreadPoolExecutor
+
+    from toymodel.kernels import measure
+    from toymodel.simulate import simulate
+    from toymodel.tasks import random_tasks
+
+    def one(values: dict[str, Any], outputs: dict[str, Floats]) -> None:
+        T, m = int(values["tasks"]), values["map"]
+        embedding = None if values["embedding"] is None else int(values["embedding"])
+        tasks = random_tasks(T, int(values["dimension"]), embedding, seed=int(values["seed"]))
+        run = simulate(
+            tasks, plan.maps[m if isinstance(m, str) else m.name], rate=float(values["rate"]),
+            epochs=plan.epochs, inner_steps=int(values["inner_steps"]), fast_rate=float(values["fast_rate"]),
+            order=plan.order.reshape(plan.epochs, T) if plan.order.size else None, unstable="allow",
+        ).losses  # fmt: skip
+        none = np.empty(0)
+        measure(run.values, run.order.reshape(-1), outputs.get("recovery", none), outputs.get("peaks", none))
+        if "final" in outputs:
+            outputs["final"][:T] = run.values[-1]
+        if "losses" in outputs:
+            outputs["losses"][: len(run.values), :T] = run.values
+
+    def block(start: int, stop: int, outputs: dict[str, Floats]) -> None:
+        values = plan.values(start, stop)
+        with ThreadPoolExecutor(threads) as pool:
+            jobs = [
+                pool.submit(one, {n: v[p] for n, v in values.items()}, {n: a[p] for n, a in outputs.items()})
+                for p in range(stop - start)
+            ]
+            for job in jobs:
+                job.result()
+
+    return block
