@@ -38,7 +38,10 @@ def make_optimizer(config: RunConfig, model: torch.nn.Module) -> Optimizer:
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.optimizer]
     capturable = trainable[0].device.type == "cuda"
     # Fused kernels update in one pass over each tensor.
-    return Moments(kind(trainable, lr=config.rate, fused=True, capturable=capturable))
+    chosen = kind(trainable, lr=config.rate, fused=True, capturable=capturable)
+    # Capturable steps also run as they are (before a capture, or without one); torch would warn of each.
+    chosen._warned_capturable_if_run_uncaptured = True
+    return Moments(chosen)
 
 
 class GradientDescent:

@@ -19,6 +19,10 @@ class Step(Protocol):
 
     optimizer: Optimizer
 
+    @property
+    def execution(self) -> str:
+        """How steps are executed, for the manifest."""
+
     def train(self, task: int, steps: int, episode: int = 0) -> None:
         """Take `steps` gradient steps on one task; `episode` seeds the random variations."""
 
@@ -36,10 +40,17 @@ class EagerStep:
     Attributes:
         adapter: the tasks and their losses.
         optimizer: over the trainable parameters.
+        reason: why not otherwise, where there was a choice.
     """
 
     adapter: TaskAdapter
     optimizer: Optimizer
+    reason: str = ""
+
+    @property
+    def execution(self) -> str:
+        """How steps are executed, for the manifest."""
+        return f"eager ({self.reason})" if self.reason else "eager"
 
     def train(self, task: int, steps: int, episode: int = 0) -> None:
         """Take `steps` gradient steps on one task; `episode` seeds the random variations."""

@@ -58,18 +58,18 @@ def run(
     if folder.check(config) and folder.finished:
         return Run.load(out)
     from llm.adapter import make_adapter
+    from llm.graph import make_step
     from llm.manifest import check_same_input, describe, now
     from llm.optimizers import make_optimizer
     from llm.precision import precision
     from llm.probes import make_probes
-    from llm.step import EagerStep
     from llm.view import RunView
 
     order = episode_order(config)
     with precision(config), _threads(folder), _generator(config):
         device = _device(config)
         adapter = make_adapter(config, device)
-        step = EagerStep(adapter, make_optimizer(config, adapter.model))
+        step = make_step(config, adapter, make_optimizer(config, adapter.model), device)
         probes = make_probes(config)
         rows = {name: np.zeros((1 + order.size, adapter.tasks)) for name in ("losses", *adapter.extra)}
         view = RunView(config, adapter, step, order, rows["losses"], folder.path, device)
@@ -122,6 +122,7 @@ def run(
             folder.write_probe(probe.name, probe.finish(view))
     meta = {"config": config.to_json(), "tasks_sha256": manifest["tasks"]["sha256"]}
     matrices = {name: LossMatrix(values, order, meta) for name, values in rows.items()}
+    manifest["execution"] = step.execution
     manifest["finished"] = now()
     folder.write_manifest(manifest)
     losses = matrices.pop("losses")

@@ -1,0 +1,245 @@
+"""Recorded steps give the numbers of plain ones; what cannot be recorded says so and runs all the same."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import torch
+
+import llm.graph
+from llm import RunConfig, run
+from llm.graph import CudaRecorder, GraphStep, make_step, why_eager
+from llm.language import language_adapter
+from llm.optimizers import make_optimizer
+from llm.step import EagerStep
+from tests.llm.recorders import Stored, Tape
+
+TINY = RunConfig(
+    width=32, depth=2, heads=2, feed_forward=48, num_documents=4, context=16, steps=3, epochs=2, seed=3,
+    lr=0.03, device="cpu",
+)  # fmt: skip
+KINDS = {
+    "sgd": {},
+    "adam": {"optimizer": "adam", "lr": 1e-3},
+    "adam carried on": {"optimizer": "adam", "lr": 1e-3, "reset_optimizer": False},
+    "adamw": {"optimizer": "adamw", "lr": 1e-3},
+    "frozen": {"freeze_blocks": 1, "freeze_embeddings": True},
+    "masked and shifted": {"mask_probability": 0.3, "window_shift": 4},
+    "other order": {"schedule": "reshuffled", "steps": 1},
+    "bfloat16": {"precision": "bf16"},
+    "padded": {"context": 1200},
+}
+
+
+def parts(config, device="cpu"):
+    adapter = language_adapter(config, torch.device(device))
+    return adapter, make_optimizer(config, adapter.model)
+
+
+def with_recorder(monkeypatch, recorder):
+    steps = []
+
+    def make(config, adapter, optimizer, device):
+        steps.append(GraphStep(adapter, optimizer, recorder))
+        return steps[-1]
+
+    monkeypatch.setattr(llm.graph, "make_step", make)
+    return steps
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("recorder", [Stored, Tape])
+def test_runs_are_those_of_plain_steps(tmp_path, monkeypatch, kind, recorder):
+    if kind == "padded" and recorder is Stored:
+        pytest.skip("nothing that the other kinds do not show")
+    config = dataclasses.replace(TINY, **KINDS[kind])
+    if kind == "padded":
+        config = dataclasses.replace(config, epochs=1, steps=1)
+    plain = run(config, tmp_path / "plain")
+    used = recorder()
+    steps = with_recorder(monkeypatch, used)
+    comp = run(config, tmp_path / "graph")
+    assert used.recorded == 2  # one step, one evaluation
+    assert used.warmed == 6
+    assert steps[0].execution == comp.manifest["execution"] == "graph"
+    assert plain.manifest["execution"] == "eager (no CUDA on this device (cpu))"
+    assert np.ptp(plain.losses.values, axis=0).min() > 0
+    np.testing.assert_array_equal(comp.losses.values, plain.losses.values)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_warming_up_and_recording_change_nothing(optimizer):
+    config = dataclasses.replace(TINY, optimizer=optimizer, reset_optimizer=False)
+    adapter, descent = parts(config)
+    plain = EagerStep(adapter, descent)
+    plain.train(1, 2, 0)
+    step = GraphStep(adapter, descent, Tape())
+    state = descent.state()
+    kept = [*adapter.model.parameters(), *state.values()]
+    before = [(t.data_ptr(), t.detach().clone()) for t in kept]
+    random = torch.get_rng_state()
+    step.adapter.load(0, 1, 0)
+    step._recorded("steps", step._step, trains=True)
+    for tensor, (address, value) in zip(kept, before, strict=True):
+        assert tensor.data_ptr() == address
+        assert torch.equal(tensor, value)
+    assert all(p.grad is None for p in adapter.model.parameters())
+    assert torch.equal(torch.get_rng_state(), random)
+    step.train(0, 1, 1)
+    assert not torch.equal(kept[0], before[0][1])
+    assert [t.data_ptr() for t in kept] == [address for address, _ in before]
+
+
+def test_a_result_outlives_later_replays():
+    adapter, descent = parts(TINY)
+    step = GraphStep(adapter, descent, Tape())
+    first = step.evaluate()
+    value = first.clone()
+    step.train(2, 3)
+    assert step.evaluate()[2] < value[2]
+    assert torch.equal(first, value)
+
+
+def test_moved_parameters_are_recorded_again():
+    adapter, descent = parts(TINY)
+    used = Tape()
+    step = GraphStep(adapter, descent, used)
+    step.train(0, 1)
+    weight = adapter.model.get_output_embeddings().weight
+    weight.data = weight.data.clone()
+    before = weight.detach().clone()
+    step.train(0, 1)
+    assert used.recorded == 2
+    assert not torch.equal(weight, before)
+
+
+class Waits:
+    """An adapter whose loss looks at its own value, which no recording can hold."""
+
+    def __init__(self, inner):
+        self.inner, self.model = inner, inner.model
+        self.load, self.losses, self.tasks = inner.load, inner.losses, inner.tasks
+
+    def loss(self):
+        loss = self.inner.loss()
+        return loss if loss.item() > 0 else loss * 0
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_a_failed_recording_falls_back_to_the_same_numbers(capsys, optimizer):
+    config = dataclasses.replace(TINY, optimizer=optimizer)
+    adapter, descent = parts(config)
+    EagerStep(adapter, descent).train(0, 4)
+    expected = adapter.losses()
+    adapter, descent = parts(config)
+    step = GraphStep(Waits(adapter), descent, Tape())
+    step.evaluate()
+    step.train(0, 4)
+    assert torch.equal(step.evaluate(), expected)
+    error = capsys.readouterr().err
+    reason = "operation not permitted when stream is capturing: _local_scalar_dense"
+    assert error == f"reawaken: steps without a graph: {reason}\n"
+    assert step.execution == f"eager steps ({reason})"
+
+
+def test_without_memory_for_a_recording(capsys):
+    class Full(Stored):
+        def record(self, work):
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nMore words.")
+
+    adapter, descent = parts(TINY)
+    step = GraphStep(adapter, descent, Full())
+    before = step.evaluate()
+    step.train(0, 1)
+    assert step.evaluate()[0] < before[0]
+    assert len(capsys.readouterr().err.splitlines()) == 2
+    assert step.execution.count("CUDA out of memory. Tried to allocate 2.00 GiB.") == 2
+    assert "More words" not in step.execution
+
+
+def test_why_not():
+    assert why_eager(TINY, torch.device("cpu")) == "no CUDA on this device (cpu)"
+    assert "dropout" in why_eager(dataclasses.replace(TINY, dropout=True), torch.device("cuda"))
+    assert why_eager(dataclasses.replace(TINY, mask_probability=0.1), torch.device("cuda")) is None
+
+
+def test_dropout_on_a_gpu_is_said(capsys):
+    config = dataclasses.replace(TINY, dropout=True)
+    step = make_step(config, None, None, torch.device("cuda"))
+    assert isinstance(step, EagerStep)
+    assert capsys.readouterr().err == (
+        "reawaken: steps without a graph: dropout draws new random numbers in every step\n"
+    )
+    assert step.execution.startswith("eager (dropout")
+
+
+def test_probes_with_recorded_steps(tmp_path, monkeypatch):
+    probes = ("gradients", "pairwise", "residuals", "pca", "activations", "updates")
+    config = dataclasses.replace(TINY, probes=probes, optimizer="adam", lr=1e-3)
+    plain = run(config, tmp_path / "plain")
+    with_recorder(monkeypatch, Tape())
+    comp = run(config, tmp_path / "graph")
+    np.testing.assert_array_equal(comp.losses.values, plain.losses.values)
+    for name in probes:
+        for key, ref in plain.probe(name).items():
+            np.testing.assert_array_equal(comp.probe(name)[key], ref, err_msg=f"{name}/{key}")
+
+
+def test_resumed_in_the_middle(tmp_path, monkeypatch):
+    config = dataclasses.replace(TINY, optimizer="adam", lr=1e-3, reset_optimizer=False)
+    whole = run(config, tmp_path / "whole")
+
+    class Stop:
+        def start(self, run):
+            pass
+
+        def after_episode(self, run, episode):
+            if episode == 5:
+                raise OSError("the machine went down")
+
+        def close(self):
+            pass
+
+    with_recorder(monkeypatch, Tape())
+    with pytest.raises(OSError, match="went down"):
+        run(config, tmp_path / "run", trackers=[Stop()])
+    again = run(config, tmp_path / "run")
+    np.testing.assert_array_equal(again.losses.values, whole.losses.values)
+    assert json.loads((tmp_path / "run" / "manifest.json").read_text())["execution"] == "graph"
+
+
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+
+
+@needs_gpu
+@pytest.mark.parametrize("kind", KINDS)
+def test_on_a_gpu_graphs_give_the_numbers_of_plain_steps(tmp_path, monkeypatch, capsys, kind):
+    config = dataclasses.replace(TINY, **KINDS[kind], device="cuda")
+    graph = run(config, tmp_path / "graph")
+    assert graph.manifest["execution"] == "graph"
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(llm.graph, "make_step", lambda config, *parts: EagerStep(*parts[:2]))
+    plain = run(config, tmp_path / "plain")
+    np.testing.assert_allclose(graph.losses.values, plain.losses.values, rtol=1e-5)
+
+
+@needs_gpu
+def test_on_a_gpu_nothing_is_added_to_what_plain_steps_keep():
+    config = dataclasses.replace(TINY, width=256, depth=6, heads=4, feed_forward=1024, device="cuda")
+    peaks = []
+    for graph in (False, True):
+        adapter, descent = parts(config, "cuda")
+        device = torch.device("cuda")
+        step = GraphStep(adapter, descent, CudaRecorder(device)) if graph else EagerStep(adapter, descent)
+        step.train(0, 2)
+        step.evaluate()
+        torch.cuda.synchronize()
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+        step.train(1, 3)
+        step.evaluate()
+        torch.cuda.synchronize()
+        peaks.append(torch.cuda.memory_stats()["reserved_bytes.all.peak"])
+        del adapter, descent, step
+    assert peaks[1] < 1.5 * peaks[0]
