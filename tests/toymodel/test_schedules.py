@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from toymodel.errors import InputError
 from toymodel.losses import LossMatrix
+from toymodel.moments import share_losses
+from toymodel.recovery import recovery_score, recovery_score_per_task
 from toymodel.schedules import SCHEDULES, schedule
 
 sizes = st.tuples(st.integers(2, 12), st.integers(1, 6), st.integers(0, 2**32 - 1))
@@ -119,3 +121,52 @@ def test_needs_neither_numba_nor_scipy():
         "assert not {'numba', 'scipy'} & set(sys.modules), sorted(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def recoveries(kind, seeds=4, n=4, **options):
+    """Recovery score of interval n over all tasks and of task 1 alone, in expectation; mean over seeds."""
+    every, first = [], []
+    for seed in range(seeds):
+        order = schedule(kind, 25, 5, seed, **options)
+        losses = LossMatrix(share_losses(1 / 3, 2 / 3, order, variance_w=1 / 3), order)
+        every.append(recovery_score(losses, n).value)
+        first.append(recovery_score_per_task(losses, n)[0].value)
+    return np.mean(every), np.mean(first)
+
+
+def test_recovery_needs_a_sequence():
+    """The two controls the paper lacks, beside the cyclic order; any fixed order does as well as that."""
+    cyclic, _ = recoveries("cyclic", seeds=1)
+    assert recoveries("shuffled-once")[0] == pytest.approx(cyclic, abs=1e-9)
+    assert recoveries("reshuffled")[0] < 0.6 * cyclic
+    # Independent draws leave few tasks with many visits: interval 2.
+    assert recoveries("iid", n=2)[0] < 0.8 * recoveries("cyclic", seeds=1, n=2)[0]
+
+
+def test_the_first_task_recovers_though_the_middle_is_shuffled():
+    """Fig. 12: N = 8, 16, 24 of 25; between x_25 and x_1 nothing is disturbed, so x_1 still recovers."""
+    _, alone = recoveries("cyclic", seeds=1)
+    others = []
+    for until in (8, 16, 24):
+        every, first = recoveries("middle-shuffled", until=until)
+        assert first > 0.9 * alone
+        others.append(every)
+    assert others[0] > others[1] > others[2]  # the shuffled tasks themselves lose it
+
+
+@pytest.mark.parametrize(("T", "A"), [(25, 1 / 3), (24, 0.5), (25, 0.1)])
+def test_a_task_primes_the_one_before_it_nearly_as_much_as_the_one_after(T, A):
+    """Section 4 of the paper, locally reversed order, in expectation."""
+    E = 5
+    first = (E - 1) * T
+    losses = {
+        kind: share_losses(A, 1 - A, schedule(kind, T, E), variance_w=1 / 3)
+        for kind in ("cyclic", "locally-reversed")
+    }
+    pairs = np.arange(0, T - 1, 2)
+    forward = losses["cyclic"][first + pairs, pairs + 1] - losses["cyclic"][first + pairs + 1, pairs + 1]
+    swapped = losses["locally-reversed"]
+    backward = swapped[first + pairs, pairs] - swapped[first + pairs + 1, pairs]
+    assert (forward > 0).all()
+    assert 0.9 < backward.mean() / forward.mean() < 1
+    np.testing.assert_allclose(backward[3:] / forward[3:], 1, atol=0.05)
