@@ -39,7 +39,9 @@ def gradient_gram(model, adapter, tasks, parameters):
     rows = []
     for task in range(tasks):
         adapter.load(task)
-        found = torch.autograd.grad(adapter.loss(), list(parameters), allow_unused=True, materialize_grads=True)
+        found = torch.autograd.grad(
+            adapter.loss(), list(parameters), allow_unused=True, materialize_grads=True
+        )
         rows.append(torch.cat([g.detach().flatten() for g in found]).double())
     stacked = torch.stack(rows)
     return (stacked @ stacked.T).numpy()
@@ -113,3 +115,52 @@ def ring_run(q, w, slow, fast, episodes):
         w = w + fast * r
         rows.append((q.copy(), w))
     return rows
+
+
+def plain_language_run(model, documents, order, steps, optimizer, reset=True):
+    """Cyclic training as one would first write it: one document at a time, unpadded, the library's own loss.
+
+    `documents` are lists of token ids; `optimizer` makes one from parameters. Returns the loss matrix.
+    """
+    import torch
+
+    def evaluate():
+        model.eval()
+        with torch.no_grad():
+            return [model(input_ids=x, labels=x).loss.item() for x in inputs]
+
+    inputs = [torch.tensor([ids]) for ids in documents]
+    rows = [evaluate()]
+    current = optimizer(model.parameters())
+    for task in order:
+        if reset:
+            current = optimizer(model.parameters())
+        model.train()
+        for _ in range(steps):
+            current.zero_grad()
+            model(input_ids=inputs[task], labels=inputs[task]).loss.backward()
+            current.step()
+        rows.append(evaluate())
+    return np.array(rows)
+
+
+def toy_losses(tasks, task_map, rate, inner_steps, fast_rate, order, noise=None):
+    """Eqs. 3-5 with K inner steps, partial fast steps and noise, one episode at a time."""
+    theta = task_map.theta(tasks.y)
+    P, w = tasks.P.copy(), tasks.w.copy()
+
+    def f(function, v, i):
+        return function.rows(v, theta[i : i + 1])[0]
+
+    def losses():
+        return [0.5 * np.sum((P @ x - f(task_map.forward, w, i)) ** 2) for i, x in enumerate(tasks.x)]
+
+    rows = [losses()]
+    for e, k in np.ndindex(order.shape):
+        i = order[e, k]
+        x = tasks.x[i] + (0 if noise is None else noise[e, k])
+        for _ in range(inner_steps):
+            P = P - rate * np.outer(P @ x - f(task_map.forward, w, i), x)
+            w = w + fast_rate * (f(task_map.inverse, P @ x, i) - w)
+        rows.append(losses())
+    return np.array(rows)

@@ -35,7 +35,7 @@ _MAP = types.FunctionType(types.void(_VECTOR, _VECTOR, _VECTOR))
 
 @_inner
 def positive(loss: float) -> float:
-    """A loss that rounding took below 0 (of the size of the moments it is a difference of) is 0; NaN stays."""
+    """A loss that rounding took below 0 is 0; NaN stays."""
     return 0.0 if loss < 0.0 else loss
 
 

@@ -118,8 +118,12 @@ def simulate(
         form = engines.moment_form(task_map, problem.gram)
     chosen = _choose(engine, form, problem)
     run = {"moment": engines.moment, "projected": engines.projected, "direct": engines.direct}[chosen]
-    with np.errstate(over="ignore", invalid="ignore"):  # a run that diverges says so itself
-        values, kept = run(problem)
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):  # a run that diverges says so itself
+            values, kept = run(problem)
+    except ArithmeticError as error:  # what Python functions raise where compiled ones give infinities
+        raise InputError(f"map {task_map.name!r} fails during the run: {error}", expected="finite losses",
+                         fix=f"rate={rate / 3:.2g}") from error  # fmt: skip
     return ToyRun(LossMatrix(values, schedule), chosen, status, kept)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from toymodel.errors import InputError
-from toymodel.maps.base import TaskMap, VectorFunction
+from toymodel.maps.base import TaskMap, vector_function
 
 __all__ = ["affine", "diagonal", "identity", "linear", "orthogonal", "per_task", "reflection"]
 
@@ -74,14 +74,14 @@ def _solve(z: Floats, theta: Floats, out: Floats) -> None:
 
 def identity() -> TaskMap:
     """f_i(w) = w, the paper's first map: one target for all tasks."""
-    pair = VectorFunction(_copy)
+    pair = vector_function(_copy)
     return TaskMap("identity", pair, pair, lambda y: np.empty((len(y), 0)), "scalar", 1.0,
                    lipschitz=lambda theta: np.ones((len(theta), 2)))  # fmt: skip
 
 
 def reflection() -> TaskMap:
     """f_i(w) = y_i - w, the paper's second map."""
-    pair = VectorFunction(_reflect)
+    pair = vector_function(_reflect)
     return TaskMap("reflection", pair, pair, structure="scalar", slope=-1.0,
                    lipschitz=lambda theta: np.ones((len(theta), 2)))  # fmt: skip
 
@@ -120,7 +120,7 @@ def _scalar(name: str, slopes: Floats | None, slope: float | None, seed: int = 0
         s = np.abs(theta[:, 0])
         return np.stack([s, 1 / s], axis=1)
 
-    return TaskMap(name, VectorFunction(_scale), VectorFunction(_unscale), parameters, "scalar", slope,
+    return TaskMap(name, vector_function(_scale), vector_function(_unscale), parameters, "scalar", slope,
                    lambda theta: theta[:, 0], lipschitz=constants)  # fmt: skip
 
 
@@ -148,7 +148,7 @@ def diagonal(entries: ArrayLike | None = None, *, seed: int = 0) -> TaskMap:
         size = np.abs(theta[:, : theta.shape[1] // 2])
         return np.stack([size.max(1), 1 / size.min(1)], axis=1)
 
-    return TaskMap("diagonal", VectorFunction(_stretch), VectorFunction(_unstretch), parameters, "affine",
+    return TaskMap("diagonal", vector_function(_stretch), vector_function(_unstretch), parameters, "affine",
                    lipschitz=constants)  # fmt: skip
 
 
@@ -168,7 +168,7 @@ def orthogonal(*, seed: int = 0) -> TaskMap:
         return np.hstack([Q.transpose(0, 2, 1).reshape(tasks, -1), Q.reshape(tasks, -1), y])
 
     return TaskMap(
-        "orthogonal", VectorFunction(_multiply), VectorFunction(_solve), parameters, "conformal",
+        "orthogonal", vector_function(_multiply), vector_function(_solve), parameters, "conformal",
         slopes=lambda theta: np.ones(len(theta)), lipschitz=lambda theta: np.ones((len(theta), 2)),
     )  # fmt: skip
 
@@ -214,7 +214,7 @@ def linear(matrices: ArrayLike | None = None, *, condition: float = 10.0, seed: 
         values = np.linalg.svd(theta[:, : size * size].reshape(-1, size, size), compute_uv=False)
         return np.stack([values[:, 0], 1 / values[:, -1]], axis=1)
 
-    return TaskMap("linear", VectorFunction(_multiply), VectorFunction(_solve), parameters, "affine",
+    return TaskMap("linear", vector_function(_multiply), vector_function(_solve), parameters, "affine",
                    lipschitz=constants)  # fmt: skip
 
 

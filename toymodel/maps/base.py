@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from toymodel.errors import InputError
 
-__all__ = ["Structure", "TaskMap", "VectorFunction", "from_functions"]
+__all__ = ["Structure", "TaskMap", "VectorFunction", "from_functions", "vector_function"]
 
 Floats = NDArray[np.float64]
 Interval = tuple[float, float]
@@ -59,7 +59,7 @@ class VectorFunction:
                 return self.source
             signature = numba.void(vector, vector, vector)
             return numba.njit(signature, cache=self._cache, error_model="numpy")(self.source)
-        except numba.core.errors.NumbaError as error:
+        except (numba.core.errors.NumbaError, RuntimeError) as error:
             why = " ".join(str(error).split())[:200]
             raise InputError(
                 f"numba cannot compile {_name(self.source)}: {why}",
@@ -103,6 +103,12 @@ class VectorFunction:
         for i in range(len(theta)):
             self(values[i], theta[i], out[i])
         return out
+
+
+@functools.cache
+def vector_function(source: Callable[..., Any]) -> VectorFunction:
+    """The one `VectorFunction` of a built-in body: compiled code is loaded once in a process."""
+    return VectorFunction(source)
 
 
 def _targets(y: Floats) -> Floats:

@@ -138,7 +138,7 @@ def _refusal(
     where = f"map {task_map.name!r}, task {task}"
     if not reverse and np.isfinite(end).all():
         again = _call(task_map.forward, end, row, task)
-        if np.abs(again - middle).max() <= 1e-9 * (1 + np.abs(middle).max()):
+        if np.abs(again - middle).max() <= 1e-6 * np.abs(end - v).max():
             return InputError(
                 f"{where} is not invertible: f({v[m]:.6g}) and f({end[m]:.6g}) are both {middle[m]:.6g}",
                 expected="one input for every value",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -76,6 +77,7 @@ def compose(first: TaskMap, second: TaskMap) -> TaskMap:
     )
 
 
+@functools.cache
 def _chain(first: VectorFunction, second: VectorFunction, *, inverted: bool) -> VectorFunction:
     jitted = first.jitted and second.jitted
     one: Any = first.compiled if jitted else first

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toymodel.errors import InputError
-from toymodel.maps.base import EVERYWHERE, TaskMap, VectorFunction
+from toymodel.maps.base import EVERYWHERE, TaskMap, vector_function
 
 __all__ = ["cubic", "leaky", "sinh_arcsinh", "softsign"]
 
@@ -83,7 +83,7 @@ def sinh_arcsinh(skew: float = 0.3, tail: float = 0.8) -> TaskMap:
         return np.full((len(theta), 2), np.exp(abs(skew)))
 
     return TaskMap(
-        "sinh-arcsinh", VectorFunction(_sinh_arcsinh), VectorFunction(_sinh_arcsinh_inverse),
+        "sinh-arcsinh", vector_function(_sinh_arcsinh), vector_function(_sinh_arcsinh_inverse),
         lambda y: _before(y, skew, tail), lipschitz=constants if tail == 1 else None,
     )  # fmt: skip
 
@@ -100,7 +100,7 @@ def leaky(slope: float = 0.5) -> TaskMap:
     def constants(theta: Floats) -> Floats:
         return np.tile([max(1.0, slope), max(1.0, 1 / slope)], (len(theta), 1))
 
-    return TaskMap("leaky", VectorFunction(_leaky), VectorFunction(_leaky_inverse),
+    return TaskMap("leaky", vector_function(_leaky), vector_function(_leaky_inverse),
                    lambda y: _before(y, slope), lipschitz=constants)  # fmt: skip
 
 
@@ -113,7 +113,7 @@ def cubic(strength: float = 0.3) -> TaskMap:
     if not (np.isfinite(strength) and strength > 0):
         raise InputError(f"strength={strength}", expected="a positive number", fix="strength=0.3")
     return TaskMap(
-        "cubic", VectorFunction(_cubic), VectorFunction(_cubic_inverse), lambda y: _before(y, strength),
+        "cubic", vector_function(_cubic), vector_function(_cubic_inverse), lambda y: _before(y, strength),
         lipschitz=lambda theta: np.tile([np.inf, 1.0], (len(theta), 1)),
     )  # fmt: skip
 
@@ -130,7 +130,7 @@ def softsign(bound: float = 1.0) -> TaskMap:
     if not (np.isfinite(bound) and bound > 0):
         raise InputError(f"bound={bound}", expected="a positive number", fix="bound=1.0")
     return TaskMap(
-        "softsign", VectorFunction(_softsign), VectorFunction(_softsign_inverse),
+        "softsign", vector_function(_softsign), vector_function(_softsign_inverse),
         lambda y: np.full((len(y), 1), bound), domain=EVERYWHERE, codomain=(-bound, bound),
         lipschitz=lambda theta: np.tile([1.0, np.inf], (len(theta), 1)),
     )  # fmt: skip
