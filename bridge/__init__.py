@@ -1,7 +1,29 @@
-"""The fit of the toy model to a loss matrix, with its uncertainty, its forecast and the null models."""
+"""The fit of the toy model to loss matrices, with its uncertainty, its forecasts and the null models."""
 
-from bridge.fit import FitResult, Forecast, Parameter, fit, forecast
+from bridge.fit import fit
+from bridge.forecast import Forecast, forecast, held_out_documents, r_squared
 from bridge.mechanism import Mechanism
+from bridge.nulls import NULLS, Null, continuations
+from bridge.profile import Profile
 from bridge.report import report, to_json
+from bridge.result import FitResult, Start
+from bridge.uncertainty import Noise, Parameter
 
-__all__ = ["FitResult", "Forecast", "Mechanism", "Parameter", "fit", "forecast", "report", "to_json"]
+__all__ = [
+    "NULLS",
+    "FitResult",
+    "Forecast",
+    "Mechanism",
+    "Noise",
+    "Null",
+    "Parameter",
+    "Profile",
+    "Start",
+    "continuations",
+    "fit",
+    "forecast",
+    "held_out_documents",
+    "r_squared",
+    "report",
+    "to_json",
+]

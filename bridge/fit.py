@@ -1,224 +1,202 @@
-"""Fit a mechanism to a loss matrix; forecast held-out epochs; null models beside both."""
+"""Fit a mechanism to one loss matrix, or to several with shared and separate parameters."""
 
 from __future__ import annotations
 
+import difflib
 import time
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
-from scipy.optimize import least_squares
 
+from bridge.checks import Bounds, check_bounds, check_data, check_size, choose
 from bridge.mechanism import Mechanism
+from bridge.result import FitResult, Start
+from bridge.solve import Block, Problem, Solution
+from bridge.uncertainty import Noise, intervals, measure_noise
 from toymodel import InputError, LossMatrix
 
-__all__ = ["FitResult", "Forecast", "Parameter", "fit", "forecast", "r_squared"]
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+__all__ = ["fit", "pose", "search"]
 
 Floats = NDArray[np.float64]
-# Singular values of the scaled Jacobian below this part of the largest mark a direction the data do not see.
-_FLAT = 1e-4
+# Two searches whose objectives differ by less than this part have found the same optimum.
+_SAME = 0.01
 
 
-@dataclass(frozen=True)
-class Parameter:
-    """A fitted parameter with its 95% interval, or the reason why it has none."""
+def fit(
+    losses: LossMatrix | Sequence[LossMatrix],
+    mechanism: Mechanism | None = None,
+    *,
+    shared: Sequence[str] = (),
+    bounds: Bounds | None = None,
+    observed: ArrayLike | Sequence[ArrayLike] | None = None,
+    starts: int = 6,
+    seed: int = 0,
+    intervals_by: str = "auto",
+) -> FitResult:
+    """Penalised least squares from several starts, with intervals.
 
-    name: str
-    meaning: str
-    value: float
-    start: float
-    low: float | None
-    high: float | None
-    reason: str = ""
+    Noise: residuals of one document are correlated along episodes (first-order autoregressive, the
+    coefficient estimated from them), those of different documents are independent, all of one variance. The
+    estimate is plain least squares; the noise model is in the intervals (`bridge.uncertainty`).
 
-
-@dataclass(frozen=True)
-class Forecast:
-    """Held-out epochs predicted from a fit to the ones before.
-
-    Attributes:
-        fitted_epochs: epochs the fit saw; 0 where there was no forecast.
-        prediction: predicted losses of the whole run; None where there was no forecast.
-        r2: over held-out entries, 1 - SSE/SST about their own mean; None where there was no forecast.
-        nulls: the same for curves that know no mechanism.
-        reason: why there is no forecast.
-    """
-
-    fitted_epochs: int
-    prediction: LossMatrix | None
-    r2: float | None
-    nulls: dict[str, float] = field(default_factory=dict)
-    reason: str = ""
-
-
-@dataclass(frozen=True)
-class FitResult:
-    """The best fit and what is known about it.
-
-    Attributes:
-        mechanism: the form fitted.
-        data: the losses.
-        prediction: the mechanism's losses.
-        theta: parameters on the unbounded scale.
-        floor: c, in the unit of the losses.
-        scales: k_j, shape ``(T,)``.
-        parameters: values, intervals, reasons.
-        correlation: of theta, shape ``(p, p)``.
-        r2: over all entries, 1 - SSE/SST about the grand mean.
-        r2_linear_start: largest difference in R^2 between starts that converged.
-        flat_directions: combinations of parameters that the data do not determine, in words.
-        starts: starting points tried.
-        evaluations: model evaluations in all.
-        seconds: wall time.
-    """
-
-    mechanism: Mechanism
-    data: LossMatrix
-    prediction: LossMatrix
-    theta: Floats
-    floor: float
-    scales: Floats
-    parameters: tuple[Parameter, ...]
-    correlation: Floats
-    r2: float
-    r2_linear_start: float
-    flat_directions: tuple[str, ...]
-    starts: int
-    evaluations: int
-    seconds: float
-
-
-def fit(losses: LossMatrix, mechanism: Mechanism | None = None) -> FitResult:
-    """Least squares over all entries from several starts.
-
-    The noise is taken as independent and equal in every entry; losses of neighbouring episodes are not
-    independent, so the intervals are optimistic.
+    Args:
+        losses: one matrix, or several of one T.
+        mechanism: the form; the fullest that the number of losses can bear if None.
+        shared: parameters that several matrices have in common, by name with or without a channel's number;
+            the others, scales, floors and pair correlations are each matrix's own.
+        bounds: narrower ranges of parameters in their own units, by name; equal ends fix a parameter.
+        observed: which losses to use, bool of the losses' shape (one for each matrix of a joint fit).
+        starts: starting points.
+        seed: of the starting points beyond the first, which are fixed.
+        intervals_by: ``profile``, ``quadratic``, ``none``, or ``auto``: by profile where that takes seconds.
 
     Raises:
-        InputError: for one epoch only, constant losses, or fewer entries than parameters.
+        InputError: for data, bounds or names that cannot be used, and for too little data.
     """
-    mechanism = mechanism or Mechanism()
-    if losses.epochs < 2:
-        raise InputError("a fit to 1 epoch", expected="at least 2 epochs, so that documents return",
-                         fix="train for more: --epochs 5")  # fmt: skip
-    values = losses.values
-    spread = float(((values - values.mean()) ** 2).sum())
-    if spread <= 1e-24 * values.size * max(1.0, float(values.mean()) ** 2):
-        raise InputError("losses that are all equal", expected="losses that change during training",
-                         fix="check that the run trained: a larger --lr or more --steps")  # fmt: skip
-    unknowns = len(mechanism.names) + 1 + (losses.tasks if mechanism.scale_per_document else 1)
-    if values.size <= unknowns:
-        raise InputError(f"{values.size} losses for {unknowns} parameters", expected="more losses than parameters",
-                         fix="use more documents or epochs, or Mechanism(drift=False)")  # fmt: skip
+    matrices = [losses] if isinstance(losses, LossMatrix) else list(losses)
+    masks = _masks(matrices, observed)
+    check_data(matrices, masks)
+    fewest = min(int(mask.sum()) for mask in masks)
+    form = mechanism or choose(matrices[0], fewest)
+    for matrix, mask in zip(matrices, masks, strict=True):
+        check_size(form, matrix, int(mask.sum()))
+    if starts < 1:
+        raise InputError(f"starts={starts}", expected="at least 1", fix="starts=6")
+    if intervals_by not in ("auto", "profile", "quadratic", "none"):
+        raise InputError(f"intervals_by={intervals_by!r}", expected="auto, profile, quadratic or none",
+                         fix="intervals_by='auto'")  # fmt: skip
     began = time.perf_counter()
-
-    def residual(theta: Floats) -> Floats:
-        shapes = mechanism.shapes(theta, losses.order)
-        floor, scales = mechanism.solve_linear(shapes, values)
-        return (floor + scales * shapes - values).ravel()
-
-    low, high = mechanism.bounds
-    tried = [
-        (start, least_squares(residual, start, bounds=(low, high), x_scale=1.0, jac="3-point"))
-        for start in mechanism.starts
-    ]
-    start, best = min(tried, key=lambda pair: pair[1].cost)
-    costs = [2 * result.cost for _, result in tried if result.success]
-    theta = best.x
-    shapes = mechanism.shapes(theta, losses.order)
-    floor, scales = mechanism.solve_linear(shapes, values)
-    parameters, correlation, flat = _uncertainty(mechanism, theta, start, best.jac, 2 * best.cost, unknowns)
+    problem, names = pose(matrices, form, shared, bounds or {}, [mask.astype(np.float64) for mask in masks])
+    best, noise, tried, evaluations = search(problem, starts, seed)
+    parameters, reduced, how = intervals(problem, best, noise, names, tried[0].begin, intervals_by)
     return FitResult(
-        mechanism=mechanism,
-        data=losses,
-        prediction=LossMatrix(floor + scales * shapes, losses.order, {"mechanism": mechanism.name}),
-        theta=theta,
-        floor=floor,
-        scales=scales,
+        mechanism=form,
+        datasets=tuple(matrices),
+        problem=problem,
+        solution=best,
+        noise=noise,
         parameters=parameters,
-        correlation=correlation,
-        r2=1 - 2 * best.cost / spread,
-        r2_linear_start=(max(costs) - min(costs)) / spread if costs else float("nan"),
-        flat_directions=flat,
-        starts=len(tried),
-        evaluations=sum(int(r.nfev) for _, r in tried),
+        correlation=reduced.correlation,
+        flat_directions=reduced.flat_words(names),
+        starts=tuple(tried),
+        evaluations=evaluations,
+        intervals_by=how,
         seconds=time.perf_counter() - began,
     )
 
 
-def _uncertainty(
-    mechanism: Mechanism, theta: Floats, start: Floats, jacobian: Floats, sse: float, unknowns: int
-) -> tuple[tuple[Parameter, ...], Floats, tuple[str, ...]]:
-    """Intervals from the SVD of the scaled Jacobian; what it does not see gets a reason instead of a number.
+def _masks(
+    matrices: Sequence[LossMatrix], observed: ArrayLike | Sequence[ArrayLike] | None
+) -> list[NDArray[np.bool_]]:
+    if observed is None:
+        return [np.ones(m.values.shape, dtype=bool) for m in matrices]
+    masks = [observed] if len(matrices) == 1 and np.ndim(observed) == 2 else list(observed)  # type: ignore[arg-type]
+    if len(masks) != len(matrices):
+        raise InputError(f"{len(masks)} masks for {len(matrices)} loss matrices", expected="one for each",
+                         fix="observed=[mask, ...]")  # fmt: skip
+    return [np.asarray(mask) for mask in masks]
 
-    The Jacobian is that of the projected residual, so the floor and the scales are already accounted for.
-    """
-    names = mechanism.names
-    freedom = jacobian.shape[0] - unknowns
-    norms = np.linalg.norm(jacobian, axis=0)
-    biggest = norms.max()
-    dead = norms <= _FLAT * biggest if biggest > 0 else np.ones(len(names), dtype=bool)
-    scale = np.where(dead, max(biggest, 1.0), norms)
-    _, singular, directions = np.linalg.svd(jacobian / scale, full_matrices=False)
-    seen = singular > _FLAT * singular.max() if singular.max() > 0 else np.zeros(len(singular), dtype=bool)
-    flat = directions[~seen]
-    inverse = directions[seen].T / singular[seen]
-    covariance = (sse / freedom) * (inverse @ inverse.T) / np.outer(scale, scale)
-    error = np.sqrt(np.diag(covariance))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        correlation = covariance / np.outer(error, error)
-    words = tuple(
-        " ".join(f"{c:+.2f} {n}" for c, n in zip(row, names, strict=True) if abs(c) > 0.1) for row in flat
+
+def pose(
+    matrices: Sequence[LossMatrix],
+    mechanism: Mechanism,
+    shared: Sequence[str],
+    bounds: Bounds,
+    weights: Sequence[Floats],
+) -> tuple[Problem, tuple[str, ...]]:
+    """The joint problem and the names of its parameters; separate ones carry their matrix's number."""
+    terms = mechanism.terms
+    known = {name for term in terms for name in (term.name, _base(term.name))}
+    for name in shared:
+        if name not in known:
+            near = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.0)[0]
+            raise InputError(f"shared parameter {name!r}", expected="one of " + ", ".join(sorted(known)),
+                             fix=f"--shared {near}")  # fmt: skip
+    ranges = check_bounds(bounds, mechanism)
+    names: list[str] = []
+    low, high, centre, width = [], [], [], []
+    index = np.zeros((len(matrices), len(terms)), dtype=np.int64)
+    for position, term in enumerate(terms):
+        common = len(matrices) == 1 or term.name in shared or _base(term.name) in shared
+        for number in range(len(matrices)):
+            if number == 0 or not common:
+                names.append(term.name if common else f"{term.name}[{number + 1}]")
+                ends = ranges.get(term.name, (term.low, term.high))
+                low.append(ends[0])
+                high.append(ends[1])
+                centre.append(term.centre)
+                width.append(term.width)
+            index[number, position] = len(names) - 1
+    blocks = tuple(
+        Block(m.values, m.order, w, row) for m, w, row in zip(matrices, weights, index, strict=True)
     )
-    low_bound, high_bound = mechanism.bounds
-    reach = stats.t.ppf(0.975, freedom)
-    value, begun = mechanism.natural(theta), mechanism.natural(start)
-    low, high = mechanism.natural(theta - reach * error), mechanism.natural(theta + reach * error)
-    result = []
-    for p, name in enumerate(names):
-        involved = [w for w, row in zip(words, flat, strict=True) if abs(row[p]) > 0.1]
-        at_bound = min(theta[p] - low_bound[p], high_bound[p] - theta[p]) < 1e-3
-        reason = ""
-        if involved:
-            reason = f"the data do not determine {involved[0]}"
-        elif at_bound:
-            reason = "at the edge of its range: the data say only that it is extreme"
-        elif reach * error[p] > high_bound[p] - low_bound[p]:
-            reason = "its interval is wider than its whole range"
-        ends = (None, None) if reason else (float(low[p]), float(high[p]))
-        result.append(Parameter(name, mechanism.meanings[p], float(value[p]), float(begun[p]), *ends, reason))
-    return tuple(result), correlation, words
+    arrays = (np.array(a, dtype=np.float64) for a in (low, high, centre, width))
+    return Problem(mechanism, blocks, *arrays), tuple(names)
 
 
-def forecast(losses: LossMatrix, held_out: int = 2, mechanism: Mechanism | None = None) -> Forecast:
-    """Fit the first epochs only and predict the last `held_out` ones, drift continued, nothing refitted."""
-    seen = losses.epochs - held_out
-    if seen < 2:
-        return Forecast(0, None, None, reason=f"{losses.epochs} epochs leave {seen} to fit after holding out "
-                        f"{held_out}; at least 2 are needed")  # fmt: skip
-    known = losses.first_epochs(seen)
-    result = fit(known, mechanism)
-    values = result.mechanism.predict(result.theta, losses.order, result.floor, result.scales)
-    prediction = LossMatrix(values, losses.order, {"mechanism": result.mechanism.name, "fitted_epochs": seen})
-    first = 1 + seen * losses.tasks
-    truth = losses.values[first:]
-    nulls = {name: r_squared(truth, guess) for name, guess in _nulls(known, held_out).items()}
-    return Forecast(seen, prediction, r_squared(truth, values[first:]), nulls)
+def _base(name: str) -> str:
+    """A parameter's name without its channel's number."""
+    head, _, tail = name.rpartition("_")
+    return head if tail.isdigit() else name
 
 
-def _nulls(known: LossMatrix, held_out: int) -> dict[str, Floats]:
-    """Continuations that know nothing of slow and fast weights; shape ``(held_out * T, T)`` each."""
-    tasks = known.tasks
-    last, before = known.values[-tasks:], known.values[-2 * tasks : -tasks]
-    ratio = last / np.maximum(before, 1e-12)
-    geometric = [last * ratio**n for n in range(1, held_out + 1)]
-    return {
-        "last epoch repeated": np.concatenate([last] * held_out),
-        "each entry continued geometrically": np.concatenate(geometric),
-    }
+def search(
+    problem: Problem, starts: int, seed: int, first: Sequence[Floats] = ()
+) -> tuple[Solution, Noise, list[Start], int]:
+    """Search from many starts without pair correlations, then with them from the two best optima.
+
+    Returns:
+        The best solution, its noise, all starts with the best first, and the evaluations used.
+    """
+    mechanism = problem.mechanism
+    plain = replace(problem, mechanism=replace(mechanism, pairs=False))
+    begins = [*first]
+    for local in mechanism.starts(starts, seed):
+        begin = np.zeros(len(problem.low))
+        for block in problem.blocks:
+            begin[block.index] = local
+        begins.append(begin)
+    total = sum(float(np.var(b.values[b.weight > 0])) for b in problem.blocks) / len(problem.blocks)
+    guess = 0.04 * total  # what the mechanism leaves of real runs; refined below
+    found = [(b, plain.minimise(b, noise=guess, tolerance=1e-5)) for b in begins]
+    found.sort(key=lambda pair: pair[1].cost)
+    used = sum(s.evaluations for _, s in found)
+    tried = [Start(b, s.theta, s.cost, s.converged) for b, s in found]
+    chosen: list[tuple[Solution, Noise]] = []
+    distinct: list[float] = []
+    for _, rough in found:
+        if any(abs(rough.cost - other) < _SAME * other for other in distinct):
+            continue
+        if len(distinct) == (2 if mechanism.pairs else 1):
+            break
+        distinct.append(rough.cost)
+        chosen.append(_finish(problem, rough, guess))
+        used += chosen[-1][0].evaluations
+    best, noise = min(chosen, key=lambda pair: pair[1].variance)
+    return best, noise, tried, used
 
 
-def r_squared(truth: Floats, guess: Floats) -> float:
-    """1 - SSE/SST, SST about the mean of `truth`."""
-    return float(1 - ((truth - guess) ** 2).sum() / ((truth - truth.mean()) ** 2).sum())
+def _finish(problem: Problem, rough: Solution, guess: float) -> tuple[Solution, Noise]:
+    """Alternate between the parameters and the variances (of the noise, and of pairs: 1/M) they imply."""
+    variance, ridge, used = guess, 1.0, rough.evaluations
+    pairs = None
+    if problem.mechanism.pairs:
+        ridge = guess / 0.002  # correlations of about 1/sqrt(500) are what real runs show
+    theta = rough.theta
+    for round_ in range(5):
+        last = round_ == 4
+        solution = problem.minimise(theta, pairs, noise=variance, ridge=ridge, tolerance=1e-6)
+        used += solution.evaluations
+        theta, pairs = solution.theta, solution.pairs
+        noise = measure_noise(problem, solution, variance, ridge)
+        settled = abs(np.log(noise.variance / variance)) < 0.05 and abs(np.log(noise.ridge / ridge)) < 0.2
+        if settled or last:
+            break
+        variance, ridge = noise.variance, noise.ridge
+    return replace(solution, evaluations=used), replace(noise, used_variance=variance, used_ridge=ridge)

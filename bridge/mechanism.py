@@ -1,26 +1,66 @@
-"""The mechanism: a loss matrix predicted from the extended toy model's identifiable parameters.
+"""The mechanism: the shape of a loss matrix predicted from the extended toy model's identifiable parameters.
 
-``L_tj = c + k_j l_tj(theta)`` with l the expected loss of the moment model on orthogonal data (uniform
-similarity is no parameter of its own: it only rescales the shares). An episode leaves the fraction
-u = 1-A-B of its task's residual, and the slow weights do the part s = A/(A+B) of what is fitted; both may
-drift by epoch, linearly on the logit scale. The variance of the initial q is absorbed by the scales k_j, so
-only the ratio v of the fast weights' initial variance to it remains. c and k_j enter linearly and are solved
-for inside every evaluation (variable projection).
+``L_tj = c_j + k_j h(x_tj)`` with x the expected squared distance of w from document j's solution q_j,
+relative to its value before training, summed over channels. By the gauge symmetry uniform similarity is no
+parameter of its own, so an episode is given by the fraction u = 1-A-B of the residual that it leaves and the
+part s = A/(A+B) of what is fitted that the slow weights do. c_j and k_j enter linearly and are solved for
+inside every evaluation (variable projection); everything else is the vector theta.
+
+What a real network needs beyond the paper's model, each switched on by its own setting:
+
+* *drift*: what an episode leaves of a loss falls over epochs, so logit u and logit s move linearly with the
+  epoch, or with the log of the loss that the episode meets;
+* *link*: a cross-entropy is no squared distance; ``h(x) = x^p``,
+  ``h(x) = (e^(a x) - 1)/(e^a - 1)`` or ``h(x) = (1+z) x/(x+z)``;
+* *channels*: layers learn at different speeds; channels are independent dimensions with their own A, B;
+* *nearness*: documents near each other in the order are less (or more) similar than far ones, by
+  ``near * exp(-(d-1)/reach)`` at ring distance d (only the difference counts: the gauge takes the rest);
+* *pairs*: the initial solutions of the documents are correlated, each pair by its own D_ij. In a toy model of
+  M dimensions these are random with variance 1/M; they are fitted with that prior, M from the data.
+
+A real run determines such a mechanism only in part, so every parameter carries a weak normal prior on the scale
+of theta (`Term.centre`, `Term.width`); a parameter that the data say less about than its prior has no interval.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, logit
 
-from toymodel import share_losses
+from bridge.kernels import response_kernel, sensitivity_kernel
+from bridge.terms import Term, terms_of
+from toymodel import InputError
 
-__all__ = ["Mechanism"]
+__all__ = ["MOST_PAIRED", "Evaluation", "Mechanism"]
 
 Floats = NDArray[np.float64]
+Order = NDArray[np.int64]
+# The parameter of each link.
+_LINKS = {"linear": "", "power": "exponent", "exponential": "rate", "saturating": "half_point"}
+# With more documents the pair correlations outnumber what an epoch can tell, and fill gigabytes.
+MOST_PAIRED = 60
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """A mechanism evaluated at theta.
+
+    Attributes:
+        shapes: h(x), shape ``(1 + E*T, T)``.
+        jacobian: derivatives by theta, shape ``(p, 1 + E*T, T)``.
+        features: derivatives by the pair correlations, shape ``(1 + E*T, T, T(T-1)/2)``, or None.
+        shares: slow and fast share of every episode, one array ``(E*T, 2)`` per channel.
+    """
+
+    shapes: Floats
+    jacobian: Floats
+    features: Floats | None
+    shares: list[Floats]
 
 
 @dataclass(frozen=True)
@@ -28,99 +68,253 @@ class Mechanism:
     """Which form of the model is fitted.
 
     Attributes:
-        drift: let the unfitted fraction and the slow share drift by epoch (2 more parameters).
-        scale_per_document: a scale k_j for each document instead of one for all.
+        channels: independent sets of dimensions, each with its own shares.
+        drift: whether shares stay, or move with the epoch or with the loss.
+        link: from relative squared distance to loss.
+        nearness: similarity that depends on distance in the order (2 parameters).
+        pairs: correlated initial solutions (T(T-1)/2 numbers with a prior).
+        scale: one scale k for each document, or one for all.
+        floor: a floor c beside each scale, never below 0.
     """
 
-    drift: bool = True
-    scale_per_document: bool = True
+    channels: int = 2
+    drift: Literal["none", "epoch", "loss"] = "epoch"
+    link: Literal["linear", "power", "exponential", "saturating"] = "power"
+    nearness: bool = True
+    pairs: bool = True
+    scale: Literal["document", "common"] = "document"
+    floor: bool = False
+
+    def __post_init__(self) -> None:
+        if self.channels < 1:
+            raise InputError(f"channels={self.channels}", expected="at least 1", fix="channels=1")
+        for name, choices in (
+            ("drift", ("none", "epoch", "loss")),
+            ("link", tuple(_LINKS)),
+            ("scale", ("document", "common")),
+        ):
+            if getattr(self, name) not in choices:
+                raise InputError(f"{name}={getattr(self, name)!r}", expected="one of " + ", ".join(choices),
+                                 fix=f"{name}={choices[0]!r}")  # fmt: skip
+        if self.pairs and self.drift == "loss":
+            raise InputError("pairs with shares that drift with the loss", expected="a drift by epoch or none",
+                             fix="drift='epoch', or pairs=False")  # fmt: skip
 
     @property
     def name(self) -> str:
         """How reports call it."""
-        drift = "shares drift by epoch" if self.drift else "constant shares"
-        scale = "a scale per document" if self.scale_per_document else "one scale"
-        return f"slow and fast weights, {drift}, one floor, {scale}"
+        parts = [f"{self.channels} channel" + "s" * (self.channels > 1)]
+        parts.append({"none": "constant shares", "epoch": "shares drift by epoch",
+                      "loss": "shares drift with the loss"}[self.drift])  # fmt: skip
+        if self.link != "linear":
+            parts.append(f"{self.link} link")
+        if self.nearness:
+            parts.append("similarity by distance in the order")
+        if self.pairs:
+            parts.append("correlated documents")
+        floor = " and floor" if self.floor else ""
+        parts.append(f"a scale{floor} per document" if self.scale == "document" else f"one scale{floor}")
+        return "slow and fast weights: " + ", ".join(parts)
+
+    @cached_property
+    def terms(self) -> tuple[Term, ...]:
+        """The nonlinear parameters, in the order of theta."""
+        return terms_of(self.channels, self.drift, self.link, self.nearness)
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Nonlinear parameters, in the order of theta."""
-        base = ("unfitted_fraction", "slow_share", "variance_ratio_w")
-        return (*base, "unfitted_drift", "slow_drift") if self.drift else base
-
-    @property
-    def meanings(self) -> tuple[str, ...]:
-        """One line for each parameter."""
-        base = (
-            "part of the residual an episode leaves, u = 1-A-B (first epoch)",
-            "part of what is fitted that the slow weights do, s = A/(A+B) (first epoch)",
-            "initial variance of w over that of q",
-        )
-        return (*base, "change of logit u per epoch", "change of logit s per epoch") if self.drift else base
+        """Names of the nonlinear parameters, in the order of theta."""
+        return tuple(term.name for term in self.terms)
 
     @property
     def bounds(self) -> tuple[Floats, Floats]:
         """Box for theta; wide enough that a bound reached means the data say nothing more."""
-        low, high = [-9.0, -9.0, -9.0], [9.0, 9.0, 9.0]
-        if self.drift:
-            low, high = [*low, -3.0, -3.0], [*high, 3.0, 3.0]
-        return np.array(low), np.array(high)
-
-    @property
-    def starts(self) -> list[Floats]:
-        """Starting points: shares from mostly fast to mostly slow, and w from certain to uncertain."""
-        drift = [0.0, 0.0] if self.drift else []
-        return [
-            np.array([logit(u), logit(s), np.log(v), *drift])
-            for u, s, v in ((0.25, 0.5, 1.0), (0.1, 0.15, 10.0), (0.4, 0.8, 0.1), (0.1, 0.5, 100.0))
-        ]
+        return np.array([t.low for t in self.terms]), np.array([t.high for t in self.terms])
 
     def natural(self, theta: Floats) -> Floats:
-        """Parameters in their own units from the unbounded scale; increasing in each."""
-        values = np.array(theta, dtype=np.float64)
-        values[:2] = expit(values[:2])
-        values[2] = np.exp(values[2])
-        return values
+        """Parameters in their own units; increasing in each component of theta."""
+        return np.array([t.natural(x) for t, x in zip(self.terms, theta, strict=True)])
 
-    def shares(self, theta: Floats, epochs: int) -> tuple[Floats, Floats]:
-        """Slow and fast share (A, B) of every epoch, each of shape ``(E,)``."""
-        epoch = np.arange(epochs)
-        du, ds = (theta[3], theta[4]) if self.drift else (0.0, 0.0)
-        fitted = expit(-(theta[0] + du * epoch))
-        slow = expit(theta[1] + ds * epoch)
-        return fitted * slow, fitted * (1 - slow)
+    def linear_parameters(self, tasks: int) -> int:
+        """Number of scales and floors."""
+        return (1 + self.floor) * (tasks if self.scale == "document" else 1)
 
-    def shapes(self, theta: Floats, order: NDArray[np.int64]) -> Floats:
-        """Losses l before scale and floor, shape ``(1 + E*T, T)``."""
-        slow, fast = self.shares(theta, len(order))
-        return share_losses(slow, fast, order, variance_q=1.0, variance_w=float(np.exp(theta[2])))
+    def starts(self, count: int, seed: int = 0) -> list[Floats]:
+        """Starting points over the plausible range; the first ones are known to be good."""
+        rng = np.random.default_rng(seed)
+        result = []
+        good = [
+            ((0.6, 0.2, 0.2), (0.15, 0.1, 0.5)),
+            ((0.4, 0.4, 0.5), (0.3, 0.2, 0.1)),
+            ((0.2, 0.15, 1.0), (0.7, 0.1, 0.1)),
+        ]
+        for n in range(count):
+            values: dict[str, float] = {}
+            for channel in range(self.channels):
+                tag = "" if self.channels == 1 else f"_{channel + 1}"
+                if n < len(good):
+                    u, s, v = good[n][channel % 2]
+                else:
+                    u, s, v = rng.uniform(0.05, 0.8), rng.uniform(0.05, 0.7), math.exp(rng.uniform(-3, 1))
+                values |= {"unfitted_fraction" + tag: u, "slow_share" + tag: s, "variance_ratio_w" + tag: v}
+            values |= {
+                "exponent": (2.0, 1.0, 3.0)[n % 3],
+                "half_point": 1.0,
+                "rate": (2.0, 1.0, 4.0)[n % 3],
+                "near_similarity": -0.1,
+                "reach": 3.0,
+            }
+            values |= {f"weight_{c + 1}": (1.0, 0.4, 2.5)[n % 3] for c in range(1, self.channels)}
+            result.append(np.array([t.free(values.get(t.name, 0.0)) for t in self.terms]))
+        return result
 
-    def solve_linear(self, shapes: Floats, values: Floats) -> tuple[float, Floats]:
-        """Floor c and scales k_j that fit `values` best, in closed form; neither may be below 0.
+    def similarity(self, theta: Floats, order: Order) -> tuple[Floats, Floats]:
+        """Similarity of documents by how near they have been in the order so far, and its two derivatives.
 
-        A loss is a squared distance times a scale: a floor below 0 would stand for losses that cannot be, and
-        buys its R^2 by flattening the rise and fall between visits that the mechanism is there to explain.
+        Near is the ring distance in an epoch's order, averaged (as its exponential) over the epochs up to the
+        present one; a document that an epoch does not visit counts as half the ring away.
+
+        Returns:
+            Shapes ``(E, T, T)`` and ``(E, 2, T, T)``; ``(0, 0, 0)`` and ``(0, 0, 0, 0)`` without nearness.
         """
-        rows, tasks = shapes.shape
-        if not self.scale_per_document:
-            flat = shapes.ravel()
-            c, k = _line(flat, values.ravel())
-            if c < 0:
-                c, k = 0.0, max(float(flat @ values.ravel() / (flat @ flat)), 0.0)
-            return c, np.full(tasks, k)
-        square = (shapes**2).sum(0)
-        first, cross = shapes.sum(0), (shapes * values).sum(0)
-        # Eliminating every k_j = (cross - c first)/square leaves one equation for c.
-        denominator = rows * tasks - (first**2 / square).sum()
-        c = max(float((values.sum() - (first * cross / square).sum()) / denominator), 0.0)
-        return c, np.maximum((cross - c * first) / square, 0.0)
+        if not self.nearness:
+            return np.zeros((0, 0, 0)), np.zeros((0, 0, 0, 0))
+        epochs, tasks = order.shape
+        near, reach = theta[-2], math.exp(theta[-1])
+        own = np.eye(tasks, dtype=bool)
+        fall, slope = np.zeros((epochs, tasks, tasks)), np.zeros((epochs, tasks, tasks))
+        for e in range(epochs):
+            place = np.full(tasks, np.nan)
+            place[order[e, ::-1]] = np.arange(tasks)[::-1]
+            apart = np.abs(place[:, None] - place[None, :])
+            distance = np.nan_to_num(np.minimum(apart, tasks - apart), nan=tasks / 2)
+            beyond = np.maximum(distance - 1, 0.0) / reach
+            fall[e] = np.where(own, 0.0, np.exp(-beyond))
+            slope[e] = fall[e] * beyond
+        since = np.arange(1, epochs + 1)[:, None, None]
+        fall, slope = np.cumsum(fall, axis=0) / since, np.cumsum(slope, axis=0) / since
+        return near * fall + own, np.stack([fall, near * slope], axis=1)
 
-    def predict(self, theta: Floats, order: NDArray[np.int64], floor: float, scales: Floats) -> Floats:
-        """The predicted losses, shape ``(1 + E*T, T)``."""
-        return floor + scales * self.shapes(theta, order)
+    def evaluate(
+        self, theta: Floats, order: Order, pairs: Floats | None = None, *, features: bool = False
+    ) -> Evaluation:
+        """Shapes and exact derivatives.
 
+        Args:
+            theta: parameters on the unbounded scale.
+            order: schedule, shape ``(E, T)``.
+            pairs: D_ij for i < j in row order, shape ``(T(T-1)/2,)``; 0 if None.
+            features: compute the derivatives by `pairs` too.
+        """
+        return self._run(theta, order, pairs, steps=1.0, derivatives=True, features=features)
 
-def _line(x: Floats, y: Floats) -> tuple[float, float]:
-    centred = x - x.mean()
-    k = max(float(centred @ y / (centred @ centred)), 0.0)
-    return float(y.mean() - k * x.mean()), k
+    def losses(
+        self, theta: Floats, order: Order, pairs: Floats | None = None, *, steps: float = 1.0
+    ) -> Floats:
+        """Shapes alone, shape ``(1 + E*T, T)``: what `evaluate` gives, without derivatives.
+
+        Args:
+            theta: as in `evaluate`.
+            order: likewise.
+            pairs: likewise.
+            steps: gradient steps per episode relative to the fitted run's; K steps leave g^K of a residual,
+                so u becomes u^steps while the slow share stays (docs/theory.md, section 2).
+        """
+        return self._run(theta, order, pairs, steps=steps, derivatives=False, features=False).shapes
+
+    def _run(
+        self,
+        theta: Floats,
+        order: Order,
+        pairs: Floats | None,
+        *,
+        steps: float,
+        derivatives: bool,
+        features: bool,
+    ) -> Evaluation:
+        tasks = order.shape[1]
+        size, rows = len(self.terms), 1 + order.size
+        schedule = np.array(order, dtype=np.int64)
+        each = 3 if self.drift == "none" else 5
+        similar = 2 if self.nearness else 0
+        slots = 6 + similar if derivatives else 1
+        ratio, dratio = self.similarity(theta, order)
+        upper = np.triu_indices(tasks, 1)
+        total = np.zeros((rows, tasks))
+        slope = np.zeros((size if derivatives else 0, rows, tasks))
+        gathered = np.zeros((rows, tasks, len(upper[0]))) if features else None
+        initial, dinitial = 0.0, np.zeros(size)
+        all_shares = []
+        for channel in range(self.channels):
+            at = channel * each
+            u, s, log_v = theta[at : at + 3]
+            du, ds = theta[at + 3 : at + 5] if each == 5 else (0.0, 0.0)
+            v = math.exp(log_v)
+            weight_at = self.channels * each + channel - 1
+            weight = 1.0 if channel == 0 else math.exp(theta[weight_at])
+            S = np.zeros((slots, tasks + 1, tasks + 1))
+            S[0, :tasks, :tasks] = np.eye(tasks)
+            if pairs is not None:
+                S[0][upper] = pairs
+                S[0].T[upper] = pairs
+            S[: min(2, slots), tasks, tasks] = v
+            out = np.empty((slots, rows, tasks))
+            shares = np.empty((order.size, 2))
+            phi = np.array([u, s, du, ds])
+            sensitivity_kernel()(
+                S, ratio, dratio, phi, schedule, self.drift == "loss", 1 + v, v / (1 + v), steps, out, shares
+            )
+            all_shares.append(shares)
+            total += weight * out[0]
+            initial += weight * (1 + v) / 2
+            if gathered is not None:
+                response = np.empty((rows, tasks, tasks + 1))
+                response_kernel()(ratio, shares, schedule, response)
+                gathered += weight * response[:, :, upper[0]] * response[:, :, upper[1]]
+            if not derivatives:
+                continue
+            # The kernel's order is (v, u, s, du, ds, similarity).
+            slope[at], slope[at + 1], slope[at + 2] = (weight * out[k] for k in (2, 3, 1))
+            if each == 5:
+                slope[at + 3], slope[at + 4] = weight * out[4], weight * out[5]
+            if channel:
+                slope[weight_at] = weight * out[0]
+                dinitial[weight_at] = weight * (1 + v) / 2
+            if similar:
+                slope[-2:] += weight * out[6:]
+            dinitial[at + 2] = weight * v / 2
+        x = np.maximum(total / initial, 1e-12)
+        dx = (slope - x * dinitial[: len(slope), None, None]) / initial
+        h, dh = self._link(theta, x, dx)
+        if gathered is not None:
+            gathered *= (dh / initial)[:, :, None]
+        return Evaluation(h, dx, gathered, all_shares)
+
+    def _link(self, theta: Floats, x: Floats, dx: Floats) -> tuple[Floats, Floats]:
+        """h(x) and h'(x); turns `dx` into the derivatives of h in place."""
+        if self.link == "linear":
+            return x, np.ones_like(x)
+        at = self.names.index(_LINKS[self.link])
+        value = math.exp(theta[at])
+        if self.link == "power":
+            h = x**value
+            dh = value * h / x
+            if len(dx):
+                dx *= dh
+                dx[at] += value * np.log(x) * h
+            return h, dh
+        if self.link == "exponential":
+            # Through expm1, so that a near 0 is the linear link to rounding.
+            whole = math.expm1(value)
+            h = np.expm1(value * x) / whole
+            dh = value * np.exp(value * x) / whole
+            if len(dx):
+                dx *= dh
+                dx[at] += x * dh - value * math.exp(value) / whole * h
+            return h, dh
+        h = (1 + value) * x / (x + value)
+        dh = (1 + value) * value / (x + value) ** 2
+        if len(dx):
+            dx *= dh
+            dx[at] += value * x * (x - 1) / (x + value) ** 2
+        return h, dh

@@ -1,0 +1,112 @@
+"""What a fit refuses, in one line each, before any work."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bridge.mechanism import MOST_PAIRED, Mechanism
+from toymodel import InputError, LossMatrix
+
+__all__ = ["Bounds", "check_bounds", "check_data", "check_size", "choose", "unknowns"]
+
+Bounds = Mapping[str, tuple[float, float]]
+
+
+def check_data(matrices: Sequence[LossMatrix], observed: Sequence[NDArray[np.bool_]]) -> None:
+    """Refuse matrices that no mechanism can be fitted to.
+
+    Raises:
+        InputError: for no matrix, different T in a joint fit, one epoch, T = 2, masks of another shape or
+            without a loss, and losses that are all equal.
+    """
+    if not matrices:
+        raise InputError("a fit to no loss matrix", expected="at least one", fix="fit(LossMatrix.load(path))")
+    first = matrices[0]
+    for losses, seen in zip(matrices, observed, strict=True):
+        if losses.tasks != first.tasks:
+            raise InputError(f"a joint fit to runs of {first.tasks} and {losses.tasks} documents",
+                             expected="runs of one T: shares per episode mean another thing at another T",
+                             fix="fit them one by one")  # fmt: skip
+        if losses.tasks < 3:
+            raise InputError(f"a fit to {losses.tasks} documents",
+                             expected="at least 3: with 2 nothing lies between forgetting and return",
+                             fix="train on more documents: --num-documents 25")  # fmt: skip
+        if losses.epochs < 2:
+            raise InputError("a fit to 1 epoch", expected="at least 2 epochs, so that documents return",
+                             fix="train for more: --epochs 5")  # fmt: skip
+        if seen.shape != losses.values.shape or seen.dtype != np.bool_:
+            raise InputError(f"observed of {seen.dtype} and shape {seen.shape}",
+                             expected=f"bool of the losses' shape {losses.values.shape}",
+                             fix="observed = np.ones(losses.values.shape, dtype=bool)")  # fmt: skip
+        values = losses.values[seen]
+        if not values.size:
+            raise InputError(
+                "losses that are all held out", expected="some to fit", fix="observed[...] = True"
+            )
+        if float(np.ptp(values)) <= 1e-12 * max(1.0, float(np.abs(values).max())):
+            raise InputError("losses that are all equal", expected="losses that change during training",
+                             fix="check that the run trained: a larger --lr or more --steps")  # fmt: skip
+
+
+def unknowns(mechanism: Mechanism, tasks: int) -> int:
+    """Free numbers of a fit to one matrix; pair correlations are held by their prior and not counted."""
+    return len(mechanism.terms) + mechanism.linear_parameters(tasks)
+
+
+def check_size(mechanism: Mechanism, losses: LossMatrix, count: int) -> None:
+    """Refuse more parameters than data, and pairs of more documents than memory holds."""
+    if count <= unknowns(mechanism, losses.tasks):
+        raise InputError(
+            f"{count} losses for {unknowns(mechanism, losses.tasks)} parameters",
+            expected="more losses than parameters",
+            fix="use more documents or epochs, or Mechanism(channels=1, drift='none', nearness=False, "
+            "pairs=False)",
+        )
+    if mechanism.pairs and losses.tasks > MOST_PAIRED:
+        raise InputError(f"pair correlations of {losses.tasks} documents", expected=f"at most {MOST_PAIRED}",
+                         fix="Mechanism(pairs=False)")  # fmt: skip
+
+
+def choose(losses: LossMatrix, count: int) -> Mechanism:
+    """The fullest form that so many losses can bear; ten losses to a parameter is the rule."""
+    forms = (
+        Mechanism(),
+        Mechanism(pairs=False),
+        Mechanism(channels=1, nearness=False, pairs=False),
+        Mechanism(channels=1, nearness=False, pairs=False, drift="none"),
+    )
+    for form in forms:
+        too_many = form.pairs and not 6 <= losses.tasks <= MOST_PAIRED
+        if not too_many and count >= 10 * unknowns(form, losses.tasks):
+            return form
+    return forms[-1]
+
+
+def check_bounds(bounds: Bounds, mechanism: Mechanism) -> dict[str, tuple[float, float]]:
+    """Bounds on the scale of theta, by name of the parameter.
+
+    Raises:
+        InputError: for a parameter that the mechanism lacks, a low end above the high one, or a range outside
+            the parameter's own.
+    """
+    result = {}
+    terms = {term.name: term for term in mechanism.terms}
+    for name, (low, high) in bounds.items():
+        if name not in terms:
+            near = difflib.get_close_matches(name, list(terms), n=1, cutoff=0.0)[0]
+            raise InputError(f"bounds for {name!r}", expected="one of " + ", ".join(terms), fix=f"{near!r}")
+        term = terms[name]
+        if not low <= high:
+            raise InputError(f"bounds {low} to {high} for {name}", expected="the low end first",
+                             fix=f"{name}: ({high}, {low})")  # fmt: skip
+        least, most = term.natural(term.low), term.natural(term.high)
+        if high < least or low > most:
+            raise InputError(f"bounds {low} to {high} for {name}",
+                             expected=f"values from {least:.3g} to {most:.3g}",
+                             fix=f"{name}: ({least:.3g}, {most:.3g})")  # fmt: skip
+        result[name] = (term.free(max(low, least)), term.free(min(high, most)))
+    return result

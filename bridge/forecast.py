@@ -1,0 +1,74 @@
+"""Held-out epochs and documents predicted from fits that never saw them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bridge.fit import fit
+from bridge.mechanism import Mechanism
+from bridge.nulls import continuations
+from toymodel import InputError, LossMatrix
+
+__all__ = ["Forecast", "forecast", "held_out_documents", "r_squared"]
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Forecast:
+    """Held-out epochs predicted from a fit to the ones before.
+
+    Attributes:
+        fitted_epochs: epochs the fit saw; 0 where there was no forecast.
+        prediction: predicted losses of the whole run; None where there was no forecast.
+        r2: over held-out entries, 1 - SSE/SST about their own mean; None where there was no forecast.
+        nulls: the same for curves that know no mechanism.
+        reason: why there is no forecast.
+    """
+
+    fitted_epochs: int
+    prediction: LossMatrix | None
+    r2: float | None
+    nulls: dict[str, float] = field(default_factory=dict)
+    reason: str = ""
+
+
+def forecast(losses: LossMatrix, held_out: int = 2, mechanism: Mechanism | None = None) -> Forecast:
+    """Fit the first epochs only and predict the last `held_out` ones, drift continued, nothing refitted."""
+    seen = losses.epochs - held_out
+    if seen < 2:
+        return Forecast(0, None, None, reason=f"{losses.epochs} epochs leave {seen} to fit after holding out "
+                        f"{held_out}; at least 2 are needed")  # fmt: skip
+    known = losses.first_epochs(seen)
+    try:
+        result = fit(known, mechanism, intervals_by="none")
+    except InputError as error:
+        return Forecast(0, None, None, reason=f"the first {seen} epochs: {error.problem}")
+    prediction = result.predict(order=losses.order)
+    first = 1 + seen * losses.tasks
+    truth = losses.values[first:]
+    nulls = {
+        name: r_squared(truth, guess) for name, guess in continuations(known, losses.order[seen:]).items()
+    }
+    return Forecast(seen, prediction, r_squared(truth, prediction.values[first:]), nulls)
+
+
+def held_out_documents(losses: LossMatrix, mechanism: Mechanism | None = None, every: int = 5) -> float:
+    """R^2 of the losses of every fifth document, predicted from a fit to the others.
+
+    A document without data has the mean of the others' scales and no pair correlations: what is tested is
+    that its course follows from its place in the order.
+    """
+    hidden = np.arange(losses.tasks) % every == every // 2
+    observed = np.ones(losses.values.shape, dtype=bool)
+    observed[:, hidden] = False
+    result = fit(losses, mechanism, observed=observed, intervals_by="none")
+    return r_squared(losses.values[:, hidden], result.prediction.values[:, hidden])
+
+
+def r_squared(truth: Floats, guess: Floats) -> float:
+    """1 - SSE/SST, SST about the mean of `truth`."""
+    return float(1 - ((truth - guess) ** 2).sum() / ((truth - truth.mean()) ** 2).sum())

@@ -1,0 +1,159 @@
+"""How good a fit is: R^2 in several senses, and a table of forms and nulls by information criteria."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bridge.checks import unknowns
+from bridge.fit import fit
+from bridge.forecast import r_squared
+from bridge.mechanism import MOST_PAIRED, Mechanism
+from bridge.nulls import NULLS, lags
+from toymodel import InputError, LossMatrix, recovery_scores, shift_averaged
+
+if TYPE_CHECKING:
+    from bridge.result import FitResult
+
+__all__ = ["Candidate", "Goodness", "family", "goodness", "residuals_by_lag", "table"]
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Goodness:
+    """R^2 in several senses.
+
+    Attributes:
+        all: over all losses.
+        shift_averaged: on the shift-averaged curve, lags that every document reaches.
+        recovery_error: median over epochs of the recovery score's absolute error; None without scores.
+    """
+
+    all: float
+    shift_averaged: float
+    recovery_error: float | None
+
+
+def goodness(result: FitResult) -> Goodness:
+    """R^2 of the (first) matrix over all losses, on the shift-averaged curve, and the recovery scores' error."""
+    return compare_losses(result.data, result.prediction)
+
+
+def compare_losses(data: LossMatrix, guess: LossMatrix) -> Goodness:
+    """The same for any two loss matrices of one order."""
+    measured, predicted = shift_averaged(data), shift_averaged(guess)
+    whole = measured.count == measured.count.max()
+    pairs = zip(recovery_scores(data), recovery_scores(guess), strict=True)
+    errors = [abs(a.value - b.value) for a, b in pairs if a and b]
+    return Goodness(
+        r_squared(data.values, guess.values),
+        r_squared(measured.mean[whole], predicted.mean[whole]),
+        float(np.median(errors)) if errors else None,
+    )
+
+
+def residuals_by_lag(data: LossMatrix, guess: LossMatrix) -> tuple[Floats, Floats]:
+    """Mean and root mean square of measured less predicted, by visits so far and episodes since the last.
+
+    Returns:
+        Two arrays of shape ``(most visits + 1, longest lag + 1)``; NaN where there is no loss.
+    """
+    visits, since = lags(data.order)
+    shape = (int(visits.max()) + 1, int(since.max()) + 1)
+    cell = (visits * shape[1] + since).ravel()
+    residual = (data.values - guess.values).ravel()
+    size = shape[0] * shape[1]
+    count = np.bincount(cell, minlength=size).astype(np.float64)
+    count[count == 0] = np.nan
+    mean = np.bincount(cell, residual, minlength=size) / count
+    square = np.sqrt(np.bincount(cell, residual**2, minlength=size) / count)
+    return mean.reshape(shape), square.reshape(shape)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A form of the mechanism, or a null, judged on one matrix.
+
+    Attributes:
+        name: which.
+        parameters: free numbers, pairs counted by how many the data determine.
+        r2: over all losses.
+        shift_averaged: R^2 of the shift-averaged curve.
+        recovery_error: median error of the recovery scores; None where one side has none.
+        aic: Akaike's criterion under autoregressive noise, less the table's least.
+        bic: Schwarz's, likewise.
+    """
+
+    name: str
+    parameters: float
+    r2: float
+    shift_averaged: float
+    recovery_error: float | None
+    aic: float
+    bic: float
+
+
+def family(tasks: int) -> dict[str, Mechanism]:
+    """Forms from the paper's model's nearest relative to the fullest, for so many documents."""
+    plain = Mechanism(channels=1, drift="none", link="linear", nearness=False, pairs=False, scale="common")
+    forms = {
+        "constant shares, one scale": plain,
+        "+ scale per document": (plain := replace(plain, scale="document")),
+        "+ floor per document": replace(plain, floor=True),
+        "+ drift by epoch": (plain := replace(plain, drift="epoch")),
+        "+ saturating link": replace(plain, link="saturating"),
+        "+ power link": (plain := replace(plain, link="power")),
+        "+ drift with the loss instead": replace(plain, drift="loss"),
+        "+ nearness": (plain := replace(plain, nearness=True)),
+        "+ second channel": (plain := replace(plain, channels=2)),
+    }
+    if 6 <= tasks <= MOST_PAIRED:
+        forms["+ correlated documents"] = replace(plain, pairs=True)
+        forms["+ floor per document, all"] = replace(plain, pairs=True, floor=True)
+    return forms
+
+
+def table(losses: LossMatrix) -> list[Candidate]:
+    """The family and the nulls by AIC and BIC, in the family's order; forms too rich for the data left out.
+
+    The likelihood is that of first-order autoregressive noise along each document's episodes, its coefficient
+    fitted for each candidate: independent noise would make every added parameter look certain.
+    """
+    rows: list[tuple[str, Floats, float]] = []
+    for name, form in family(losses.tasks).items():
+        try:
+            result = fit(losses, form, starts=3, intervals_by="none")
+        except InputError:
+            continue
+        rows.append(
+            (name, result.prediction.values, unknowns(form, losses.tasks) + result.noise.pairs_determined)
+        )
+    for build in NULLS:
+        null = build(losses)
+        rows.append((f"null: {null.name}", null.values, null.parameters))
+    judged = []
+    for name, values, parameters in rows:
+        likelihood = _log_likelihood(losses.values - values)
+        count = parameters + 2  # variance and correlation of the noise
+        whole = compare_losses(losses, LossMatrix(values, losses.order))
+        judged.append(
+            Candidate(name, parameters, whole.all, whole.shift_averaged, whole.recovery_error,
+                      2 * count - 2 * likelihood, count * math.log(losses.values.size) - 2 * likelihood)
+        )  # fmt: skip
+    aic, bic = min(c.aic for c in judged), min(c.bic for c in judged)
+    return [replace(c, aic=c.aic - aic, bic=c.bic - bic) for c in judged]
+
+
+def _log_likelihood(residual: Floats) -> float:
+    """Gaussian first-order autoregressive likelihood along the first axis, variance and coefficient fitted."""
+    before, after = residual[:-1], residual[1:]
+    rho = float(np.clip((before * after).sum() / max(float((before**2).sum()), 1e-300), -0.99, 0.99))
+    squares = ((after - rho * before) ** 2).sum() + (1 - rho**2) * (residual[0] ** 2).sum()
+    n = residual.size
+    variance = max(float(squares) / n, 1e-300)
+    return -0.5 * n * (math.log(2 * math.pi * variance) + 1) + 0.5 * residual.shape[1] * math.log(1 - rho**2)

@@ -1,0 +1,194 @@
+"""Compiled loops of the fit. Nothing here calls a jitted function of another file: cached code would go stale."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any
+
+__all__ = ["response_kernel", "sensitivity_kernel"]
+
+
+@functools.cache
+def sensitivity_kernel() -> Callable[..., None]:
+    """Expected losses and their exact derivatives (see `_sensitivity`)."""
+    import numba
+
+    signature = "void(f8[:,:,::1], f8[:,:,::1], f8[:,:,:,::1], f8[::1], i8[:,::1], b1, f8, f8, f8, f8[:,:,::1], f8[:,::1])"
+    return numba.njit(signature, cache=True, error_model="numpy")(_sensitivity)
+
+
+@functools.cache
+def response_kernel() -> Callable[..., None]:
+    """What every document's residual is made of (see `_response`)."""
+    import numba
+
+    signature = "void(f8[:,:,::1], f8[:,::1], i8[:,::1], f8[:,:,::1])"
+    return numba.njit(signature, cache=True, error_model="numpy")(_response)
+
+
+def _sensitivity(
+    S: Any,
+    ratio: Any,
+    dratio: Any,
+    phi: Any,
+    order: Any,
+    by_loss: Any,
+    start: Any,
+    dstart: Any,
+    steps: Any,
+    out: Any,
+    shares: Any,
+) -> None:
+    """Run the moment recursion and its tangents side by side.
+
+    ``S[0]`` is the moment matrix over (q_1..q_T, w) and ``S[1:]`` its derivatives by the parameters (log of
+    w's variance, logit u, logit s, their two drifts, then those of the similarity). One episode adds
+    u v^T + v u^T + rr u u^T, with v the covariance with the residual r = q_i - w, rr its variance and u the
+    step (-A ratio_ij, +B); a tangent adds the product rule's terms, gathered by column vector.
+
+    Args:
+        S: shape ``(1 + P, T+1, T+1)``, advanced in place.
+        ratio: similarity G_ij/G_ii of every epoch, shape ``(E, T, T)``; shape ``(0, 0, 0)`` for orthogonal
+            data, where an episode touches two rows only and costs O(T).
+        dratio: its derivatives, shape ``(E, P - 5, T, T)``.
+        phi: logit u, logit s and their drifts per unit of x.
+        order: shape ``(E, T)``.
+        by_loss: x is the log of rr over `start` (shares drift with the loss), else the number of the epoch.
+        start: rr before training.
+        dstart: derivative of log(start) by the first parameter.
+        steps: gradient steps of an episode relative to those u belongs to: u becomes u^steps (section 2).
+        out: losses and derivatives, shape ``(1 + P, 1 + E*T, T)``.
+        shares: slow and fast share of every episode, shape ``(E*T, 2)``.
+    """
+    count = S.shape[0]
+    w = S.shape[1] - 1
+    local = ratio.shape[0] > 0
+    u = S[:, 0].copy()
+    v = S[:, 0].copy()
+    u[:] = 0.0
+    rr = v[:, 0].copy()
+    for p in range(count):
+        for j in range(w):
+            out[p, 0, j] = 0.5 * (S[p, j, j] - 2.0 * S[p, j, w] + S[p, w, w])
+    episode = 0
+    for e in range(order.shape[0]):
+        for k in range(order.shape[1]):
+            i = order[e, k]
+            for p in range(count):
+                for j in range(w + 1):
+                    v[p, j] = S[p, j, i] - S[p, j, w]
+                rr[p] = v[p, i] - v[p, w]
+            x = float(e)
+            if by_loss:
+                x = math.log(max(rr[0], 1e-300) / start)
+            unfitted = 1.0 / (1.0 + math.exp(-(phi[0] + phi[2] * x)))
+            left = unfitted**steps
+            fitted = 1.0 - left
+            dfitted = -steps * left * (1.0 - unfitted)
+            slow = 1.0 / (1.0 + math.exp(-(phi[1] + phi[3] * x)))
+            a = fitted * slow
+            b = fitted * (1.0 - slow)
+            shares[episode, 0] = a
+            shares[episode, 1] = b
+            for p in range(count):
+                da = a
+                db = b
+                if p > 0:
+                    dx = 0.0
+                    if by_loss:
+                        dx = rr[p] / max(rr[0], 1e-300)
+                        if p == 1:
+                            dx -= dstart
+                    du = phi[2] * dx
+                    ds = phi[3] * dx
+                    if p == 2:
+                        du += 1.0
+                    elif p == 3:
+                        ds += 1.0
+                    elif p == 4:
+                        du += x
+                    elif p == 5:
+                        ds += x
+                    da = dfitted * slow * du + a * (1.0 - slow) * ds
+                    db = dfitted * (1.0 - slow) * du - a * (1.0 - slow) * ds
+                if local:
+                    for j in range(w):
+                        u[p, j] = -da * ratio[e, i, j]
+                    if p > 5:
+                        for j in range(w):
+                            u[p, j] -= a * dratio[e, p - 6, i, j]
+                else:
+                    u[p, i] = -da
+                u[p, w] = db
+            for p in range(count):
+                for j in range(w + 1):
+                    if local or j == i or j == w:
+                        uj = u[0, j]
+                        if p == 0:
+                            cu = v[0, j] + rr[0] * uj
+                            for m in range(w + 1):
+                                S[0, j, m] += uj * v[0, m] + cu * u[0, m]
+                        else:
+                            duj = u[p, j]
+                            cu = v[p, j] + rr[p] * uj + rr[0] * duj
+                            cdu = v[0, j] + rr[0] * uj
+                            for m in range(w + 1):
+                                S[p, j, m] += duj * v[0, m] + uj * v[p, m] + cu * u[0, m] + cdu * u[p, m]
+                if not local:
+                    for m in range(w + 1):
+                        S[p, m, i] = S[p, i, m]
+                        S[p, m, w] = S[p, w, m]
+            if not local:
+                u[:, i] = 0.0
+            episode += 1
+            for p in range(count):
+                for j in range(w):
+                    out[p, episode, j] = 0.5 * (S[p, j, j] - 2.0 * S[p, j, w] + S[p, w, w])
+
+
+def _response(ratio: Any, shares: Any, order: Any, out: Any) -> None:
+    """``q_j - w`` after every episode as a combination of the initial (q_1..q_T, w), for given shares.
+
+    Args:
+        ratio: as in `_sensitivity`.
+        shares: slow and fast share of every episode, shape ``(E*T, 2)``.
+        order: shape ``(E, T)``.
+        out: coefficients, shape ``(1 + E*T, T, T+1)``.
+    """
+    tasks = order.shape[1]
+    local = ratio.shape[0] > 0
+    state = out[0].copy()  # q_j in terms of the start; w is kept apart
+    state[:] = 0.0
+    for j in range(tasks):
+        state[j, j] = 1.0
+    fast = state[0].copy()
+    fast[:] = 0.0
+    fast[tasks] = 1.0
+    residual = fast.copy()
+    for j in range(tasks):
+        for m in range(tasks + 1):
+            out[0, j, m] = state[j, m] - fast[m]
+    episode = 0
+    for e in range(order.shape[0]):
+        for k in range(tasks):
+            i = order[e, k]
+            a = shares[episode, 0]
+            b = shares[episode, 1]
+            for m in range(tasks + 1):
+                residual[m] = state[i, m] - fast[m]
+            if local:
+                for j in range(tasks):
+                    step = a * ratio[e, i, j]
+                    for m in range(tasks + 1):
+                        state[j, m] -= step * residual[m]
+            else:
+                for m in range(tasks + 1):
+                    state[i, m] -= a * residual[m]
+            for m in range(tasks + 1):
+                fast[m] += b * residual[m]
+            episode += 1
+            for j in range(tasks):
+                for m in range(tasks + 1):
+                    out[episode, j, m] = state[j, m] - fast[m]

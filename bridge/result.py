@@ -1,0 +1,269 @@
+"""What a fit found: values, predictions, profiles, and its own account of itself."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from bridge.mechanism import Mechanism
+from bridge.solve import Problem, Solution, project
+from bridge.uncertainty import Noise, Parameter, reduce
+from toymodel import InputError, LossMatrix, cyclic_order
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from bridge.forecast import Forecast
+    from bridge.profile import Profile
+
+__all__ = ["FitResult", "Start"]
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """One search of the multi-start (without pair correlations).
+
+    Attributes:
+        begin: theta where it began.
+        theta: where it ended.
+        cost: the objective there.
+        converged: whether it ended by itself.
+    """
+
+    begin: Floats
+    theta: Floats
+    cost: float
+    converged: bool
+
+
+@dataclass(frozen=True, eq=False)
+class FitResult:
+    """The best fit and what is known about it.
+
+    Attributes:
+        mechanism: the form fitted.
+        datasets: the loss matrices.
+        problem: what was minimised.
+        solution: where.
+        noise: variance and correlation of the residuals, variance of the pair correlations.
+        parameters: values, intervals, reasons.
+        correlation: of the estimates on the scale of theta, shape ``(p, p)``.
+        flat_directions: combinations of parameters of which the data say less than the prior, in words.
+        starts: all searches, the best first.
+        evaluations: of the mechanism, in all searches.
+        intervals_by: ``profile``, ``quadratic`` or ``none``.
+        seconds: wall time.
+    """
+
+    mechanism: Mechanism
+    datasets: tuple[LossMatrix, ...]
+    problem: Problem
+    solution: Solution
+    noise: Noise
+    parameters: tuple[Parameter, ...]
+    correlation: Floats
+    flat_directions: tuple[str, ...]
+    starts: tuple[Start, ...]
+    evaluations: int
+    intervals_by: str
+    seconds: float
+
+    @property
+    def data(self) -> LossMatrix:
+        """The loss matrix (the first of a joint fit)."""
+        return self.datasets[0]
+
+    @property
+    def prediction(self) -> LossMatrix:
+        """The mechanism's losses of `data`."""
+        return self.predictions[0]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the parameters."""
+        return tuple(p.name for p in self.parameters)
+
+    def theta(self, dataset: int = 0) -> Floats:
+        """Parameters of one matrix on the unbounded scale."""
+        return self.solution.theta[self.problem.blocks[dataset].index]
+
+    def pairs(self, dataset: int = 0) -> Floats | None:
+        """Pair correlations D_ij, i < j in row order; None without them."""
+        return self.solution.pairs[dataset] if self.mechanism.pairs else None
+
+    @cached_property
+    def _linear(self) -> tuple[tuple[Floats, Floats, Floats], ...]:
+        result = []
+        for number, block in enumerate(self.problem.blocks):
+            shapes = self.mechanism.losses(self.theta(number), block.order, self.pairs(number))
+            part = project(self.mechanism, block, shapes)
+            result.append((part.scales, part.floors, shapes))
+        return tuple(result)
+
+    def scales(self, dataset: int = 0) -> Floats:
+        """k_j: loss above the floor before training, shape ``(T,)``, unit of the losses."""
+        return self._linear[dataset][0]
+
+    def floors(self, dataset: int = 0) -> Floats:
+        """c_j, shape ``(T,)``, unit of the losses; 0 where the mechanism has none."""
+        return self._linear[dataset][1]
+
+    @cached_property
+    def predictions(self) -> tuple[LossMatrix, ...]:
+        """The mechanism's losses of every matrix."""
+        return tuple(
+            LossMatrix(floors + scales * shapes, losses.order, {"mechanism": self.mechanism.name})
+            for losses, (scales, floors, shapes) in zip(self.datasets, self._linear, strict=True)
+        )
+
+    @cached_property
+    def r2(self) -> float:
+        """1 - SSE/SST over all losses, SST about the mean of each matrix."""
+        sse = sst = 0.0
+        for losses, guess in zip(self.datasets, self.predictions, strict=True):
+            sse += float(((losses.values - guess.values) ** 2).sum())
+            sst += float(((losses.values - losses.values.mean()) ** 2).sum())
+        return 1 - sse / sst
+
+    @property
+    def agreeing_starts(self) -> int:
+        """Searches whose objective ended within 1% of the best one's."""
+        least = min(s.cost for s in self.starts)
+        return sum(s.cost <= 1.01 * least for s in self.starts)
+
+    def shares(self, epoch: int, dataset: int = 0) -> list[tuple[float, float]]:
+        """Slow and fast share (A, B) of every channel in an epoch (mean over its episodes), from 0."""
+        block = self.problem.blocks[dataset]
+        order = block.order if epoch < len(block.order) else cyclic_order(block.tasks, epoch + 1)
+        run = self.mechanism.evaluate(self.theta(dataset), order, self.pairs(dataset))
+        rows = slice(epoch * block.tasks, (epoch + 1) * block.tasks)
+        return [(float(s[rows, 0].mean()), float(s[rows, 1].mean())) for s in run.shares]
+
+    def predict(
+        self,
+        *,
+        order: ArrayLike | None = None,
+        epochs: int | None = None,
+        steps: float = 1.0,
+        documents: Sequence[int] | None = None,
+        dataset: int = 0,
+    ) -> LossMatrix:
+        """The losses of a run that was not made.
+
+        Args:
+            order: schedule, shape ``(E, T)``, documents by their new numbers if some are left out; the
+                fitted run's if None.
+            epochs: number of epochs in place of the fitted run's; its order goes on as in its last epoch.
+            steps: gradient steps per episode relative to the fitted run's: 2 for twice as many.
+            documents: the documents kept, by their numbers in the fitted run; all if None. Without `order`
+                they keep their order.
+            dataset: which matrix of a joint fit.
+
+        Raises:
+            InputError: for arguments that contradict each other or the run.
+        """
+        fitted = self.datasets[dataset]
+        kept = np.arange(fitted.tasks) if documents is None else np.array(documents, dtype=np.int64)
+        if (
+            len(set(kept.tolist())) != len(kept)
+            or len(kept) < 2
+            or kept.min() < 0
+            or kept.max() >= fitted.tasks
+        ):
+            raise InputError(f"documents={list(map(int, kept))}", expected=f"two or more of 0 to {fitted.tasks - 1}, "
+                             "each once", fix=f"documents=range({fitted.tasks})")  # fmt: skip
+        if not steps > 0:
+            raise InputError(f"steps={steps}", expected="a positive ratio", fix="steps=2 for twice as many")
+        if order is not None and epochs is not None:
+            raise InputError(
+                "an order and a number of epochs", expected="one of them", fix="leave out epochs"
+            )
+        if order is not None:
+            schedule = np.array(order, dtype=np.int64)
+        else:
+            new = {int(old): number for number, old in enumerate(kept)}
+            rows = [[new[int(i)] for i in epoch if int(i) in new] for epoch in fitted.order]
+            if any(len(row) != len(kept) for row in rows):
+                raise InputError("a fitted order that repeats documents", expected="an order of its own for the "
+                                 "prediction", fix="predict(order=...)")  # fmt: skip
+            count = fitted.epochs if epochs is None else epochs
+            if count < 1:
+                raise InputError(f"epochs={count}", expected="at least 1", fix="epochs=6")
+            schedule = np.array([rows[min(e, len(rows) - 1)] for e in range(count)], dtype=np.int64)
+        pairs = self.pairs(dataset)
+        if pairs is not None:
+            upper = np.triu_indices(fitted.tasks, 1)
+            whole = np.zeros((fitted.tasks, fitted.tasks))
+            whole[upper] = pairs
+            whole += whole.T
+            pairs = whole[np.ix_(kept, kept)][np.triu_indices(len(kept), 1)]
+        # The loss matrix judges the schedule before anything is computed from it.
+        frame = LossMatrix(np.zeros((1 + schedule.size, len(kept))), schedule)
+        shapes = self.mechanism.losses(self.theta(dataset), frame.order, pairs, steps=steps)
+        values = self.floors(dataset)[kept] + self.scales(dataset)[kept] * shapes
+        return LossMatrix(values, frame.order, {"mechanism": self.mechanism.name, "predicted": True})
+
+    def profile(self, name: str, points: int = 9) -> Profile:
+        """The objective as a function of one parameter, all others at their best.
+
+        Raises:
+            InputError: for an unknown parameter.
+        """
+        from bridge.profile import Profile, Profiler
+
+        if name not in self.names:
+            near = difflib.get_close_matches(name, self.names, n=1, cutoff=0.0)[0]
+            raise InputError(f"there is no parameter {name!r}", expected="one of " + ", ".join(self.names),
+                             fix=f"profile({near!r})")  # fmt: skip
+        p = self.names.index(name)
+        reduced = reduce(self.problem, self.solution, self.noise)
+        profiler = Profiler(self.problem, self.solution, self.noise, reduced)
+        reach = 3 * float(np.sqrt(reduced.covariance[p, p]))
+        best = float(self.solution.theta[p])
+        low, high = max(best - reach, self.problem.low[p]), min(best + reach, self.problem.high[p])
+        term = self._term(p)
+        result = {best: 0.0}
+        for side in (
+            np.linspace(best, low, points // 2 + 1)[1:],
+            np.linspace(best, high, points // 2 + 1)[1:],
+        ):
+            theta = self.solution.theta
+            for value in side:
+                result[float(value)], theta = profiler.deviance(p, float(value), theta)
+        places = sorted(result)
+        return Profile(
+            name, np.array([term.natural(v) for v in places]), np.array([result[v] for v in places])
+        )
+
+    def _term(self, p: int) -> Any:
+        for block in self.problem.blocks:
+            for position, term in zip(block.index, self.mechanism.terms, strict=True):
+                if position == p:
+                    return term
+        raise AssertionError("every component belongs to a matrix")
+
+    def report(self, ahead: Forecast | None = None) -> str:
+        """The fit in words, in fixed order; with a forecast, its lines too."""
+        from bridge.report import report
+
+        return report(self, ahead)
+
+    def to_json(self, ahead: Forecast | None = None) -> dict[str, Any]:
+        """The report as plain values."""
+        from bridge.report import to_json
+
+        return to_json(self, ahead)
+
+    def plot(self, ahead: Forecast | None = None) -> Figure:
+        """Measured against predicted, residuals by epoch and lag, recovery scores."""
+        from bridge.plot import plot
+
+        return plot(self, ahead)
