@@ -328,7 +328,7 @@ def _sweep(
     final: Any,
     whole: Any,
 ) -> None:
-    """Experiments side by side; each is computed by one thread in one order, whatever the threads.
+    """Experiments one after the other, none of which depends on another.
 
     ``variance[p]``: of q along the Gram matrix, of q itself, of w, and the factor of the losses. ``moments``
     replaces them, if it has room; an empty Gram matrix stands for orthogonal data and an empty order for the
@@ -339,7 +339,7 @@ def _sweep(
         for j in range(gram.shape[0]):
             ratio[i, j] = gram[i, j] / gram[i, i]
     none = np.empty((0, 0, 0))
-    for p in numba.prange(tasks.shape[0]):
+    for p in range(tasks.shape[0]):
         T = tasks[p]
         S = np.zeros((T + 1, T + 1))
         for j in range(T):
@@ -408,4 +408,5 @@ def sweep_kernel() -> Kernel:
         _ORDER, _READ2, _READ2, _READ2, read_only(types.float64, 3), _READ2, _ORDER, types.int64,
         _MATRIX, _MATRIX, _MATRIX, _CUBE,
     )  # fmt: skip
-    return numba.njit(signature, cache=True, error_model="numpy", parallel=True)(_sweep)
+    # Threads of Python run it side by side: it holds no lock, and costs no compilation of a parallel loop.
+    return numba.njit(signature, cache=True, error_model="numpy", nogil=True)(_sweep)

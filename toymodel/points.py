@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,31 +26,37 @@ def block_function(plan: Plan, threads: int | None) -> Block:
     """A function (start, stop, outputs) that fills the outputs of points start..stop."""
     if plan.kind == "simulated":
         return _simulations(plan, threads)
-    import numba
-
     from toymodel.kernels import sweep_kernel
 
     kernel = sweep_kernel()
-    order = plan.order
+    workers = threads or _cores()
 
     def block(start: int, stop: int, outputs: dict[str, Floats]) -> None:
         values = plan.values(start, stop)
         tasks = np.array(values["tasks"], dtype=np.int64)
-        slow, fast, variance, moments = _inputs(plan, values, tasks)
+        inputs = _inputs(plan, values, tasks)
         none2, none3 = np.empty((0, 0)), np.empty((0, 0, 0))
-        before = numba.get_num_threads()
-        most: int = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
-        numba.set_num_threads(min(threads or before, most))
-        try:
+
+        def part(one: int, two: int) -> None:
+            out = {name: a[one:two] for name, a in outputs.items()}
             kernel(
-                tasks, slow, fast, variance, moments, plan.gram, order, plan.epochs,
-                outputs.get("recovery", none2), outputs.get("peaks", none2),
-                outputs.get("final", none2), outputs.get("losses", none3),
+                tasks[one:two], *(v[one:two] for v in inputs), plan.gram, plan.order, plan.epochs,
+                out.get("recovery", none2), out.get("peaks", none2), out.get("final", none2),
+                out.get("losses", none3),
             )  # fmt: skip
-        finally:
-            numba.set_num_threads(before)
+
+        cuts = np.linspace(0, stop - start, workers + 1).astype(int)
+        with ThreadPoolExecutor(workers) as pool:
+            list(pool.map(part, cuts[:-1], cuts[1:]))
 
     return block
+
+
+def _cores() -> int:
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on every system
+        return os.cpu_count() or 1
 
 
 def _inputs(plan: Plan, values: dict[str, list[Any]], tasks: NDArray[np.int64]) -> tuple[Floats, ...]:
@@ -93,8 +101,6 @@ def _inputs(plan: Plan, values: dict[str, list[Any]], tasks: NDArray[np.int64]) 
 
 
 def _simulations(plan: Plan, threads: int | None) -> Block:
-    from concurrent.futures import ThreadPoolExecutor
-
     from toymodel.kernels import measure
     from toymodel.simulate import simulate
     from toymodel.tasks import random_tasks
@@ -117,7 +123,7 @@ def _simulations(plan: Plan, threads: int | None) -> Block:
 
     def block(start: int, stop: int, outputs: dict[str, Floats]) -> None:
         values = plan.values(start, stop)
-        with ThreadPoolExecutor(threads) as pool:
+        with ThreadPoolExecutor(threads or _cores()) as pool:
             jobs = [
                 pool.submit(one, {n: v[p] for n, v in values.items()}, {n: a[p] for n, a in outputs.items()})
                 for p in range(stop - start)

@@ -49,7 +49,7 @@ PARAMETERS: dict[str, Any] = {
 
 KINDS = ("expected", "sampled", "simulated")
 RECORDS = ("recovery", "peaks", "final", "losses")
-BLOCK = 2048
+BLOCK = 8192
 FLUSH_SECONDS = 5.0
 
 
