@@ -32,8 +32,10 @@ def _moments(q: Floats, w: Floats) -> Floats:
     return np.asarray(u @ u.T)
 
 
-def _map(axes: Axes, values: Floats, low: float, high: float, label: str) -> None:
-    mesh = axes.imshow(values, vmin=low, vmax=high, interpolation="nearest", rasterized=True)
+def _map(axes: Axes, values: Floats, low: float, high: float, label: str, first: int = 0) -> None:
+    ends = first - 0.5, first + len(values) - 0.5
+    extent = (*ends, *ends[::-1])
+    mesh = axes.imshow(values, vmin=low, vmax=high, extent=extent, interpolation="nearest", rasterized=True)
     axes.figure.colorbar(mesh, ax=axes, shrink=0.85, pad=0.02, label=label)
 
 
@@ -69,9 +71,9 @@ def draw(tasks: int = 25, share: float = 1 / 3, epochs: int = 4) -> Figure:
         steps = weight_step_gram(q, w, order, gram, a)
         rows, similar = weight_residual_cosines(steps, T)
         late = rows >= T
-        _map(residuals, similar[np.ix_(late, late)], -1, 1, "cosine")
+        _map(residuals, similar[np.ix_(late, late)], -1, 1, "cosine", first=int(rows[late][0]))
         letter(residuals, "8c", "weight residuals (eq. 2)")
-        residuals.set(xlabel=f"episode from {rows[late][0]}", ylabel=f"episode from {rows[late][0]}")
+        residuals.set(xlabel="episode", ylabel="episode")
 
         _map(activations, cosines(q[: 3 * T + 1, 0]), 0, 1, "cosine")
         letter(activations, "8d", "activations of task 1, P x")
