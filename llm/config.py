@@ -21,13 +21,20 @@ class RunConfig:
     Where the paper's text and its program differ, the default follows the text and the field says so.
     """
 
+    # What a task is.
+    task: Literal["language", "image-modelling", "classification"] = "language"
+    """What an episode trains on: a text, an image pixel by pixel (Fig. 7a), or a batch of images (Fig. 7b)."""
+
     # The network.
     model: str = "embedded"
-    """'embedded' (6 layers, width 192), a Pythia size such as pythia-410m, a hub id, or a local folder."""
+    """'embedded' (small, for the task), a Pythia size, imagegpt-small to -large, a classifier of torchvision
+    such as vit_b_32 or vgg19, a hub id, or a local folder."""
     weights: Literal["random", "pretrained"] = "random"
     """'random' keeps only the architecture (no download for Pythia sizes); 'pretrained' loads the weights."""
     revision: str | None = None
-    """Revision of a hub model, e.g. step1000 of a Pythia size."""
+    """Revision of a hub model, e.g. step1000 of a Pythia size, or torchvision's, e.g. IMAGENET1K_V1."""
+    weights_file: str | None = None
+    """Pretrained weights of a torchvision classifier as a file: a state dict, .safetensors or .pth."""
     init: Literal["pythia", "normal"] = "pythia"
     """Random weights: Pythia's scheme, or N(0, 0.02) everywhere (Fig. 15)."""
     width: int | None = None
@@ -44,10 +51,13 @@ class RunConfig:
     """Keep the first B blocks fixed; a negative number keeps the last -B blocks (Fig. 5d)."""
     freeze_embeddings: bool = False
     """Keep the input embedding fixed too, as the program does when it freezes blocks."""
+    classes: Literal["model", "images"] = "model"
+    """Outputs of a classifier: the model's own, or a new output layer for the classes of the images."""
 
-    # The documents.
+    # The documents: texts or images.
     documents: str = "embedded"
-    """'embedded', 'cnn_dailymail', a hub dataset, a .jsonl or .parquet file, or a folder."""
+    """'embedded', 'cnn_dailymail', a hub dataset, a .jsonl or .parquet file, or a folder; of images also
+    'cifar10' (the text's), 'cifar100' (the program's) and 'imagenet'."""
     documents_subset: str | None = None
     """Configuration of a hub dataset, e.g. 3.0.0 of cnn_dailymail."""
     documents_revision: str | None = None
@@ -61,9 +71,13 @@ class RunConfig:
     tokenizer: str | None = None
     """A tokenizer.json file, a folder or a hub id in place of the model's own tokenizer."""
     num_documents: int = 25
-    """Number of documents T."""
+    """Number of documents T: texts, images or batches of images."""
     context: int = 256
     """Tokens per document C; longer documents are cut, shorter ones padded."""
+    batch: int = 32
+    """Images in a batch of classification."""
+    image_size: int | None = None
+    """Side of an image in pixels; the model's own if not given (ImageGPT 32, classifiers mostly 224)."""
     mask_probability: float = 0.0
     """Each step hides this part of the input tokens, labels kept (Fig. 4a)."""
     mask_up_to: bool = True
@@ -129,6 +143,8 @@ class RunConfig:
         object.__setattr__(self, "probe_documents", tuple(self.probe_documents))
         need(self.num_documents >= 2, "num_documents", "at least 2 documents", 25)
         need(self.context >= 2, "context", "at least 2 tokens (one to predict from, one to predict)", 256)
+        need(self.batch >= 1, "batch", "at least 1 image", 32)
+        need(self.image_size is None or self.image_size >= 2, "image_size", "at least 2 pixels", 32)
         need(self.steps >= 1, "steps", "at least 1 gradient step per episode", 10)
         need(self.epochs >= 1, "epochs", "at least 1 epoch", 5)
         need(0 < self.lr < float("inf"), "lr", "a positive, finite learning rate", 0.001)
@@ -167,6 +183,20 @@ class RunConfig:
             value = getattr(self, name)
             for one in value if isinstance(value, tuple) else (value,):
                 need(one in choices, name, "one of " + ", ".join(choices), choices[0])
+        for name, tasks in _ONLY_FOR.items():
+            if self.task not in tasks and getattr(self, name) != getattr(type(self), name):
+                flag = "--" + name.replace("_", "-")
+                raise InputError(
+                    f"{flag} {getattr(self, name)} with --task {self.task}",
+                    expected=f"a setting of {self.task}; {flag} is one of {' and '.join(tasks)}",
+                    fix=f"leave {flag} out, or --task {tasks[0]}",
+                )
+        need(
+            self.weights_file is None or self.weights == "pretrained",
+            "weights",
+            "pretrained weights with --weights-file",
+            "pretrained",
+        )
 
     def to_json(self) -> dict[str, Any]:
         """A plain mapping, as written to ``config.json``."""
@@ -206,6 +236,22 @@ class RunConfig:
             for k in mine
             if mine[k] != theirs[k]
         ]
+
+
+_TOKENS = ("language", "image-modelling")
+# Settings that say nothing about the other kinds of task; a value that would be ignored is refused.
+_ONLY_FOR: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(
+        ("vocabulary", "text_field", "tokenizer", "context", "window_shift", "window", "evaluate_summaries"),
+        ("language",),
+    ),
+    **dict.fromkeys(
+        ("init", "freeze_blocks", "freeze_embeddings", "mask_probability", "mask_up_to", "mask_token"),
+        _TOKENS,
+    ),
+    **dict.fromkeys(("weights_file", "classes", "batch"), ("classification",)),
+    "image_size": ("image-modelling", "classification"),
+}
 
 
 def _choices() -> dict[str, tuple[str, ...]]:
