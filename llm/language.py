@@ -63,7 +63,9 @@ class LanguageAdapter:
         self._varies = bool(config.mask_probability or config.window_shift)
         self._evaluated = _Evaluated.of(documents.tokens, documents.labels, device)
         self._tokens = torch.zeros((1, config.context), dtype=torch.int64, device=device)
-        self._targets = torch.zeros(config.context - 1, dtype=torch.int64, device=device)
+        # The last position predicts nothing; it is computed all the same, because products of C rows are
+        # faster than those of C - 1.
+        self._targets = torch.full((config.context,), IGNORED, dtype=torch.int64, device=device)
         if documents.summaries is not None:
             summaries = _Evaluated.of(documents.summaries, documents.summary_labels, device)
             self.extra = {"summaries": lambda: self._losses_of(summaries)}
@@ -78,27 +80,24 @@ class LanguageAdapter:
                 self._documents.stored[task], self._documents.lengths[task], self._config, episode, step
             )
             self._tokens.copy_(torch.from_numpy(tokens))
-            self._targets.copy_(torch.from_numpy(labels)[1:])
+            self._targets[:-1].copy_(torch.from_numpy(labels)[1:])
         else:
             self._tokens.copy_(self._evaluated.tokens[task])
-            self._targets.copy_(self._evaluated.labels[task, 1:])
+            self._targets[:-1].copy_(self._evaluated.labels[task, 1:])
         if self._config.dropout and episode is not None:
             key = np.random.SeedSequence((self._config.seed, episode, step, 1))
             torch.manual_seed(int(key.generate_state(1, np.uint64)[0]) >> 1)
 
     def loss(self) -> torch.Tensor:
         """Mean cross entropy of the next token in nats."""
-        import torch
+        from llm.loss import mean_cross_entropy
 
         with self._arithmetic():
-            logits = self._head(self._body(self._tokens)[0, :-1])
-        total = torch.nn.functional.cross_entropy(
-            logits.float(), self._targets, ignore_index=IGNORED, reduction="sum"
-        )
-        return total / self.counted().sum()
+            logits = self._head(self._body(self._tokens)[0])
+        return mean_cross_entropy(logits.float(), self._targets, self.counted())
 
     def counted(self) -> torch.Tensor:
-        """Which of the C - 1 predictions of the buffers count in the loss, bool."""
+        """Which of the C positions of the buffers predict a token that counts in the loss, bool."""
         return self._targets != IGNORED
 
     def losses(self) -> torch.Tensor:
@@ -108,13 +107,18 @@ class LanguageAdapter:
     def _losses_of(self, data: _Evaluated) -> torch.Tensor:
         import torch
 
+        from llm.loss import token_losses
+
         if self._config.dropout:
             self.model.eval()
         architecture = self.model.config
         budget = _BUDGET[self._device.type] // 4
         wide = max(4 * architecture.hidden_size, getattr(architecture, "intermediate_size", None) or 0)
         documents = max(1, budget // (data.tokens.shape[1] * wide))
-        positions = max(1, budget // architecture.vocab_size)
+        positions = max(1, budget // architecture.vocab_size // 64) * 64
+        # One piece of memory for all logits: to get so much anew every time costs as much as using it.
+        shape = min(positions, data.tokens.numel()), architecture.vocab_size
+        room = torch.empty(shape, device=self._device)
         found = torch.zeros((len(data.tokens), data.tokens.shape[1]), device=self._device)
         with torch.inference_mode(), self._arithmetic():
             for first in range(0, len(data.tokens), documents):
@@ -122,11 +126,19 @@ class LanguageAdapter:
                 places, flat = data.places(first, documents), found[first : first + documents].view(-1)
                 targets = data.labels[first : first + documents].flatten()
                 for some in places.split(positions):
-                    logits = self._head(hidden[some - 1]).float()
-                    flat[some] = torch.nn.functional.cross_entropy(logits, targets[some], reduction="none")
+                    flat[some] = token_losses(self._logits(hidden[some - 1], room), targets[some])
         if self._config.dropout:
             self.model.train()
         return found.sum(1) / data.counts
+
+    def _logits(self, hidden: torch.Tensor, room: torch.Tensor) -> torch.Tensor:
+        """Logits of some hidden states in float32, in the given memory where that can be said."""
+        import torch
+
+        head = self._head
+        if isinstance(head, torch.nn.Linear) and head.bias is None and self._config.precision != "bf16":
+            return torch.mm(hidden, head.weight.t(), out=room[: len(hidden)])
+        return head(hidden).float()
 
     @contextlib.contextmanager
     def _arithmetic(self) -> Iterator[None]:

@@ -87,6 +87,10 @@ def build_model(config: RunConfig, vocabulary: int) -> Any:
             model = AutoModelForCausalLM.from_config(architecture, **common)
             initialize(model, config.init)
     model.config.use_cache = False
+    if architecture.model_type == "gpt_neox":
+        from llm.neox import streamline
+
+        streamline(model)
     freeze(model, config)
     return model
 
@@ -253,7 +257,8 @@ def split_head(model: Any) -> tuple[Callable[[torch.Tensor], torch.Tensor], Call
     if model.config.model_type in _PLAIN:
         body, head = model.base_model, model.get_output_embeddings()
         return lambda tokens: body(input_ids=tokens, use_cache=False).last_hidden_state, head
-    return lambda tokens: model(input_ids=tokens, use_cache=False).logits, lambda logits: logits
+    # A copy, because the loss overwrites logits, which the rest of such a model may still need.
+    return lambda tokens: model(input_ids=tokens, use_cache=False).logits, lambda logits: logits.clone()
 
 
 def weight_hash(model: torch.nn.Module) -> str:
