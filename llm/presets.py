@@ -1,7 +1,8 @@
 """The paper's language experiments as data: one configuration per curve, in families per panel.
 
-Every preset has two further forms by suffix: ``-random`` (random weights and embedded documents, so that it
-needs no download) and ``-embedded`` (the same experiment scaled to the embedded network, for a laptop).
+Every preset has further forms by suffix: ``-random`` (random weights and embedded documents, so that it needs
+no download), ``-embedded`` (the same experiment scaled to the embedded network, for a laptop) and ``-small``
+(scaled to some seconds on one core; the results in figures/recorded are of this form).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 from llm.config import RunConfig
 from toymodel.errors import InputError
 
-__all__ = ["PRESETS", "Preset", "embedded_size", "family", "preset", "random_init"]
+__all__ = ["PRESETS", "Preset", "embedded_size", "family", "preset", "random_init", "small_size"]
 
 
 @dataclass(frozen=True)
@@ -135,17 +136,46 @@ def embedded_size(config: RunConfig) -> RunConfig:
     )
 
 
+def small_size(config: RunConfig) -> RunConfig:
+    """The same experiment on a network of some 10^5 weights: one scale for every shape, so that ladders stay.
+
+    Pythia-1B becomes width 64, depth 4, 4 heads at context 16. Heads keep at least 8 channels: the rotary
+    embedding turns a quarter of them, in pairs.
+    """
+    from llm.models import SHAPES
+
+    base = "pythia-1b" if config.model == "embedded" else config.model
+    if base not in SHAPES:
+        raise InputError(
+            f"model {config.model!r} in small", expected="a Pythia size", fix="--preset fig1-small"
+        )
+    width, depth, heads, feed_forward, _ = SHAPES[base]
+    narrow = _scaled(config.width or width, 32)
+    return replace(
+        random_init(config),
+        model="embedded",
+        width=narrow,
+        depth=_scaled(config.depth or depth, 4),
+        heads=max(1, min(_scaled(config.heads or heads, 2), narrow // 8)),
+        feed_forward=_scaled(config.feed_forward or feed_forward, 32),
+        freeze_blocks=_scaled(config.freeze_blocks, 4),
+        context=max(2, _scaled(config.context if config.model != "embedded" else 256, 16)),
+        window_shift=_scaled(config.window_shift, 16),
+        lr=config.lr * (50 if config.optimizer == "sgd" else 10),
+    )
+
+
 def _scaled(value: int, by: float) -> int:
     """Divided and rounded, away from 0: what was varied stays varied."""
     size = max(1, round(abs(value) / by)) if value else 0
     return size if value > 0 else -size
 
 
-_FORMS = {"-random": random_init, "-embedded": embedded_size}
+_FORMS = {"-random": random_init, "-embedded": embedded_size, "-small": small_size}
 
 
 def preset(name: str) -> RunConfig:
-    """The configuration of that name, with or without one of the suffixes ``-random`` and ``-embedded``.
+    """The configuration of that name, with or without one of the suffixes of the forms.
 
     Raises:
         InputError: for an unknown name, with the nearest known one, or for a family of several.
