@@ -168,6 +168,19 @@ class RunFolder:
             return checkpoint, damaged and f"{damaged}going on from episode {checkpoint.episode}"
         return None, damaged and f"{damaged}starting from the beginning"
 
+    def saved_rows(self) -> np.ndarray | None:
+        """Losses up to the newest readable checkpoint, of which nothing else is read; None without one."""
+        from safetensors import SafetensorError, safe_open
+
+        for file in self._checkpoints():
+            try:
+                with safe_open(file, framework="numpy") as stored:
+                    rows: np.ndarray = stored.get_tensor("rows/losses")
+                    return rows
+            except (SafetensorError, OSError):
+                continue
+        return None
+
     def log(self, record: Mapping[str, Any]) -> None:
         """Append one line to ``log.jsonl``."""
         with (self.path / "log.jsonl").open("a", encoding="utf-8") as file:

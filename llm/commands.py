@@ -1,0 +1,249 @@
+"""``reawaken llm ...``: the language experiments from the command line.
+
+Settings of a run are the fields of `RunConfig`; a preset gives them other defaults, and what is written on
+the command line holds over both.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from llm.config import RunConfig
+from llm.presets import PRESETS, family, preset
+from llm.sweeps import Launcher
+from toymodel.errors import InputError
+
+__all__ = ["COMMANDS"]
+
+
+class _WithPreset:
+    """A command whose settings take their defaults from ``--preset``.
+
+    Args:
+        function: its parameter `config` is the settings, its parameter `preset` is only for the help.
+    """
+
+    def __init__(self, function: Callable[..., None]) -> None:
+        self._function = function
+        self.__doc__ = function.__doc__
+
+    def build(self, argv: Sequence[str]) -> Callable[..., None]:
+        """The function with the defaults of the preset that the arguments name."""
+        name = _flag("--preset", argv)
+        base = RunConfig() if name is None else preset(name)
+        function = self._function
+
+        def command(*args: Any, **kwargs: Any) -> None:
+            function(*args, **kwargs)
+
+        signature = inspect.signature(function)
+        parameters = [
+            parameter.replace(default=base) if parameter.name == "config" else parameter
+            for parameter in signature.parameters.values()
+        ]
+        command.__dict__["__signature__"] = signature.replace(parameters=parameters)
+        command.__annotations__ = function.__annotations__
+        command.__doc__ = function.__doc__
+        return command
+
+
+def _flag(name: str, argv: Sequence[str]) -> str | None:
+    """The value of a flag, ``--name value`` or ``--name=value``; None where it is absent."""
+    for position, word in enumerate(argv):
+        if word.startswith(f"{name}="):
+            return word.partition("=")[2]
+        if word == name and position + 1 < len(argv):
+            return argv[position + 1]
+    return None
+
+
+def _run(
+    config: RunConfig,
+    *,
+    preset: str | None = None,
+    out: Path | None = None,
+    dry_run: bool = False,
+    results: Path | None = None,
+    tensorboard: bool = False,
+    wandb: str | None = None,
+) -> None:
+    """Train a network cyclically and record the losses in a run folder; go on where one was cut short.
+
+    Args:
+        config: what to run.
+        preset: Settings of one of the paper's experiments (reawaken llm presets lists them).
+        out: The run folder. The same command on it resumes an unfinished run and shows a finished one.
+        dry_run: Only say what it would cost: steps, evaluations, memory, disk and time. Writes nothing.
+        results: Also write the losses in the format of the authors' program.
+        tensorboard: Log to tensorboard/ in the run folder.
+        wandb: Log to this project of Weights & Biases.
+    """
+    if dry_run:
+        from llm.estimate import estimate
+
+        print(estimate(config))
+        print("nothing was written (--dry-run)")
+        return
+    if out is None:
+        raise InputError("no run folder", expected="--out with a new folder", fix="--out runs/first")
+    if results is not None and results.is_dir():
+        raise InputError(
+            f"--results {results} is a folder", expected="a file", fix=f"--results {results}/_results.npz"
+        )
+    from llm.show import show_run
+    from llm.tracking import make_trackers
+    from llm.training import run
+
+    trackers = make_trackers(tensorboard=tensorboard, wandb=wandb)
+    done = run(config, out, progress=True, trackers=trackers)
+    if results is not None:
+        done.save_results(results)
+    print(show_run(out))
+
+
+def _presets(name: tyro.conf.Positional[str | None] = None) -> None:
+    """List the presets, or show the settings of one.
+
+    Args:
+        name: Which preset, or family of presets; all of them if not given.
+    """
+    if name is None:
+        width = max(map(len, PRESETS))
+        for known in PRESETS.values():
+            figure = f"Fig. {known.figure}" if known.figure[:1].isdigit() else known.figure
+            note = "  (downloads)" if known.needs_download else ""
+            print(f"{known.name:<{width}}  {figure:<10}  {known.varies}{note}")
+        print("\nNAME-random needs no download, NAME-embedded is scaled to a laptop; NAME shows the settings")
+        return
+    default = RunConfig().to_json()
+    for member in family(name):
+        print(f"{member.name}: {member.varies} ({member.label})")
+        for field, value in member.config.to_json().items():
+            if value != default[field]:
+                print(f"  --{field.replace('_', '-')} {_words(value)}")
+
+
+def _prefetch(config: RunConfig, *, preset: str | None = None) -> None:
+    """Download what a run needs, so that it then works without network.
+
+    Args:
+        config: the run.
+        preset: Settings of one of the paper's experiments.
+    """
+    from llm.hub import prefetch
+
+    found = prefetch(config)
+    for name, value in found.items():
+        print(f"{name:<10}{value}")
+    if not found:
+        print("nothing to download: this run needs no network")
+
+
+def _documents(config: RunConfig, *, preset: str | None = None) -> None:
+    """List the documents of a run, in training order, with their tokens.
+
+    Args:
+        config: the run.
+        preset: Settings of one of the paper's experiments.
+    """
+    from llm.documents import load_documents
+
+    documents = load_documents(config)
+    for number, (name, length) in enumerate(zip(documents.names, documents.lengths, strict=True)):
+        kept = min(length, config.context)
+        note = f", padded to {config.context}" if kept < config.context else ""
+        print(f"{number:>4}  {name}  {kept} tokens{note}")
+    print(f"tokens sha256 {documents.sha256}")
+
+
+def _show(run: tyro.conf.Positional[Path]) -> None:
+    """Show a run folder: settings, state, recovery scores and what was measured; or a sweep's folder.
+
+    Args:
+        run: The folder.
+    """
+    from llm.show import show_any
+
+    print(show_any(run))
+
+
+def _sweep(
+    *,
+    out: Path,
+    presets: tuple[str, ...] = (),
+    seeds: tuple[int, ...] = (),
+    vary: tuple[str, ...] = (),
+    launcher: Launcher = "inline",
+    workers: int = 2,
+    per_job: int = 1,
+    submitit: tuple[str, ...] = (),
+    wait: bool = True,
+    dry_run: bool = False,
+) -> None:
+    """Run many configurations, each in a folder of its own named by the configuration's hash.
+
+    Finished runs are skipped and unfinished ones go on, so the same command continues a sweep.
+
+    Args:
+        out: The folder of the run folders.
+        presets: Presets, or whole families of them, to start from; the default settings if none.
+        seeds: Seeds to run each with.
+        vary: FIELD=VALUE,VALUE,... for a field of a run; several make every combination.
+        launcher: One after the other here, in processes here, or as jobs of a cluster by submitit.
+        workers: Processes at a time.
+        per_job: Runs per process or job, one after the other.
+        submitit: Parameters of the jobs, NAME=VALUE, e.g. timeout_min=60 slurm_partition=gpu gpus_per_node=1.
+        wait: Wait for submitted jobs.
+        dry_run: Only list the runs and their states.
+    """
+    from llm import show
+    from llm.sweeps import expand, parse_variations, sweep
+
+    bases = [member.config for name in presets for member in family(name)] or [RunConfig()]
+    configs = expand(bases, seeds, parse_variations(vary))
+    if dry_run:
+        print(show.table(configs, out))
+        print("nothing was written (--dry-run)")
+        return
+    found = sweep(
+        configs,
+        out,
+        launcher=launcher,
+        workers=workers,
+        per_job=per_job,
+        parameters=_parameters(submitit),
+        wait_for_jobs=wait,
+    )
+    print(show.table(configs, out))
+    failed = [outcome for outcome in found if outcome.state == "failed"]
+    if failed:
+        raise OSError(f"{len(failed)} of {len(found)} runs failed; the first: {failed[0].message}")
+
+
+def _parameters(items: Sequence[str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for item in items:
+        name, equals, value = item.partition("=")
+        if not equals:
+            raise InputError(f"--submitit {item}", expected="NAME=VALUE", fix="--submitit timeout_min=60")
+        found[name] = int(value) if value.lstrip("-").isdigit() else value
+    return found
+
+
+def _words(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+COMMANDS: dict[str, Any] = {
+    "run": _WithPreset(_run),
+    "presets": _presets,
+    "prefetch": _WithPreset(_prefetch),
+    "documents": _WithPreset(_documents),
+    "show": _show,
+    "sweep": _sweep,
+}

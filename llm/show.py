@@ -1,0 +1,165 @@
+"""Run folders in words: what was run, how far it is, and what came out."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from llm.config import RunConfig
+from llm.results import Run
+from llm.store import RunFolder
+from llm.sweeps import varied
+from toymodel.errors import InputError
+from toymodel.losses import LossMatrix
+from toymodel.recovery import RecoveryScore, recovery_scores
+
+__all__ = ["episodes_done", "show_any", "show_run", "table"]
+
+
+def show_any(path: str | os.PathLike[str]) -> str:
+    """A run folder, or the table of a folder of run folders.
+
+    Raises:
+        InputError: for a path that is neither.
+    """
+    where = Path(path)
+    if (where / "config.json").is_file():
+        return show_run(where)
+    inside = sorted(where.glob("*/config.json"))
+    if not inside:
+        runs = sorted(str(file.parent) for file in where.parent.glob("*/config.json"))
+        near = difflib.get_close_matches(str(where), runs, n=1, cutoff=0.0)
+        raise InputError(
+            f"there is no run in {str(where)!r}",
+            expected="a run folder (with config.json), or a folder of them",
+            fix=f"reawaken llm show {near[0]}" if near else f"reawaken llm run --out {where} starts one",
+        )
+    configs = [RunFolder(file.parent).read_config() for file in inside]
+    return table(configs, where, [file.parent.name for file in inside])
+
+
+def show_run(path: str | os.PathLike[str]) -> str:
+    """One run: settings that are not the defaults, state, manifest, recovery scores and probes."""
+    folder = RunFolder(path)
+    config, manifest = folder.read_config(), folder.read_manifest()
+    default, values = RunConfig().to_json(), config.to_json()
+    changed = [f"{name}={values[name]}" for name in values if values[name] != default[name]]
+    episodes = config.num_documents * config.epochs
+    lines = [f"run       {folder.path}  ({config.id})", f"settings  {', '.join(changed) or 'the defaults'}"]
+    if folder.finished:
+        lines.append(f"state     finished {manifest.get('finished', '')}: {episodes} episodes".rstrip())
+    else:
+        done, loss = _progress(folder)
+        more = f", mean loss {loss:.4g}" if loss is not None else ""
+        lines.append(f"state     unfinished: {done} of {episodes} episodes{more}; the same command goes on")
+    lines += _facts(manifest)
+    if folder.finished:
+        run = Run.load(path)
+        lines += _scores(recovery_scores(run.losses))
+        first, last = run.losses.values[0].mean(), run.losses.values[-1].mean()
+        lines.append(f"losses    mean {first:.4g} before, {last:.4g} after training")
+    elif matrix := _whole_epochs(folder, config):
+        lines += _scores(recovery_scores(matrix))
+    probes = sorted(file.stem for file in (folder.path / "probes").glob("*.npz"))
+    if config.probes:
+        missing = [name for name in config.probes if name not in probes]
+        note = f" (to come: {', '.join(missing)})" if missing else ""
+        lines.append(f"probes    {', '.join(probes) or 'none yet'}{note}")
+    return "\n".join(lines)
+
+
+def table(
+    configs: Sequence[RunConfig], root: str | os.PathLike[str], names: Sequence[str] | None = None
+) -> str:
+    """Many runs: folder, the settings in which they differ, state, and the last recovery score.
+
+    Args:
+        configs: the runs.
+        root: the folder of their folders.
+        names: of the folders; the configurations' ids if not given.
+    """
+    fields = varied(configs)
+    rows = [["run", *fields, "state", "recovery"]]
+    for config, name in zip(configs, names or [c.id for c in configs], strict=True):
+        values = config.to_json()
+        state, score = _state(RunFolder(Path(root) / name), config)
+        rows.append([name, *(str(values[field]) for field in fields), state, score])
+    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(f"{c:<{w}}" for c, w in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
+
+
+def episodes_done(folder: RunFolder) -> int:
+    """Episodes an unfinished run has logged."""
+    return _progress(folder)[0]
+
+
+def _state(folder: RunFolder, config: RunConfig) -> tuple[str, str]:
+    if folder.finished:
+        scores = [score for score in recovery_scores(LossMatrix.load(folder.path)) if score]
+        return "finished", f"{scores[-1].value:.3f}" if scores else "no score"
+    if not (folder.path / "config.json").is_file():
+        return "new", ""
+    return f"{episodes_done(folder)} of {config.num_documents * config.epochs} episodes", ""
+
+
+def _progress(folder: RunFolder) -> tuple[int, float | None]:
+    """Episodes done and the mean loss after the last, by the log."""
+    file = folder.path / "log.jsonl"
+    lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
+    for line in reversed(lines):
+        try:
+            last = json.loads(line)
+            return int(last["episode"]), float(last["mean_loss"])
+        except (ValueError, KeyError, TypeError):  # half of a line, while it is written
+            continue
+    return 0, None
+
+
+def _whole_epochs(folder: RunFolder, config: RunConfig) -> LossMatrix | None:
+    """Losses of an unfinished run by its checkpoint, up to the last whole epoch; None before the second."""
+    from llm.training import episode_order
+
+    rows = folder.saved_rows()
+    epochs = 0 if rows is None else (len(rows) - 1) // config.num_documents
+    if rows is None or epochs < 2:
+        return None
+    return LossMatrix(rows[: 1 + epochs * config.num_documents], episode_order(config)[:epochs])
+
+
+def _facts(manifest: dict[str, Any]) -> list[str]:
+    if not manifest:
+        return []
+    versions = ", ".join(f"{name} {number}" for name, number in manifest.get("versions", {}).items())
+    model, tasks = manifest.get("model", {}), manifest.get("tasks", {})
+    precision = manifest.get("precision", {})
+    names, autocast = tasks.get("names", []), precision.get("autocast") or "none"
+    execution = manifest.get("execution", "execution not recorded yet")
+    return [
+        f"started   {manifest.get('started')} on {manifest.get('device')}, {manifest.get('threads')} threads, "
+        + execution,
+        f"made with {versions}, commit {(manifest.get('git_commit') or 'unknown')[:12]}",
+        f"precision matrix products {precision.get('matmul')}, autocast {autocast}",
+        f"model     {model.get('parameters', math.nan):,} parameters, {model.get('trainable', math.nan):,} "
+        f"trained, weights {model.get('sha256', '')[:12]}, revision {model.get('revision') or 'none'}",
+        f"tasks     {len(names)} documents, hash {tasks.get('sha256', '')[:12]}, "
+        f"{tasks.get('padded', 0)} padded",
+    ]
+
+
+def _scores(scores: Sequence[RecoveryScore]) -> list[str]:
+    if not scores:
+        return ["recovery  no score: it takes two epochs"]
+    numbers = np.array([score.value for score in scores])
+    cells = "  ".join(f"{value:.3f}" if np.isfinite(value) else "    -" for value in numbers)
+    heads = "  ".join(f"{n:>5}" for n in range(1, len(scores) + 1))
+    reasons = dict.fromkeys(score.reason for score in scores if not score)
+    return [f"epoch     {heads}", f"recovery  {cells}", *(f"          - {reason}" for reason in reasons)]
