@@ -252,7 +252,7 @@ def _stability(problem: engines.Problem, form: str, unstable: str) -> str:
     a = problem.rate * float(np.diag(gram).mean())
     message = (
         f"rate={problem.rate:g} is past the stability limit of {limit:.4g} "
-        f"(rate*||x||^2 = {a:.3g}): losses would grow by up to {radius**2:.3g} per epoch"
+        f"(rate*||x||^2 = {a:.3g}): losses would grow by up to {radius * radius:.3g} per epoch"
     )
     if unstable == "error":
         raise InputError(message, expected="a rate below the limit",
