@@ -23,7 +23,7 @@ class RunConfig:
 
     # What a task is.
     task: Literal["language", "image-modelling", "classification"] = "language"
-    """What an episode trains on: a text, an image pixel by pixel (Fig. 7a), or a batch of images (Fig. 7b)."""
+    """What an episode trains on: a text, an image pixel by pixel (Fig. 7a), or a batch of them (Fig. 7b)."""
 
     # The network.
     model: str = "embedded"

@@ -11,7 +11,7 @@ from typing import Any
 from llm.config import RunConfig
 from toymodel.errors import InputError
 
-__all__ = ["fetch_model", "load_hub_dataset", "load_local_dataset", "prefetch"]
+__all__ = ["fetch_model", "load_hub_dataset", "load_local_dataset", "load_parquet", "prefetch"]
 
 # The library would otherwise ask the hub to convert pickled weights whenever it finds no safetensors.
 os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
@@ -77,6 +77,18 @@ def load_local_dataset(path: Path, subset: str | None, split: str) -> tuple[Any,
         else:
             table = datasets.load_dataset(str(path), subset, split=split)
     return table, {"name": str(path), "split": split}
+
+
+def load_parquet(path: Path) -> tuple[Any, dict[str, Any]]:
+    """One parquet file as a dataset.
+
+    Raises:
+        InputError: without `datasets`, or for a damaged file.
+    """
+    flag = f"--documents {path}"
+    datasets = _datasets(flag)
+    with _dataset_errors(flag, "train"):
+        return datasets.Dataset.from_parquet(str(path)), {"name": str(path)}
 
 
 def prefetch(config: RunConfig) -> dict[str, str]:

@@ -15,7 +15,20 @@ from toymodel.errors import InputError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["PYTHIA", "SHAPES", "build_model", "hub_id", "split_head", "weight_hash"]
+__all__ = [
+    "PYTHIA",
+    "SHAPES",
+    "build_model",
+    "check_heads",
+    "freeze",
+    "hub_id",
+    "initialize",
+    "load_weights",
+    "read_config",
+    "refuse_shape",
+    "split_head",
+    "weight_hash",
+]
 
 PYTHIA = "EleutherAI/"
 """Owner of the Pythia checkpoints on the hub."""
@@ -78,7 +91,7 @@ def build_model(config: RunConfig, vocabulary: int) -> Any:
         "attn_implementation": _ATTENTION if plain else None,
     }
     if config.weights == "pretrained":
-        model = _load(AutoModelForCausalLM, source, config, common)
+        model = load_weights(AutoModelForCausalLM, source, config, common)
         if config.vocabulary == "tokenizer":
             model.resize_token_embeddings(vocabulary)
     else:
@@ -97,20 +110,15 @@ def build_model(config: RunConfig, vocabulary: int) -> Any:
 
 def read_architecture(config: RunConfig) -> tuple[Any, Path | None]:
     """The architecture with its overrides, and the folder of its checkpoint where there is one."""
-    from transformers import AutoConfig
-
     name, folder = config.model, Path(config.model)
     given = zip(_SHAPE, (config.width, config.depth, config.heads, config.feed_forward), strict=True)
     overrides = {key: value for key, value in given if value is not None}
     if overrides and config.weights == "pretrained":
-        flag = next(f for f in ("width", "depth", "heads", "feed_forward") if getattr(config, f) is not None)
-        flag = "--" + flag.replace("_", "-")
-        raise InputError(f"{flag} with pretrained weights", expected="the shape that the weights have",
-                         fix=f"--weights random, or leave {flag} out")  # fmt: skip
+        refuse_shape(config, "with pretrained weights", "the shape that the weights have", "--weights random")
     if name in SHAPES and config.weights == "random":
         *shape, rows = SHAPES[name]
         wanted = dict(zip(_SHAPE, shape, strict=True)) | overrides
-        _check_heads(wanted["hidden_size"], wanted["num_attention_heads"])
+        check_heads(wanted["hidden_size"], wanted["num_attention_heads"])
         return _neox_config(wanted, rows), None
     if name == "embedded":
         raise InputError("--weights pretrained with --model embedded", expected="a model that has weights",
@@ -125,16 +133,8 @@ def read_architecture(config: RunConfig) -> tuple[Any, Path | None]:
             expected=f"a folder with config.json, a hub id (owner/name), or one of {', '.join(SHAPES)}",
             fix=f"--model {difflib.get_close_matches(name, SHAPES, n=1, cutoff=0.0)[0]}",
         )
-    try:
-        architecture = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as error:
-        line = str(error).strip().splitlines()[0]
-        raise InputError(
-            f"--model {name}: its config.json cannot be used ({line})",
-            expected="an architecture of the installed transformers; a folder's own code is never run",
-            fix="--model pythia-410m",
-        ) from error
-    _check_heads(overrides.get("hidden_size", architecture.hidden_size),
+    architecture = read_config(folder, name)
+    check_heads(overrides.get("hidden_size", architecture.hidden_size),
                  overrides.get("num_attention_heads", architecture.num_attention_heads))  # fmt: skip
     if overrides:
         values = architecture.to_dict() | overrides
@@ -142,6 +142,34 @@ def read_architecture(config: RunConfig) -> tuple[Any, Path | None]:
             values["num_key_value_heads"] = overrides["num_attention_heads"]
         architecture = type(architecture).from_dict(values)
     return architecture, folder
+
+
+def read_config(folder: Path, name: str) -> Any:
+    """The architecture that a checkpoint's ``config.json`` describes.
+
+    Raises:
+        InputError: for one that the installed library does not know.
+    """
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    except (OSError, ValueError, KeyError) as error:
+        line = str(error).strip().splitlines()[0]
+        raise InputError(
+            f"--model {name}: its config.json cannot be used ({line})",
+            expected="an architecture of the installed transformers; a folder's own code is never run",
+            fix="pip install --upgrade transformers, or another --model",
+        ) from error
+
+
+def refuse_shape(config: RunConfig, problem: str, expected: str, instead: str) -> None:
+    """Refuse the first of the settings of width, depth, heads and feed-forward size that is given."""
+    for name in ("width", "depth", "heads", "feed_forward", "image_size"):
+        if getattr(config, name) is not None:
+            flag = "--" + name.replace("_", "-")
+            fix = f"{instead}, or leave {flag} out"
+            raise InputError(f"{flag} {problem}", expected=expected, fix=fix)
 
 
 def _check_fit(config: RunConfig, architecture: Any, vocabulary: int) -> None:
@@ -165,14 +193,26 @@ def _check_fit(config: RunConfig, architecture: Any, vocabulary: int) -> None:
                          "blocks", fix=f"--freeze-blocks {blocks}")  # fmt: skip
 
 
-def _check_heads(width: int, heads: int) -> None:
+def check_heads(width: int, heads: int) -> None:
+    """Refuse a number of heads that does not divide the width."""
     if width % heads:
         fits = max(h for h in range(1, heads + 1) if width % h == 0)
         raise InputError(f"--heads {heads} at width {width}", expected="a number that divides the width",
                          fix=f"--heads {fits}")  # fmt: skip
 
 
-def _load(kind: Any, folder: Path | None, config: RunConfig, common: dict[str, Any]) -> Any:
+def load_weights(kind: Any, folder: Path | None, config: RunConfig, common: dict[str, Any]) -> Any:
+    """A model with the safetensors of a checkpoint's folder.
+
+    Args:
+        kind: the library's class of the model.
+        folder: the checkpoint.
+        config: what is being built, for messages.
+        common: further arguments of ``from_pretrained``.
+
+    Raises:
+        InputError: for weights that are pickled, damaged, or lack a part of the model.
+    """
     assert folder is not None
     if not any(folder.glob("*.safetensors")):
         raise InputError(

@@ -1,0 +1,246 @@
+"""Where images come from: the embedded photograph, folders, saved datasets and the hub, all as RGB."""
+
+from __future__ import annotations
+
+import difflib
+import io
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from llm.config import RunConfig
+from toymodel.errors import InputError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = ["HUB", "ImageSource", "choose_images", "open_images"]
+
+HUB = {"cifar10": "uoft-cs/cifar10", "cifar100": "uoft-cs/cifar100", "imagenet": "ILSVRC/imagenet-1k"}
+"""Datasets that have a short name."""
+
+_SUFFIXES = {".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp", ".gif"}
+_LABELS = ("label", "labels", "fine_label")
+# Beyond this the shorter side would be scaled up to a strip of hundreds of megapixels.
+_MOST_STRETCHED = 50
+
+
+@dataclass(frozen=True)
+class ImageSource:
+    """Images, read when they are asked for.
+
+    Attributes:
+        size: number of images.
+        read: image i as it is stored, before `rgb`.
+        name: where image i is found.
+        label: class of image i, an index into `classes`; None where the source has no classes.
+        classes: their names.
+        origin: what the manifest says of the source.
+        hub: whether it comes over the network.
+    """
+
+    size: int
+    read: Callable[[int], Image]
+    name: Callable[[int], str]
+    label: Callable[[int], int] | None = None
+    classes: tuple[str, ...] = ()
+    origin: Mapping[str, Any] = field(default_factory=dict)
+    hub: bool = False
+
+    def rgb(self, index: int) -> Image:
+        """Image i in RGB: grey is repeated, transparency and a palette are resolved, 16 bits become 8.
+
+        Raises:
+            InputError: for a file that is damaged, not an image, or of a kind that has no 8-bit colours.
+        """
+        import PIL.Image
+
+        name = self.name(index)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", PIL.Image.DecompressionBombWarning)
+                image = self.read(index)
+                image.load()
+        except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError, Warning) as error:
+            raise InputError(
+                f"{name!r} cannot be read as an image ({str(error).strip().splitlines()[0]})",
+                expected="a whole JPEG, PNG or other file that Pillow opens",
+                fix="copy it again, or take it out of the images",
+            ) from error
+        width, height = image.size
+        if max(width, height) > _MOST_STRETCHED * min(width, height):
+            raise InputError(f"{name!r} is {width} x {height} pixels", expected="a picture rather than a line",
+                             fix="take it out of the images")  # fmt: skip
+        if image.mode.startswith("I;16"):
+            return PIL.Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
+        if image.mode in ("I", "F"):
+            raise InputError(f"{name!r} has {image.mode} pixels of 32 bits", expected="8 or 16 bits a channel",
+                             fix="convert it to PNG")  # fmt: skip
+        if "transparency" in image.info:
+            image = image.convert("RGBA")
+        return image.convert("RGB")
+
+    def checked_label(self, index: int) -> int:
+        """Class of image i.
+
+        Raises:
+            InputError: where there is none, or one that is no class of the source.
+        """
+        if self.label is None:
+            raise InputError(
+                f"--documents {self.origin.get('name')} has no classes",
+                expected="a folder with one subfolder per class, or a dataset with a column of class labels",
+                fix="--task image-modelling, or sort the images into folders",
+            )
+        label = self.label(index)
+        if not 0 <= label < len(self.classes):
+            raise InputError(
+                f"{self.name(index)!r} has the class label {label}",
+                expected=f"0 to {len(self.classes) - 1}; test splits often have no labels",
+                fix="--documents-split train",
+            )
+        return label
+
+
+def choose_images(source: ImageSource, config: RunConfig, number: int) -> list[int]:
+    """Indices of the images of a run, in training order: drawn by the seed, or the first of them.
+
+    Raises:
+        InputError: for a source of fewer images than `number`.
+    """
+    if source.size < number:
+        raise InputError(
+            f"--documents {source.origin.get('name')} holds {source.size} image(s)",
+            expected=f"{number}: one for each of --num-documents {config.num_documents}"
+            if config.task == "image-modelling"
+            else f"{number}: --num-documents {config.num_documents} batches of --batch {config.batch}",
+            fix=_fewer(source.size, config),
+        )
+    if config.selection == "order":
+        return list(range(number))
+    drawn = np.random.default_rng(config.seed).permutation(source.size)[:number]
+    return [int(index) for index in drawn]
+
+
+def _fewer(size: int, config: RunConfig) -> str:
+    if config.task == "image-modelling" or size < 2 * config.batch:
+        most = size if config.task == "image-modelling" else max(1, size // config.num_documents)
+        flag = "--num-documents" if config.task == "image-modelling" else "--batch"
+        return f"{flag} {most}" if size >= 2 else "give more images"
+    return f"--num-documents {size // config.batch}"
+
+
+def open_images(config: RunConfig) -> ImageSource:
+    """Open what ``--documents`` names.
+
+    Raises:
+        InputError: for a source that is missing, empty or gated, or holds no images.
+    """
+    name, path = config.documents, Path(config.documents)
+    if name == "embedded":
+        from llm.vision.embedded import embedded_images
+
+        return embedded_images(config)
+    if path.is_dir():
+        return _folder(path, config)
+    if path.is_file() and path.suffix == ".parquet":
+        from llm.hub import load_parquet
+
+        return _table(*load_parquet(path))
+    if name in HUB or (name.count("/") == 1 and not path.suffix):
+        from llm.hub import load_hub_dataset
+
+        found = load_hub_dataset(
+            HUB.get(name, name), config.documents_subset, config.documents_split, config.documents_revision
+        )
+        return _table(*found, hub=True)
+    near = difflib.get_close_matches(name, ("embedded", *HUB), n=1, cutoff=0.0)[0]
+    raise InputError(
+        f"--documents {name}",
+        expected="images: 'embedded', " + ", ".join(map(repr, HUB)) + ", a hub dataset (owner/name), a saved "
+        "dataset, a .parquet file, or an existing folder of images",
+        fix=f"--documents {near}",
+    )
+
+
+def _folder(path: Path, config: RunConfig) -> ImageSource:
+    """Images in a folder, or one subfolder per class (of the split, where there is a folder of its name)."""
+    root = path / config.documents_split
+    root = root if root.is_dir() else path
+    flat = _images_in(root)
+    if flat:
+        return _files(root, flat, None, ())
+    classes = tuple(sorted(folder.name for folder in root.iterdir() if folder.is_dir()))
+    found = [
+        (file, label) for label, name in enumerate(classes) for file in _images_in(root / name, deep=True)
+    ]
+    if found:
+        files, labels = zip(*found, strict=True)
+        return _files(root, list(files), list(labels), classes)
+    if any(path.rglob("*.parquet")) or any(path.rglob("*.arrow")):
+        from llm.hub import load_local_dataset
+
+        return _table(*load_local_dataset(path, config.documents_subset, config.documents_split))
+    raise InputError(
+        f"folder {str(root)!r} holds no images",
+        expected="image files, one subfolder of image files per class, or a saved dataset",
+        fix="--documents embedded, or name another folder",
+    )
+
+
+def _images_in(folder: Path, deep: bool = False) -> list[Path]:
+    inside = folder.rglob("*") if deep else folder.iterdir()
+    return sorted(file for file in inside if file.suffix.lower() in _SUFFIXES)
+
+
+def _files(root: Path, files: list[Path], labels: list[int] | None, classes: tuple[str, ...]) -> ImageSource:
+    import PIL.Image
+
+    return ImageSource(
+        size=len(files),
+        read=lambda index: PIL.Image.open(files[index]),
+        name=lambda index: str(files[index].relative_to(root)),
+        label=labels.__getitem__ if labels is not None else None,
+        classes=classes,
+        origin={"name": str(root)},
+    )
+
+
+def _table(table: Any, origin: Mapping[str, Any], hub: bool = False) -> ImageSource:
+    """Rows of a dataset with a column of images and, for classification, one of class labels."""
+    import datasets
+    import PIL.Image
+
+    columns = table.features
+    pictures = [name for name, kind in columns.items() if isinstance(kind, datasets.Image)]
+    if not pictures:
+        raise InputError(
+            f"--documents {origin.get('name')} has the columns {', '.join(columns)}",
+            expected="a column of images",
+            fix="--documents cifar10",
+        )
+    picture = pictures[0]
+    # Files are decoded here rather than by the library, so that a damaged one can be named.
+    table = table.cast_column(picture, datasets.Image(decode=False))
+
+    def read(index: int) -> Image:
+        stored = table[index][picture]
+        return PIL.Image.open(io.BytesIO(stored["bytes"]) if stored["bytes"] else stored["path"])
+
+    def name(index: int) -> str:
+        return f"row {index} of {origin.get('name')}"
+
+    found = ImageSource(len(table), read, name, origin=origin, hub=hub)
+    known = [column for column, kind in columns.items() if isinstance(kind, datasets.ClassLabel)]
+    known.sort(key=lambda column: _LABELS.index(column) if column in _LABELS else len(_LABELS))
+    if not known:
+        return found
+    labels = table.select_columns(known[0])
+    return ImageSource(
+        found.size, read, name, lambda index: int(labels[index][known[0]]), tuple(columns[known[0]].names),
+        {**origin, "labels": known[0]}, hub,
+    )  # fmt: skip
