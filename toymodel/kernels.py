@@ -305,12 +305,14 @@ def measure(losses: Any, order: Any, recovery: Any, peaks: Any) -> None:
             peak[j] = max(peak[j], losses[t + 1, j])
         after[i] = losses[t + 1, i]
         peak[i] = after[i]
+    start = losses[0].max()
     for n in range(recovery.shape[0]):
         recovery[n] = np.nan
         if sums[n, 3] > 0:
             low, high, last = sums[n, 0] / sums[n, 3], sums[n, 1] / sums[n, 3], sums[n, 2] / sums[n, 3]
-            # Losses carry rounding of their own size: a difference below it is no forgetting.
-            if high - low > 1.8e-15 * max(abs(high), abs(low)) and last >= low:
+            # Losses carry rounding of their own size, and of the size of those before training.
+            clear = high > 1.4e-14 * start and high - low > 1.8e-15 * max(abs(high), abs(low))
+            if clear and last >= low:
                 recovery[n] = (high - last) / (high - low)
 
 

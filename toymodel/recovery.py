@@ -130,11 +130,13 @@ def recovery_score(losses: LossMatrix, n: int) -> RecoveryScore:
 
     Returns:
         The score, or NaN with a reason: nothing was forgotten (the loss only falls through the epoch, the
-        paper's footnote 1), or the loss before the return lies below that right after training, where the
-        ratio exceeds 1 and measures transfer between tasks rather than recovery.
+        paper's footnote 1), the loss before the return lies below that right after training, where the ratio
+        exceeds 1 and measures transfer between tasks rather than recovery, or the losses have sunk to the
+        rounding of those before training.
     """
     part = intervals(losses, n)
-    return score_of(float(part.after.mean()), float(part.peak.mean()), float(part.before.mean()))
+    start = float(losses.values[0].max())
+    return score_of(float(part.after.mean()), float(part.peak.mean()), float(part.before.mean()), start)
 
 
 def recovery_score_per_task(losses: LossMatrix, n: int) -> list[RecoveryScore]:
@@ -142,7 +144,7 @@ def recovery_score_per_task(losses: LossMatrix, n: int) -> list[RecoveryScore]:
     part = intervals(losses, n)
     scores = [RecoveryScore(math.nan, f"trained fewer than {n + 1} times")] * losses.tasks
     for task, after, peak, before in zip(part.task, part.after, part.peak, part.before, strict=True):
-        scores[task] = score_of(float(after), float(peak), float(before))
+        scores[task] = score_of(float(after), float(peak), float(before), float(losses.values[0].max()))
     return scores
 
 
@@ -152,9 +154,18 @@ def recovery_scores(losses: LossMatrix) -> list[RecoveryScore]:
     return [recovery_score(losses, n) for n in range(1, most)]
 
 
-def score_of(after: float, peak: float, before: float) -> RecoveryScore:
-    """Paper eq. 1 from its three losses: ``(peak - before) / (peak - after)``, or NaN with the reason."""
+def score_of(after: float, peak: float, before: float, start: float = 0.0) -> RecoveryScore:
+    """Paper eq. 1 from its three losses: ``(peak - before) / (peak - after)``, or NaN with the reason.
+
+    Args:
+        after: loss right after the n-th visit.
+        peak: largest loss until the next.
+        before: loss right before the next.
+        start: size of the losses before training, whose rounding the others carry.
+    """
     forgotten = peak - after
+    if peak <= 64 * np.finfo(np.float64).eps * start:
+        return RecoveryScore(math.nan, "nothing is left to recover: the losses have sunk to rounding")
     # Losses carry rounding of their own size: a difference below it is no forgetting.
     if forgotten <= 8 * np.finfo(np.float64).eps * max(abs(peak), abs(after)):
         return RecoveryScore(math.nan, "nothing was forgotten: the loss only falls through the epoch")
@@ -167,7 +178,7 @@ def score_of(after: float, peak: float, before: float) -> RecoveryScore:
 
 
 def shift_averaged(losses: LossMatrix) -> ShiftAveraged:
-    """The paper's shift-averaged loss (Fig. 1b): every task's curve moved so that its first visit starts at 0.
+    """The paper's shift-averaged loss (Fig. 1b): every task's curve moved so that its first visit is at 0.
 
     Lag 0 is right before the first visit and lag 1 right after it; in a cyclic schedule the visits of all
     tasks stand at lags 0, T, 2T, ... Lags reached by fewer tasks than the others are kept, with their count.
@@ -187,13 +198,13 @@ def shift_averaged(losses: LossMatrix) -> ShiftAveraged:
 
 
 def forgetting(losses: LossMatrix, n: int) -> NDArray[np.float64]:
-    """Rise from right after the n-th visit to the peak before the next, per task that has both; loss units."""
+    """Rise from right after the n-th visit to the peak before the next, per task with both; loss units."""
     part = intervals(losses, n)
     return part.peak - part.after
 
 
 def savings(losses: LossMatrix, n: int) -> NDArray[np.float64]:
-    """Ebbinghaus' savings at the (n+1)-th visit: the part of what the first taught that need not be relearned.
+    """Ebbinghaus' savings at the (n+1)-th visit: the part of what the first taught that is not relearned.
 
     ``1 - (l_before(n) - l_after(n)) / (l_before(0) - l_after(0))``, per task with more than n visits: 1 when
     the (n+1)-th visit has nothing left to learn, 0 when it learns as much as the first did, NaN where the
