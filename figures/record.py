@@ -1,0 +1,79 @@
+"""``reawaken record``: train the small networks behind figures/recorded, and pack what they found.
+
+Every family of presets in its small form, three seeds each. The sweep is resumable: what is finished is
+skipped, and what is packed are the finished runs, however many there are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from llm import RunConfig
+
+__all__ = ["COMMANDS", "FAMILIES", "configurations", "record"]
+
+FAMILIES = (
+    "fig1", "control", "fig8", "fig9", "fig17", "fig5-steps", "fig6", "fig3-width", "fig3-depth", "sec4",
+    "fig2b", "fig5-context", "fig5-frozen", "fig13", "fig12", "fig15", "fig16a", "fig4-mask", "fig4-shift",
+    "fig14", "fig5-documents", "fig18", "fig16b",
+)  # fmt: skip
+"""Families of presets that are recorded, the most telling first. Fig. 2a is missing: it needs Pythia's
+trained weights."""
+
+# Documents from which on a run takes minutes rather than seconds: those come when all others are done.
+_MANY = 100
+
+
+def configurations(seeds: tuple[int, ...] = (0, 1, 2)) -> list[RunConfig]:
+    """What is trained, in the order in which it is: all of one seed, then the next, long runs at the end.
+
+    Members that differ in their probes alone are one run with all of these probes.
+    """
+    from llm import family
+
+    probes: dict[RunConfig, dict[str, None]] = {}
+    for name in FAMILIES:
+        for member in family(f"{name}-small"):
+            bare = replace(member.config, probes=())
+            probes.setdefault(bare, {}).update(dict.fromkeys(member.config.probes))
+    every: list[Any] = [
+        replace(bare, probes=tuple(found), seed=seed) for seed in seeds for bare, found in probes.items()
+    ]
+    return sorted(every, key=lambda config: config.num_documents >= _MANY)
+
+
+def record(
+    runs: Path = Path("runs/recorded"),
+    out: Path = Path("figures/recorded"),
+    seeds: tuple[int, ...] = (0, 1, 2),
+    workers: int = 2,
+    train: bool = True,
+) -> None:
+    """Train the small networks behind the recorded results and pack what they found.
+
+    The same command goes on where it was stopped.
+
+    Args:
+        runs: Folder of the run folders.
+        out: Folder of the packed results.
+        seeds: Seeds to run each configuration with.
+        workers: Processes at a time, one thread each where there are as many as cores.
+        train: With --no-train only pack what is finished.
+    """
+    configs = configurations(seeds)
+    if train:
+        from llm.sweeps import sweep
+
+        # Short runs share a process: starting one takes as long as training the smallest.
+        sweep(configs, runs, launcher="processes", workers=workers)
+    from figures.runs import Runs, pack
+
+    found = Runs.load(runs)
+    pack([run for run in found if run.config in configs], out)
+    print(f"{len(found)} of {len(configs)} runs packed into {out}")
+
+
+COMMANDS: dict[str, Any] = {"": record}
