@@ -191,7 +191,13 @@ def recovery_course(
 
 
 def epochs_until(scores: list[RecoveryScore], target: float, tolerance: float = 0.01) -> int | None:
-    """First epoch from which all scores stay within `tolerance` of `target`; None if the last is outside."""
+    """First epoch from which all scores stay within `tolerance` of `target`; None if the last is outside.
+
+    Args:
+        scores: of epochs 1, 2, ... (paper eq. 1), such as `recovery_course` (docs/theory.md, section 8).
+        target: such as the score of `asymptotics`.
+        tolerance: largest distance.
+    """
     inside = [bool(score) and abs(score.value - target) <= tolerance for score in scores]
     if not inside or not inside[-1]:
         return None

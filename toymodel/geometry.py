@@ -41,7 +41,7 @@ _ROUNDING = 1e-13
 def compressed_run(
     moments: ArrayLike, gram: ArrayLike, slow: ArrayLike, fast: ArrayLike, order: ArrayLike
 ) -> tuple[Floats, Floats]:
-    """A run in k <= T + 1 dimensions with the inner products of every run that starts from these moments.
+    """A run in k <= T + 1 dimensions with the inner products of every run from these moments (section 10).
 
     Args:
         moments: S_0 of (q_1..q_T, w), shape ``(T+1, T+1)``, positive semidefinite.
@@ -83,7 +83,7 @@ def compressed_run(
 def gradient_cosines(
     moments: ArrayLike, gram: ArrayLike, *, slope: float = 1.0, part: str = "fast"
 ) -> Floats:
-    """Cosines between the tasks' loss gradients at one state (Fig. 8a), shape ``(T, T)``.
+    """Cosines between the tasks' loss gradients at one state (Fig. 8a; section 10), shape ``(T, T)``.
 
     The gradient of task i is ``s (q_i - w) x_i^T`` for P and ``-s^2 (q_i - w)`` for w.
 
@@ -109,7 +109,7 @@ def gradient_cosines(
 def pairwise_recovery(
     moments: ArrayLike, gram: ArrayLike, slow: ArrayLike, fast: ArrayLike, *, slope: float = 1.0
 ) -> Floats:
-    """Fall of the loss of task j (column) when one episode trains task i (row) (Figs. 8b and 18).
+    """Fall of the loss of task j (column) when one episode trains task i (row) (Figs. 8b and 18; section 10).
 
     ``s^2 (C_ij D_ij - C_ij^2 D_ii / 2)`` with the coupling C and the moments D of q_j - w; shape ``(T, T)``.
     Negative where the loss rises.
@@ -135,9 +135,9 @@ def weight_step_gram(
     slope: float = 1.0,
     part: str = "all",
 ) -> Floats:
-    """Inner products of the changes that all episodes make to the weights (P, w), shape ``(E*T, E*T)``.
+    """Inner products of the changes that episodes make to the weights (P, w), shape ``(E*T, E*T)``.
 
-    Episode t on task i changes P by ``-(A_i/G_ii) s (q_i - w) x_i^T``: P itself is not needed.
+    Section 10: episode t on task i changes P by ``-(A_i/G_ii) s (q_i - w) x_i^T``: P itself is not needed.
 
     Args:
         q: solution vectors, shape ``(1 + E*T, T, k)`` (`compressed_run`, or a recorded simulation).
@@ -168,12 +168,16 @@ def weight_step_gram(
 
 
 def weight_step_sizes(steps: ArrayLike) -> Floats:
-    """Length of each episode's change of the weights (Fig. 17b) from `weight_step_gram`, shape ``(E*T,)``."""
+    """Length of each episode's change of the weights (Fig. 17b; section 10), shape ``(E*T,)``.
+
+    Args:
+        steps: `weight_step_gram`.
+    """
     return np.sqrt(np.diag(np.asarray(steps, dtype=np.float64)))
 
 
 def weight_residual_cosines(steps: ArrayLike, window: int) -> tuple[NDArray[np.int64], Floats]:
-    """Cosines between weight residuals, the weights less their moving average (eq. 2, Fig. 8c).
+    """Cosines between weight residuals, the weights less their moving average (eq. 2, Fig. 8c; section 10).
 
     The average runs over the window centred on the episode; an even window gives its two ends half the
     weight, so that what all weights share cancels. Episodes whose window the run's ends cut are left out.
@@ -208,14 +212,15 @@ def weight_residual_cosines(steps: ArrayLike, window: int) -> tuple[NDArray[np.i
 def cosines(vectors: ArrayLike) -> Floats:
     """Cosines between all pairs of rows, shape ``(n, n)``; NaN for rows that are 0.
 
-    Of one task's projections P x_j over episodes (``record="Z"``) these are the toy's version of Fig. 8d.
+    Of one task's projections P x_j over episodes (``record="Z"``) these are the toy's version of Fig. 8d
+    (section 10).
     """
     rows = np.asarray(vectors, dtype=np.float64)
     return gram_cosines(rows @ rows.T)
 
 
 def gram_cosines(gram: ArrayLike) -> Floats:
-    """Cosines from inner products, shape ``(n, n)``; NaN where a vector is 0 up to rounding."""
+    """Cosines from inner products (section 10), shape ``(n, n)``; NaN where a vector is 0 up to rounding."""
     K = np.asarray(gram, dtype=np.float64)
     lengths = np.sqrt(np.maximum(np.diag(K), 0))
     longest = lengths[np.isfinite(lengths)].max(initial=0)
@@ -224,7 +229,7 @@ def gram_cosines(gram: ArrayLike) -> Floats:
 
 
 def step_sizes(vectors: ArrayLike) -> Floats:
-    """Distance from each row to the next, shape ``(n - 1,)``: Fig. 17a for one task's projections P x_j."""
+    """Distance from each row to the next, shape ``(n - 1,)``: Fig. 17a for a task's P x_j (section 10)."""
     return np.linalg.norm(np.diff(np.asarray(vectors, dtype=np.float64), axis=0), axis=1)
 
 
@@ -242,7 +247,7 @@ class PCA:
 
 
 def pca(vectors: ArrayLike | None = None, components: int = 2, *, gram: ArrayLike | None = None) -> PCA:
-    """Principal components of points given as rows or by their inner products (Figs. 9 and 11).
+    """Principal components of points given as rows or by their inner products (Figs. 9 and 11; section 10).
 
     Args:
         vectors: shape ``(n, d)``; or None with `gram`.
@@ -278,7 +283,7 @@ def pca(vectors: ArrayLike | None = None, components: int = 2, *, gram: ArrayLik
 
 
 def turns(points: ArrayLike, *, closed: bool = False) -> float:
-    """Turns of a path in the plane around its centre, counted without sign.
+    """Turns of a path in the plane around its centre, counted without sign (section 10).
 
     Args:
         points: shape ``(n, 2)``, in the order of the path, e.g. two principal components.

@@ -201,7 +201,7 @@ def paper_variances(dimension: int, target: str = "none") -> Variances:
 def difference_moments(moments: ArrayLike) -> Floats:
     """``D_ij = sum_m e_mi e_mj`` of e_j = q_j - w from the moments S of (q_1..q_T, w); shape ``(T, T)``.
 
-    Half its diagonal are the losses of maps with slope 1 or -1.
+    Half its diagonal are the losses of maps with slope 1 or -1 (paper eq. 3; docs/theory.md, section 10).
     """
     S = np.asarray(moments, dtype=np.float64)
     if S.ndim != 2 or S.shape[0] != S.shape[1] or len(S) < 3 or not np.isfinite(S).all():
@@ -211,7 +211,7 @@ def difference_moments(moments: ArrayLike) -> Floats:
 
 
 def difference_losses(differences: ArrayLike, coupled: ArrayLike, order: ArrayLike) -> Floats:
-    """Losses from the moments D of the differences, free of cancellation however small they get.
+    """Losses from the moments D of the differences, free of cancellation however small they get (section 9).
 
     Args:
         differences: D, shape ``(T, T)``.

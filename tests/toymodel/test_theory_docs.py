@@ -42,6 +42,13 @@ def test_every_public_function_of_the_theory_is_in_the_page(module):
 
 
 @pytest.mark.parametrize("module", ["ring", "spectrum", "asymptote", "geometry"])
+def test_every_public_function_cites_its_section(module):
+    theory = importlib.import_module(f"toymodel.{module}")
+    functions = [name for name in theory.__all__ if name[0].islower()]
+    assert not [name for name in functions if not re.search(r"[Ss]ection \d", getattr(theory, name).__doc__)]
+
+
+@pytest.mark.parametrize("module", ["ring", "spectrum", "asymptote", "geometry"])
 def test_sections_cited_in_docstrings_exist(module):
     source = Path(importlib.import_module(f"toymodel.{module}").__file__).read_text(encoding="utf-8")
     sections = {int(n) for n in re.findall(r"^## (\d+)\.", TEXT, flags=re.MULTILINE)}
