@@ -114,10 +114,8 @@ def estimate(config: RunConfig) -> Estimate:
     reason = _not_here(config, size)
     if reason:
         step, evaluation = _arithmetic(config, size)
-        how = (
-            f"arithmetic for one {_REFERENCE}, {config.precision}, at best and without the time that launching "
-            f"kernels takes: {reason}"
-        )
+        bound = "at best and without the time that launching kernels takes"
+        how = f"arithmetic for one {_REFERENCE}, {config.precision}, {bound}: {reason}"
     else:
         step, evaluation, device = _measured(config)
         how = f"measured here, {device}: a gradient step {step:.3g} s, an evaluation {evaluation:.3g} s"

@@ -144,8 +144,8 @@ def _facts(manifest: dict[str, Any]) -> list[str]:
     names, autocast = tasks.get("names", []), precision.get("autocast") or "none"
     execution = manifest.get("execution", "execution not recorded yet")
     return [
-        f"started   {manifest.get('started')} on {manifest.get('device')}, {manifest.get('threads')} threads, "
-        + execution,
+        f"started   {manifest.get('started')} on {manifest.get('device')}, "
+        f"{manifest.get('threads')} threads, {execution}",
         f"made with {versions}, commit {(manifest.get('git_commit') or 'unknown')[:12]}",
         f"precision matrix products {precision.get('matmul')}, autocast {autocast}",
         f"model     {model.get('parameters', math.nan):,} parameters, {model.get('trainable', math.nan):,} "

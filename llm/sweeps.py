@@ -220,29 +220,32 @@ def _in_processes(batches: list[Batch], workers: int) -> Iterator[Outcome]:
     """Outcomes as they come. Workers are fresh processes: CUDA does not survive a fork."""
     context = multiprocessing.get_context("spawn")
     workers = min(workers, len(batches))
-    numbers = context.SimpleQueue()
+    numbers, halt = context.SimpleQueue(), context.Event()
     for number in range(workers):
         numbers.put(number)
-    pool = ProcessPoolExecutor(
-        workers, mp_context=context, initializer=_prepare_worker, initargs=(numbers, workers, _devices())
-    )
-    jobs: dict[Future[list[Outcome]], Batch] = {pool.submit(batch): batch for batch in batches}
+    arguments = (numbers, workers, _devices(), halt)
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare_worker, initargs=arguments)
+    jobs: dict[Future[list[Outcome]], Batch] = {pool.submit(_work, batch): batch for batch in batches}
+
+    def stop_all() -> None:
+        # Once only: the second signal ends a run at once. What waits in a queue asks `halt` before it begins.
+        if not halt.is_set():
+            halt.set()
+            for child in multiprocessing.active_children():
+                if child.pid is not None:
+                    os.kill(child.pid, signal.SIGTERM)
+
     with signals() as stop:
         try:
-            told = False
             while jobs:
                 ready, _ = wait(jobs, timeout=0.2, return_when=FIRST_COMPLETED)
+                if stop:
+                    stop_all()
                 for job in ready:
                     yield from _outcomes(job, jobs.pop(job))
-                if stop and not told:
-                    told = True
-                    jobs = {job: batch for job, batch in jobs.items() if not job.cancel()}
-                    for child in multiprocessing.active_children():
-                        if child.pid is not None:
-                            os.kill(child.pid, signal.SIGTERM)
-            if stop:
-                raise Interrupted("stopped; the same command goes on from there")
         finally:
+            if jobs:
+                stop_all()
             pool.shutdown(wait=True, cancel_futures=True)
 
 
@@ -254,14 +257,41 @@ def _outcomes(job: Future[list[Outcome]], batch: Batch) -> list[Outcome]:
         return [Outcome(config, batch.root / config.id, "failed", words) for config in batch.configs]
 
 
-def _prepare_worker(numbers: Any, workers: int, devices: list[str]) -> None:
-    """Give each worker its share of the cores and, where there are several, a GPU of its own."""
+def _prepare_worker(numbers: Any, workers: int, devices: list[str], halt: Any) -> None:
+    """Give each worker its share of the cores, a GPU of its own where there are several, and its manners."""
+    _worker.update(halt=halt, busy=False)
+    # Ctrl-C in a terminal reaches a whole process group; only the parent is to hear it, and pass it on.
+    os.setpgrp()
+    signal.signal(signal.SIGTERM, _before_training)
     number = numbers.get()
     if len(devices) > 1:
         os.environ["CUDA_VISIBLE_DEVICES"] = devices[number % len(devices)]
     import torch
 
     torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // workers))
+
+
+# What a worker process knows of itself.
+_worker: dict[str, Any] = {}
+
+
+def _before_training(number: int, frame: object) -> None:
+    """SIGTERM outside training: give up what is being prepared; an idle worker just waits for its end."""
+    if _worker["busy"]:
+        raise Interrupted("stopped before training")
+
+
+def _work(batch: Batch) -> list[Outcome]:
+    """A batch in a worker, unless all has been stopped meanwhile."""
+    _worker["busy"] = True
+    try:
+        if _worker["halt"].is_set():
+            raise Interrupted
+        return batch()
+    except Interrupted:
+        return [Outcome(config, batch.root / config.id, "stopped") for config in batch.configs]
+    finally:
+        _worker["busy"] = False
 
 
 def _devices() -> list[str]:
@@ -331,11 +361,14 @@ def _value(name: str, kind: Any, text: str) -> Any:
         return None
     plain = next(option for option in options if option is not type(None))
     if typing.get_origin(plain) is tuple:
-        return tuple(part for part in text.split("+") if part)
+        item = typing.get_args(plain)[0]
+        return tuple(_value(name, item, part) for part in text.split("+") if part)
     if typing.get_origin(plain) is Literal:
         return text  # the configuration itself knows the choices
     try:
-        return {"true": True, "false": False}[text.lower()] if plain is bool else plain(text)
+        if plain is bool:
+            return {"true": True, "false": False}[text.lower()]
+        return plain(text)
     except (ValueError, KeyError) as error:
         word = {"bool": "true or false", "int": "an integer", "float": "a number"}.get(plain.__name__, "text")
         raise InputError(f"--vary {name}={text}", expected=word, fix=f"--vary {name}=...") from error
