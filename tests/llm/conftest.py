@@ -10,7 +10,20 @@ def texts(number, words=60):
     import numpy as np
 
     rng = np.random.default_rng(3)
-    vocabulary = ["the", "river", "council", "vote", "said", "of", "market", "rain", "a", "on", "city", "game"]
+    vocabulary = [
+        "the",
+        "river",
+        "council",
+        "vote",
+        "said",
+        "of",
+        "market",
+        "rain",
+        "a",
+        "on",
+        "city",
+        "game",
+    ]
     return [" ".join(rng.choice(vocabulary, words)) + f" number {i}." for i in range(number)]
 
 
@@ -46,7 +59,7 @@ def checkpoint(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def other_checkpoints(tmp_path_factory):
-    """Other causal language models: tied embeddings with learned positions, grouped queries, sliding windows."""
+    """Other causal models: tied embeddings and learned positions, grouped queries, sliding windows."""
     import torch
     from transformers import (
         GPT2Config,

@@ -26,22 +26,25 @@ TINY = RunConfig(width=16, depth=2, heads=2, feed_forward=32, context=12, num_do
 @pytest.fixture
 def config(checkpoint, jsonl):
     return RunConfig(
-        model=str(checkpoint), weights="pretrained", documents=str(jsonl), num_documents=5, context=24, steps=3,
-        epochs=2, lr=0.02, device="cpu",
+        model=str(checkpoint), weights="pretrained", documents=str(jsonl), num_documents=5, context=24,
+        steps=3, epochs=2, lr=0.02, device="cpu",
     )  # fmt: skip
 
 
 def plain(config, folder, change=lambda model: None):
     """The oracle's loss matrix, from the checkpoint and documents of a configuration."""
     documents = load_documents(config)
-    unpadded = [row[labels >= 0].tolist() for row, labels in zip(documents.tokens, documents.labels, strict=True)]
+    unpadded = [
+        row[labels >= 0].tolist() for row, labels in zip(documents.tokens, documents.labels, strict=True)
+    ]
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     change(model)
-    return plain_language_run(
-        model, unpadded, episode_order(config).ravel(), config.steps,
-        lambda parameters: OPTIMIZERS[config.optimizer]([p for p in parameters if p.requires_grad], config.rate),
-        config.reset_optimizer,
-    )  # fmt: skip
+
+    def optimizer(parameters):
+        return OPTIMIZERS[config.optimizer]([p for p in parameters if p.requires_grad], config.rate)
+
+    order = episode_order(config).ravel()
+    return plain_language_run(model, unpadded, order, config.steps, optimizer, config.reset_optimizer)
 
 
 @pytest.mark.parametrize(

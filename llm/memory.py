@@ -1,0 +1,42 @@
+"""Memory: how it is got, and what to say when there is too little."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+from llm.config import RunConfig
+from toymodel.errors import InputError
+
+__all__ = ["enough_memory", "large_pages"]
+
+
+def large_pages() -> None:
+    """Let torch ask for large pages on the CPU; heeded where it has not allocated memory yet.
+
+    Tensors as large as an embedding's gradient are new memory at every step. In small pages that costs about
+    as much as the arithmetic on them (100 MB: 47 ms against 10 ms measured), and numbers stay the same.
+    """
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+
+
+@contextlib.contextmanager
+def enough_memory(config: RunConfig) -> Iterator[None]:
+    """Say in one line how much memory a run needs, and what would lower it, when it runs out."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:  # torch's own errors of this kind are RuntimeErrors
+        if not isinstance(error, MemoryError) and "memory" not in str(error).split("\n")[0].lower():
+            raise
+        from llm.estimate import measure_size
+
+        knobs = ["--freeze-blocks", "a smaller --model or --context"]
+        if config.optimizer != "sgd":
+            knobs.insert(0, "--optimizer sgd (no moments)")
+        gigabytes = measure_size(config).memory / 1e9
+        raise InputError(
+            f"out of memory with {config.model} at context {config.context}",
+            expected=f"about {gigabytes:.1f} GB free; what a checkpoint holds is not lost",
+            fix=", ".join(knobs),
+        ) from error
