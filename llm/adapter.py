@@ -51,6 +51,14 @@ def make_adapter(config: RunConfig, device: torch.device) -> TaskAdapter:
     Raises:
         InputError: for anything in the configuration that cannot be read, built or fitted into memory.
     """
+    if config.task == "image-modelling":
+        from llm.vision.modelling import modelling_adapter
+
+        return modelling_adapter(config, device)
+    if config.task == "classification":
+        from llm.vision.classification import classification_adapter
+
+        return classification_adapter(config, device)
     from llm.language import language_adapter
 
     return language_adapter(config, device)

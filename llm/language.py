@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from llm.config import RunConfig
-from llm.variations import IGNORED, vary
+from llm.precision import autocast
+from llm.variations import IGNORED, seed_dropout, vary
 
 if TYPE_CHECKING:
     import torch
@@ -85,14 +85,13 @@ class LanguageAdapter:
             self._tokens.copy_(self._evaluated.tokens[task])
             self._targets[:-1].copy_(self._evaluated.labels[task, 1:])
         if self._config.dropout and episode is not None:
-            key = np.random.SeedSequence((self._config.seed, episode, step, 1))
-            torch.manual_seed(int(key.generate_state(1, np.uint64)[0]) >> 1)
+            seed_dropout(self._config.seed, episode, step)
 
     def loss(self) -> torch.Tensor:
         """Mean cross entropy of the next token in nats."""
         from llm.loss import mean_cross_entropy
 
-        with self._arithmetic():
+        with autocast(self._config, self._device):
             logits = self._head(self._body(self._tokens)[0])
         return mean_cross_entropy(logits.float(), self._targets, self.counted())
 
@@ -120,7 +119,7 @@ class LanguageAdapter:
         shape = min(positions, data.tokens.numel()), architecture.vocab_size
         room = torch.empty(shape, device=self._device)
         found = torch.zeros((len(data.tokens), data.tokens.shape[1]), device=self._device)
-        with torch.inference_mode(), self._arithmetic():
+        with torch.inference_mode(), autocast(self._config, self._device):
             for first in range(0, len(data.tokens), documents):
                 hidden = self._body(data.tokens[first : first + documents]).flatten(0, 1)
                 places, flat = data.places(first, documents), found[first : first + documents].view(-1)
@@ -139,16 +138,6 @@ class LanguageAdapter:
         if isinstance(head, torch.nn.Linear) and head.bias is None and self._config.precision != "bf16":
             return torch.mm(hidden, head.weight.t(), out=room[: len(hidden)])
         return head(hidden).float()
-
-    @contextlib.contextmanager
-    def _arithmetic(self) -> Iterator[None]:
-        import torch
-
-        if self._config.precision == "bf16":
-            with torch.autocast(self._device.type, torch.bfloat16):
-                yield
-        else:
-            yield
 
 
 @dataclass(frozen=True)

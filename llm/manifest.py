@@ -40,7 +40,7 @@ def describe(config: RunConfig, adapter: TaskAdapter, device: torch.device) -> d
         "threads": torch.get_num_threads(),
         "precision": in_force(config),
         "model": {
-            "revision": getattr(model.config, "_commit_hash", None),
+            "revision": getattr(getattr(model, "config", None), "_commit_hash", None),
             "parameters": sum(p.numel() for p in model.parameters()),
             "trainable": sum(p.numel() for p in model.parameters() if p.requires_grad),
             "sha256": weight_hash(model),

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llm.config import RunConfig
 
-__all__ = ["in_force", "precision"]
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["autocast", "in_force", "precision"]
 
 
 @contextlib.contextmanager
@@ -29,6 +32,18 @@ def precision(config: RunConfig) -> Iterator[None]:
     finally:
         torch.set_float32_matmul_precision(before[0])
         torch.backends.cudnn.allow_tf32 = before[1]
+
+
+@contextlib.contextmanager
+def autocast(config: RunConfig, device: torch.device) -> Iterator[None]:
+    """Forward passes in the configured arithmetic: under bfloat16 autocast, or as they are."""
+    import torch
+
+    if config.precision == "bf16":
+        with torch.autocast(device.type, torch.bfloat16):
+            yield
+    else:
+        yield
 
 
 def in_force(config: RunConfig) -> dict[str, Any]:

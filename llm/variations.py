@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from llm.config import RunConfig
 
-__all__ = ["IGNORED", "stored_length", "vary", "window"]
+__all__ = ["IGNORED", "seed_dropout", "stored_length", "vary", "window"]
 
 IGNORED = -100
 """Label of a position that does not count in the loss (the convention of torch's cross entropy)."""
@@ -59,3 +59,11 @@ def vary(
         part = config.mask_probability * (rng.random() if config.mask_up_to else 1.0)
         chosen[(rng.random(config.context) < part) & real] = config.mask_token
     return chosen, labels
+
+
+def seed_dropout(seed: int, episode: int, step: int) -> None:
+    """Seed what dropout drops in one gradient step, so that a resumed run drops the same."""
+    import torch
+
+    key = np.random.SeedSequence((seed, episode, step, 1))
+    torch.manual_seed(int(key.generate_state(1, np.uint64)[0]) >> 1)

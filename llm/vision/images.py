@@ -73,12 +73,12 @@ class ImageSource:
             ) from error
         width, height = image.size
         if max(width, height) > _MOST_STRETCHED * min(width, height):
-            raise InputError(f"{name!r} is {width} x {height} pixels", expected="a picture rather than a line",
+            raise InputError(f"{name!r} is {width} x {height} pixels", expected="a picture, not a line",
                              fix="take it out of the images")  # fmt: skip
         if image.mode.startswith("I;16"):
             return PIL.Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
         if image.mode in ("I", "F"):
-            raise InputError(f"{name!r} has {image.mode} pixels of 32 bits", expected="8 or 16 bits a channel",
+            raise InputError(f"{name!r} has pixels of 32 bits ({image.mode})", expected="8 or 16 bits each",
                              fix="convert it to PNG")  # fmt: skip
         if "transparency" in image.info:
             image = image.convert("RGBA")

@@ -154,7 +154,12 @@ def _architecture(config: RunConfig) -> tuple[Any, Path | None]:
     name, folder = config.model, Path(config.model)
     if name in SHAPES and config.weights == "random":
         width, blocks, heads, colours, side = SHAPES[name]
-        shape = {"n_embd": width, "n_layer": blocks, "n_head": heads, "n_positions": side**2} | values
+        shape: dict[str, Any] = {
+            "n_embd": width,
+            "n_layer": blocks,
+            "n_head": heads,
+            "n_positions": side**2,
+        } | values
         check_heads(shape["n_embd"], shape["n_head"])
         return ImageGPTConfig(vocab_size=colours + 1, **shape), None
     if hub := hub_name(config):
@@ -164,7 +169,7 @@ def _architecture(config: RunConfig) -> tuple[Any, Path | None]:
     elif not (folder / "config.json").is_file():
         raise InputError(
             f"--model {name}" + (" has no pretrained weights" if name == "embedded" else ""),
-            expected=f"a folder with an ImageGPT's config.json, a hub id (owner/name), or {', '.join(SHAPES)}",
+            expected=f"a folder with ImageGPT's config.json, a hub id (owner/name), or {', '.join(SHAPES)}",
             fix=f"--model {difflib.get_close_matches(name, list(SHAPES)[1:], n=1, cutoff=0.0)[0]}",
         )
     architecture = read_config(folder, name)

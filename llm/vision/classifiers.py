@@ -1,0 +1,205 @@
+"""Image classifiers by name, from torchvision or the hub, and what turns an image into their input."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from llm.config import RunConfig
+from toymodel.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["Classifier", "build_classifier", "logits", "targets"]
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A network and how it is fed.
+
+    Attributes:
+        model: the network, float32 on the CPU.
+        transform: an RGB image to its input, float32, shape ``(3, side, side)``.
+        labels: what its outputs stand for; empty where unknown.
+        outputs: their number.
+        own: whether the output layer is the model's own, rather than one for the classes of the images.
+    """
+
+    model: Any
+    transform: Callable[[Any], torch.Tensor]
+    labels: tuple[str, ...]
+    outputs: int
+    own: bool
+
+
+def build_classifier(config: RunConfig, classes: Sequence[str]) -> Classifier:
+    """The network that ``--model`` names.
+
+    Args:
+        config: what to build.
+        classes: of the images.
+
+    Raises:
+        InputError: for an unknown model, weights that cannot be had or do not fit, or torchvision missing.
+    """
+    from llm.vision.pair import check_pair
+
+    if config.model.count("/") == 1 or (Path(config.model) / "config.json").is_file():
+        check_pair(f"--model {config.model}", needed=False)
+        return _from_hub(config, classes)
+    check_pair(f"--model {config.model}")
+    return _from_torchvision(config, classes)
+
+
+def logits(model: Any, pixels: torch.Tensor) -> torch.Tensor:
+    """Logits of a batch, float32, shape ``(B, outputs)``, whatever the library wraps them in."""
+    found = model(pixels)
+    return getattr(found, "logits", found).float()
+
+
+def targets(classes: Sequence[str], classifier: Classifier, config: RunConfig) -> tuple[list[int], str]:
+    """Output that each class of the images is trained towards, and how it was found.
+
+    By name where the model names its outputs, by number where classes are named so, by position where there
+    are as many of both.
+
+    Raises:
+        InputError: where no class can be told from another that way.
+    """
+    known = {label: index for index, label in enumerate(classifier.labels)}
+    if not classifier.own:
+        return list(range(len(classes))), "an output layer for these classes"
+    if all(name in known for name in classes):
+        return [known[name] for name in classes], "by name"
+    if len(classes) == classifier.outputs:
+        return list(range(len(classes))), "by position"
+    if all(name.isdigit() and int(name) < classifier.outputs for name in classes):
+        return [int(name) for name in classes], "by number"
+    raise InputError(
+        f"{len(classes)} classes ({', '.join(classes[:3])}, ...) for {classifier.outputs} outputs of "
+        f"--model {config.model}",
+        expected="as many, or folders named by an output's number or label",
+        fix="--classes images gives the model a new output layer for them",
+    )
+
+
+def _from_torchvision(config: RunConfig, classes: Sequence[str]) -> Classifier:
+    import torch
+
+    from llm.vision.zoo import recipe
+
+    found = recipe(config)
+    fresh = found.outputs is None or (config.classes == "images" and config.weights == "random")
+    outputs = len(classes) if fresh else found.outputs
+    assert outputs is not None
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        model = found.build(outputs)
+    if config.weights == "pretrained":
+        _put(model, found.load(), config)
+    if config.classes == "images" and not fresh:
+        outputs, fresh = replace_output(model, len(classes), config), True
+    return Classifier(model, found.transform, () if fresh else found.labels, outputs, not fresh)
+
+
+def _put(model: torch.nn.Module, state: Any, config: RunConfig) -> None:
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        lines = [line.strip() for line in str(error).splitlines()]
+        raise InputError(
+            f"the weights do not fit --model {config.model} ({(lines[1:] or lines)[0]})",
+            expected="the state dict of this model",
+            fix="--weights-file with the weights of this model, or --model with the one they are of",
+        ) from error
+
+
+def replace_output(model: torch.nn.Module, outputs: int, config: RunConfig) -> int:
+    """Put a new output layer, drawn by the seed, in place of the last linear one; its number of outputs."""
+    import torch
+
+    from llm.probes.layers import output_module
+
+    old = output_module(model)
+    place = next(name for name, module in model.named_modules() if module is old)
+    if not isinstance(old, torch.nn.Linear):
+        raise InputError(f"--classes images with --model {config.model}", expected="a linear output layer",
+                         fix="--classes model")  # fmt: skip
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        new = torch.nn.Linear(old.in_features, outputs, bias=old.bias is not None)
+    parent, _, name = place.rpartition(".")
+    setattr(model.get_submodule(parent), name, new)
+    return outputs
+
+
+def _from_hub(config: RunConfig, classes: Sequence[str]) -> Classifier:
+    """A classifier that transformers loads, those of timm on the hub among them."""
+    import torch
+    from transformers import AutoModelForImageClassification
+
+    from llm.models import load_weights, read_config, refuse_shape
+
+    refuse_shape(config, "with a model of the hub or a folder", "the shape in its config.json",
+                 "--model vit_b_32 (random weights)")  # fmt: skip
+    if config.weights_file is not None:
+        raise InputError(
+            "--weights-file with a model of the hub or a folder",
+            expected="a classifier of torchvision",
+            fix="leave --weights-file out: the folder has the weights",
+        )
+    folder = Path(config.model)
+    if not folder.is_dir():
+        from llm.hub import fetch_model
+
+        folder = fetch_model(config.model, config.revision, weights=config.weights == "pretrained")
+    common = {"dtype": torch.float32, "trust_remote_code": False}
+    try:
+        architecture = read_config(folder, config.model)
+        transform = _processor(folder, config)
+        if config.weights == "pretrained":
+            model = load_weights(AutoModelForImageClassification, folder, config, common)
+        else:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(config.seed)
+                model = AutoModelForImageClassification.from_config(architecture, **common)
+    except ImportError as error:
+        reason = next(line for line in str(error).splitlines() if line.strip())
+        raise InputError(f"--model {config.model} needs a package that is missing ({reason.strip()})",
+                         expected="timm, for its models", fix="pip install timm") from error  # fmt: skip
+    except ValueError as error:
+        reason = str(error).strip().splitlines()[0].partition(": <")[0]
+        raise InputError(
+            f"--model {config.model} is no image classifier ({reason})",
+            expected="a model for image classification",
+            fix="--model vit_b_32",
+        ) from error
+    outputs, own = int(model.config.num_labels), config.classes == "model"
+    if not own:
+        outputs = replace_output(model, len(classes), config)
+    labels = tuple(str(model.config.id2label[index]) for index in range(outputs)) if own else ()
+    return Classifier(model, transform, labels, outputs, own)
+
+
+def _processor(folder: Path, config: RunConfig) -> Callable[[Any], torch.Tensor]:
+    """The checkpoint's own way of preparing an image."""
+    from transformers import AutoImageProcessor
+
+    try:
+        processor = AutoImageProcessor.from_pretrained(folder, backend="pil", trust_remote_code=False)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"--model {config.model}: how its images are prepared cannot be read "
+            f"({str(error).strip().splitlines()[0]})",
+            expected="preprocessor_config.json beside config.json",
+            fix="take it from the checkpoint's page",
+        ) from error
+
+    def transform(image: Any) -> torch.Tensor:
+        pixels: torch.Tensor = processor(images=image, return_tensors="pt")["pixel_values"][0]
+        return pixels.float()
+
+    return transform
