@@ -346,8 +346,10 @@ def test_the_papers_rate_for_fig_10a_diverges_and_a_tenth_of_it_does_not():
 
 @pytest.mark.parametrize(
     "change",
-    [{"record": "x"}, {"unstable": "no"}, {"noise": np.zeros((1, 3, 5))}, {"noise": np.full((1, 3, 4), np.nan)},
-     {"engine": "projected", "record": "P"}, {"engine": "moment", "record": "q"}, {"rate": 0}, {"rate": np.nan}, {"epochs": 0}, {"engine": "momnt"}, {"fast_rate": 0}, {"inner_steps": 0},
+    [{"record": "x"}, {"unstable": "no"}, {"noise": np.zeros((1, 3, 5))},
+     {"noise": np.full((1, 3, 4), np.nan)}, {"engine": "projected", "record": "P"},
+     {"engine": "moment", "record": "q"}, {"rate": 0}, {"rate": np.nan}, {"epochs": 0}, {"engine": "momnt"},
+     {"fast_rate": 0}, {"inner_steps": 0},
      {"order": [[0, 1, 9]]}],
 )  # fmt: skip
 def test_bad_input(change):
@@ -414,11 +416,13 @@ def test_bad_moments(change):
 
 
 def test_other_bad_numbers():
-    for bad in (lambda: moments_after(np.eye(3), 0.1, 0.9, -1), lambda: moments_after(np.ones(3), 0.1, 0.9, 1),
+    for bad in (lambda: moments_after(np.eye(3), 0.1, 0.9, -1),
+                lambda: moments_after(np.ones(3), 0.1, 0.9, 1),
                 lambda: expected_losses(np.ones(3), dimension=3, rate=0.1, epochs=1),
                 lambda: expected_losses(np.eye(3), dimension=3, rate=0.1, epochs=1, order=[[0, 1, 5]]),
                 lambda: episode_noise(random_tasks(3, 4), cyclic_order(3, 1), "blur"),
                 lambda: episode_noise(random_tasks(3, 4), cyclic_order(3, 1), "mask", 1.5),
-                lambda: random_tasks(1), lambda: random_tasks(3, 0), lambda: random_tasks(3, target="x")):  # fmt: skip
+                lambda: random_tasks(1), lambda: random_tasks(3, 0),
+                lambda: random_tasks(3, target="x")):  # fmt: skip
         with pytest.raises(InputError):
             bad()

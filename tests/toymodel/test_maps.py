@@ -48,7 +48,8 @@ def test_contract(name):
     known = (theta,) if task_map.lipschitz is None else (theta, task_map.lipschitz(theta))
     if len(known) == 2:
         estimate = lipschitz_constants(from_functions(
-            task_map.forward.source, task_map.inverse.source, domain=task_map.domain, codomain=task_map.codomain,
+            task_map.forward.source, task_map.inverse.source,
+            domain=task_map.domain, codomain=task_map.codomain,
         ), theta, 4)  # fmt: skip
         assert not estimate[1]
         assert lipschitz_constants(task_map, theta, 4)[1]
@@ -211,7 +212,8 @@ def single(v, theta, out):
         (lambda: from_functions(identical, identical, structure="conformal"), "slope"),
         (lambda: from_functions(single, single, jitted=True), "compile"),
         (lambda: maps.leaky().task_slopes(np.zeros((2, 1))), "no slopes"),
-        (lambda: from_functions(identical, identical, parameters=lambda y: y[:1]).theta(np.zeros((2, 3))), "row"),
+        (lambda: from_functions(identical, identical, parameters=lambda y: y[:1]).theta(np.ones((2, 3))),
+         "row"),
         (lambda: check_task_map("identity", targets=np.zeros(3)), "targets of shape"),
         (lambda: maps.affine().forward(np.zeros(2, np.float32), np.zeros(3), np.zeros(2)), "does not take"),
     ],

@@ -195,7 +195,8 @@ PLAIN = from_functions(lambda v, t, out: None, lambda v, t, out: None, slope=1.0
         ({}, {"kind": "guess"}, "kind"),
         ({}, {"record": "loss"}, "losses"),
         ({"rate": [0.1, 0.2], "tasks": [3]}, {"samples": True}, "lengths"),
-        ({"rate": np.linspace(0.1, 0.2, 10**6), "rho": [0.0, 0.1]}, {"record": ALL, "memory_limit": 10**9}, "MiB"),
+        ({"rate": np.linspace(0.1, 0.2, 10**5), "rho": [0.0, 0.1]},
+         {"record": ALL, "memory_limit": 10**9}, "MiB"),
     ],
 )  # fmt: skip
 def test_bad_input(parameters, options, words):
