@@ -9,10 +9,11 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import tyro
 
+from llm.campaign.command import campaign
 from llm.config import RunConfig
 from llm.presets import PRESETS, family, preset
 from llm.sweeps import Launcher
@@ -71,6 +72,7 @@ def _run(
     results: Path | None = None,
     tensorboard: bool = False,
     wandb: str | None = None,
+    keep_weights: bool = False,
 ) -> None:
     """Train a network cyclically and record the losses in a run folder; go on where one was cut short.
 
@@ -82,6 +84,7 @@ def _run(
         results: Also write the losses in the format of the authors' program.
         tensorboard: Log to tensorboard/ in the run folder.
         wandb: Log to this project of Weights & Biases.
+        keep_weights: Keep the trained weights in the run folder, for probes later on (reawaken llm probe).
     """
     if dry_run:
         from llm.estimate import estimate
@@ -100,7 +103,7 @@ def _run(
     from llm.training import run
 
     trackers = make_trackers(tensorboard=tensorboard, wandb=wandb)
-    done = run(config, out, progress=True, trackers=trackers)
+    done = run(config, out, progress=True, trackers=trackers, keep_weights=keep_weights)
     if results is not None:
         done.save_results(results)
     print(show_run(out))
@@ -151,6 +154,14 @@ def _documents(config: RunConfig, *, preset: str | None = None) -> None:
         config: the run.
         preset: Settings of one of the paper's experiments.
     """
+    if config.task != "language":
+        from llm.adapter import make_adapter
+        from llm.device import choose_device
+
+        data = make_adapter(config, choose_device("cpu")).data
+        print("\n".join(f"{number:>4}  {name}" for number, name in enumerate(data["names"])))
+        print(f"images sha256 {data['sha256']}")
+        return
     from llm.documents import load_documents
 
     documents = load_documents(config)
@@ -170,6 +181,25 @@ def _show(run: tyro.conf.Positional[Path]) -> None:
     from llm.show import show_any
 
     print(show_any(run))
+
+
+def _probe(
+    run: tyro.conf.Positional[Path],
+    *,
+    probes: tuple[Literal["gradients", "pairwise"], ...] = ("gradients", "pairwise"),
+    probe_layer: str | None = None,
+) -> None:
+    """Measure gradients and pairwise recovery of a run that is over or was stopped, from its weights.
+
+    Args:
+        run: The run folder: of a finished run with --keep-weights, or of one with a checkpoint.
+        probes: What to measure; the other probes need the whole training (run --probes).
+        probe_layer: Whose gradients.
+    """
+    from llm.probes.later import probe_run
+
+    for file in probe_run(run, probes, probe_layer):
+        print(file)
 
 
 def _sweep(
@@ -245,5 +275,7 @@ COMMANDS: dict[str, Any] = {
     "prefetch": _WithPreset(_prefetch),
     "documents": _WithPreset(_documents),
     "show": _show,
+    "probe": _probe,
     "sweep": _sweep,
+    "campaign": campaign,
 }

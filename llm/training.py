@@ -38,6 +38,7 @@ def run(
     *,
     progress: bool = False,
     trackers: Sequence[Tracker] = (),
+    keep_weights: bool = False,
 ) -> Run:
     """Train in the configured order and record the losses in a run folder; resume one that was cut short.
 
@@ -49,6 +50,7 @@ def run(
         out: the run folder.
         progress: show a progress bar with the running recovery score on standard error.
         trackers: what else is to hear of every episode; see `llm.tracking`.
+        keep_weights: leave the trained weights in the run folder, for probes later on.
 
     Raises:
         InputError: for anything in the configuration or the folder that cannot be used.
@@ -60,13 +62,15 @@ def run(
     from llm.adapter import make_adapter
     from llm.graph import make_step
     from llm.manifest import check_same_input, describe, now
+    from llm.memory import enough_memory, large_pages
     from llm.optimizers import make_optimizer
     from llm.precision import precision
     from llm.probes import make_probes
     from llm.view import RunView
 
+    large_pages()
     order = episode_order(config)
-    with precision(config), _threads(folder), _generator(config):
+    with enough_memory(config), precision(config), _threads(folder), _generator(config):
         device = _device(config)
         adapter = make_adapter(config, device)
         step = make_step(config, adapter, make_optimizer(config, adapter.model), device)
@@ -126,6 +130,8 @@ def run(
     manifest["finished"] = now()
     folder.write_manifest(manifest)
     losses = matrices.pop("losses")
+    if keep_weights:
+        folder.save_weights(trained_weights(adapter.model))
     folder.finish(losses, matrices)
     return Run(config, losses, manifest, folder.path)
 
@@ -189,10 +195,10 @@ def _check_finite(config: RunConfig, losses: np.ndarray, row: int) -> None:
 def _device(config: RunConfig) -> torch.device:
     import torch
 
-    if config.device == "cuda" and not torch.cuda.is_available():
-        raise InputError(
-            "--device cuda", expected="a machine with a CUDA GPU that torch can use", fix="--device cpu"
-        )
+    if config.device == "cuda":
+        from llm.device import require_gpu
+
+        require_gpu()
     return torch.device("cuda" if config.device != "cpu" and torch.cuda.is_available() else "cpu")
 
 

@@ -1,0 +1,229 @@
+"""The campaign's folder: its documents, its runs, what they took, and the small results of the finished ones.
+
+``documents.jsonl``, ``tokenizer.json``, ``campaign.json`` and one run folder per run. A collection holds the
+same but documents, weights and anything unfinished.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from llm.campaign.plan import DOCUMENTS, TOKENIZER, Planned
+from llm.models import SHAPES
+from llm.show import episodes_done
+from llm.store import RunFolder
+from toymodel.errors import InputError
+from toymodel.files import atomic_write
+
+__all__ = ["CampaignFolder", "State"]
+
+_STATE = "campaign.json"
+_KEPT = ("config.json", "manifest.json", "log.jsonl", "*.npz", "probes/*.npz")
+_LARGEST = 16 << 20  # bytes of one file of a collection: results are small, and weights are none
+
+
+@dataclass(frozen=True)
+class State:
+    """How far a run is.
+
+    Attributes:
+        word: ``done``, ``unfinished`` or ``pending``.
+        episodes: finished ones.
+        commit: of the program that ran it, where it is known.
+        finished: date, or empty.
+        device: what it ran on, or empty.
+    """
+
+    word: str
+    episodes: int = 0
+    commit: str = ""
+    finished: str = ""
+    device: str = ""
+
+
+class CampaignFolder:
+    """One campaign on disk.
+
+    Args:
+        path: the folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def claim(self, kind: str, documents: Path | None, tokenizer: Path | None) -> None:
+        """Put documents and tokenizer in place, or see that they are those the folder was begun with.
+
+        Args:
+            kind: ``campaign`` or ``rehearsal``.
+            documents: a ``.jsonl`` file to copy; the embedded corpus if None.
+            tokenizer: a tokenizer.json file to copy; else the one beside the documents, else one trained on
+                the embedded corpus.
+
+        Raises:
+            InputError: for a folder of something else or of another campaign, or files that are missing.
+        """
+        given = {DOCUMENTS: documents, TOKENIZER: tokenizer or _beside(documents)}
+        for flag, file in (("--documents", documents), ("--tokenizer", tokenizer)):
+            if file is not None and not file.is_file():
+                raise InputError(f"{flag} {file}", expected="an existing file",
+                                 fix=f"leave {flag} out to use the embedded corpus")  # fmt: skip
+        if (self.path / _STATE).is_file():
+            state = self.read()
+            differ = [] if state["kind"] == kind else [f"it is a {state['kind']}, this is a {kind}"]
+            for name, file in given.items():
+                if file is not None and _sha256(file) != state["sha256"][name]:
+                    differ.append(f"its {name} is not {file}")
+            for name, expected in state["sha256"].items():
+                if (self.path / name).is_file() and _sha256(self.path / name) != expected:
+                    differ.append(f"its {name} has changed since")
+            if differ:
+                raise InputError(
+                    f"{str(self.path)!r} holds the results of another campaign ({'; '.join(differ)})",
+                    expected="the documents and tokenizer it was begun with", fix="choose another --out",
+                )  # fmt: skip
+            return
+        if self.path.exists() and (
+            not self.path.is_dir() or {f.name for f in self.path.iterdir()} - {*given}
+        ):
+            raise InputError(f"{str(self.path)!r} exists and is no campaign",
+                             expected="a new or empty folder, or one that this command made",
+                             fix=f"--out {self.path}-campaign")  # fmt: skip
+        if documents is not None and given[TOKENIZER] is None:
+            raise InputError(f"--documents {documents} without a tokenizer",
+                             expected="their name with the ending .tokenizer.json beside them",
+                             fix="--tokenizer FILE")  # fmt: skip
+        if (chosen := given[TOKENIZER]) is not None:
+            _check_tokenizer(chosen)
+        self.path.mkdir(parents=True, exist_ok=True)
+        if documents is None:
+            from llm.corpus import export_documents
+
+            _, trained = export_documents(self.path / DOCUMENTS)
+            trained.replace(self.path / TOKENIZER)
+        for name, file in given.items():
+            if file is not None:
+                shutil.copyfile(file, self.path / name)
+        sha256 = {name: _sha256(self.path / name) for name in (DOCUMENTS, TOKENIZER)}
+        self._write({"kind": kind, "sha256": sha256, "runs": {}})
+
+    def read(self) -> dict[str, Any]:
+        """What ``campaign.json`` holds: kind, hashes, and what each run took so far.
+
+        Raises:
+            InputError: for a folder without one, or a damaged one.
+        """
+        file = self.path / _STATE
+        try:
+            state = json.loads(file.read_text(encoding="utf-8"))
+            if not {"kind", "sha256", "runs"} <= state.keys():
+                raise ValueError("its fields are missing")
+        except (OSError, ValueError, AttributeError) as error:
+            raise InputError(f"{str(file)!r} cannot be read ({error})", expected="the folder of a campaign",
+                             fix="name the --out of the campaign")  from error  # fmt: skip
+        return dict(state)
+
+    def note(self, run: str, facts: Mapping[str, Any]) -> None:
+        """Keep facts about a run beside those already known."""
+        state = self.read()
+        state["runs"].setdefault(run, {}).update(facts)
+        self._write(state)
+
+    def state(self, run: Planned) -> State:
+        """How far a run is, from what it has written."""
+        folder = RunFolder(self.path / run.name)
+        episodes = episodes_done(folder)
+        if not folder.finished:
+            return State("unfinished" if folder.path.exists() else "pending", episodes)
+        manifest = folder.read_manifest()
+        known = self.read()["runs"].get(run.name, {}).get("commit", "")
+        commit = str(manifest.get("git_commit") or known)[:7]
+        return State("done", episodes, commit, manifest.get("finished", "")[:10], manifest.get("device", ""))
+
+    def same_campaign(self, other: CampaignFolder) -> bool:
+        """Whether both train on the same tokens and are of one kind."""
+        mine, theirs = self.read(), other.read()
+        return (mine["kind"], mine["sha256"]) == (theirs["kind"], theirs["sha256"])
+
+    def collect(self, into: Path, runs: list[Planned]) -> list[str]:
+        """Copy what is small of every finished run: matrices, probes, manifests and logs, no weights.
+
+        Args:
+            into: a new folder, or a collection of the same campaign, which is added to.
+            runs: the plan.
+
+        Returns:
+            Names of the runs that are new there.
+
+        Raises:
+            InputError: for a folder of something else or of another campaign, or a result that is not small.
+        """
+        other = CampaignFolder(into)
+        known: dict[str, Any] = self.read() | {"runs": {}}
+        if (into / _STATE).is_file():
+            if not self.same_campaign(other):
+                raise InputError(
+                    f"--collect {into} holds results of another campaign (its documents or tokenizer differ)",
+                    expected="a new folder, or a collection of this campaign", fix=f"--collect {into}-2",
+                )  # fmt: skip
+            known = other.read()
+        elif into.exists() and (not into.is_dir() or any(into.iterdir())):
+            raise InputError(f"--collect {into} exists and is no collection",
+                             expected="a new or empty folder", fix=f"--collect {into}-results")  # fmt: skip
+        fresh = []
+        for run in runs:
+            source, target = self.path / run.name, into / run.name
+            if self.state(run).word != "done" or (target / "losses.npz").is_file():
+                continue
+            files = [file for pattern in _KEPT for file in sorted(source.glob(pattern))]
+            for file in files:
+                if file.stat().st_size > _LARGEST:
+                    raise InputError(f"{str(file)!r} has {file.stat().st_size >> 20} MiB",
+                                     expected=f"results of at most {_LARGEST >> 20} MiB each",
+                                     fix=f"copy {run.name} yourself")  # fmt: skip
+            # The loss matrix marks a run as finished: last, so that a copy cut short is made again.
+            for file in sorted(files, key=lambda f: f.name == "losses.npz"):
+                with atomic_write(target / file.relative_to(source)) as out:
+                    out.write(file.read_bytes())
+            fresh.append(run.name)
+        mine = self.read()["runs"]
+        known["runs"] |= {name: mine[name] for name in fresh if name in mine}
+        other._write(known)
+        return fresh
+
+    def _write(self, state: dict[str, Any]) -> None:
+        with atomic_write(self.path / _STATE, "w") as file:
+            json.dump(state, file, indent=1, sort_keys=True)
+            file.write("\n")
+
+
+def _beside(documents: Path | None) -> Path | None:
+    """The tokenizer that was exported with the documents, if it is there."""
+    file = documents and documents.with_suffix(".tokenizer.json")
+    return file if file and file.is_file() else None
+
+
+def _check_tokenizer(file: Path) -> None:
+    """That it is one, and that the embedding of every size has a row for each of its tokens."""
+    from tokenizers import Tokenizer
+
+    rows = min(rows for name, (*_, rows) in SHAPES.items() if name != "embedded")
+    try:
+        size = Tokenizer.from_file(str(file)).get_vocab_size()
+    except Exception as error:  # the library raises plain Exception
+        raise InputError(f"--tokenizer {file} is no tokenizer ({error})", expected="a tokenizer.json file",
+                         fix="copy it again from the model's folder") from error  # fmt: skip
+    if size > rows:
+        raise InputError(f"--tokenizer {file} of {size} tokens",
+                         expected=f"at most {rows}, the rows of Pythia's embedding",
+                         fix="leave --tokenizer out, or take Pythia's own")  # fmt: skip
+
+
+def _sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()

@@ -1,0 +1,323 @@
+"""Runs the campaign in order within a budget of time, one run at a time or several that share the device."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import multiprocessing
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from llm.campaign.attempt import Attempt, attempt
+from llm.campaign.folder import CampaignFolder
+from llm.campaign.pace import Pace, memory_needed, network
+from llm.campaign.plan import ENTRIES, Entry, Planned, plan, select
+from llm.interrupt import Interrupted, signals
+from toymodel.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["Progress", "run_campaign"]
+
+# Runs that are looked at when the first in the queue has no time or memory.
+_AHEAD = 6
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a call has done.
+
+    Attributes:
+        attempts: of every run it has touched, by name.
+        left: names of the selected runs that are not finished.
+        too_large: those of them that do not fit into the device's memory.
+    """
+
+    attempts: dict[str, Attempt]
+    left: list[str]
+    too_large: list[str]
+
+
+def run_campaign(
+    out: str | os.PathLike[str],
+    *,
+    budget: float | None = None,
+    only: Sequence[str] = (),
+    documents: Path | None = None,
+    tokenizer: Path | None = None,
+    recorded: Path | None = None,
+    workers: int = 1,
+    device: Literal["auto", "cpu"] = "auto",
+    rehearse: bool = False,
+    commit: str = "",
+    entries: Sequence[Entry] = ENTRIES,
+) -> Progress:
+    """Go on with the campaign: resume and start runs in order until all are finished or the time is up.
+
+    Args:
+        out: the campaign's folder.
+        budget: minutes from now after which this must have returned; None for no limit. A run that would
+            not finish is started all the same where an episode fits, and goes on in the next call.
+        only: entries, members or runs to take; all if empty.
+        documents: a .jsonl file of documents in place of the embedded corpus (see `llm.corpus`).
+        tokenizer: a tokenizer.json file, e.g. Pythia's own.
+        recorded: a collection of finished runs, which are not run again.
+        workers: runs at a time, in processes of their own. They share the device where its memory allows:
+            while one reads, draws and hashes on the host another computes.
+        device: ``auto`` needs a GPU, ``cpu`` does without.
+        rehearse: tiny runs of every kind, in a folder of their own.
+        commit: of this program, where it runs without its repository.
+        entries: the campaign.
+
+    Raises:
+        InputError: without a usable GPU, for a folder of another campaign, too little memory for any run or
+            a budget that is too short for one episode.
+        Interrupted: after a signal, with every run saved.
+    """
+    began = time.monotonic()
+    end = float("inf") if budget is None else began + 60 * budget
+    for flag, number, least in (("--budget", budget, 0.0), ("--workers", workers, 1)):
+        if number is not None and not number >= least:
+            raise InputError(
+                f"{flag} {number}", expected=f"at least {least:g}", fix=f"{flag} {max(least, 1):g}"
+            )
+    chosen = select(plan(entries, rehearse=rehearse), only)
+    if device != "cpu":
+        from llm.device import require_gpu
+
+        require_gpu(f"campaign --device {device}")
+    folder = CampaignFolder(Path(out).absolute())
+    folder.claim("rehearsal" if rehearse else "campaign", documents, tokenizer)
+    done = _recorded(folder, recorded)
+    chosen = [dataclasses.replace(run, config=dataclasses.replace(run.config, device=device))
+              for run in chosen if run.name not in done]  # fmt: skip
+    # Runs name documents and tokenizer without a path, so that they are the same runs in any folder.
+    with contextlib.chdir(folder.path):
+        call = _Call(folder, end, workers, _torch_device(device), commit)
+        return call.run([run for run in chosen if folder.state(run).word != "done"])
+
+
+class _Call:
+    """One call of the campaign."""
+
+    def __init__(
+        self, folder: CampaignFolder, end: float, workers: int, device: torch.device, commit: str
+    ) -> None:
+        from llm.ceilings import matrix_rate
+
+        self.folder, self.end, self.workers, self.device, self.commit = folder, end, workers, device, commit
+        self.machine = _machine(device)
+        self.rate = matrix_rate(device)
+        self.memory = _memory(device)
+        self.attempts: dict[str, Attempt] = {}
+        self.too_large: list[str] = []
+
+    def run(self, runs: list[Planned]) -> Progress:
+        """Attempt as many as there is time for, each at most once."""
+        queue = list(runs)
+        running: dict[Future[Attempt], Planned] = {}
+        stopped = False
+        with signals() as received, _executor(self.workers) as executor:
+            while True:
+                while not stopped and (run := self._next(queue, list(running.values()))):
+                    queue.remove(run)
+                    running[self._start(executor, run)] = run
+                if not running:
+                    break
+                ready, _ = wait(running, timeout=0.2, return_when=FIRST_COMPLETED)
+                for future in ready:
+                    self._note(running.pop(future), future)
+                if not stopped and (received or any(a.state == "stopped" for a in self.attempts.values())):
+                    stopped = True
+                    for child in multiprocessing.active_children():
+                        if child.pid is not None:
+                            os.kill(child.pid, signal.SIGTERM)
+        left = [run.name for run in runs if self.folder.state(run).word != "done"]
+        if stopped:
+            raise Interrupted(f"stopped; {len(left)} runs are left; the same command goes on from there")
+        if runs and not self.attempts:
+            self._explain(runs)
+        return Progress(self.attempts, left, self.too_large)
+
+    def _next(self, queue: list[Planned], running: list[Planned]) -> Planned | None:
+        """The first run for which there are a worker, time, and memory beside those that run.
+
+        A few runs ahead are looked at, so that a short one may fill what is left of the time. What the
+        machine can never hold is said and taken out of the queue.
+        """
+        if len(running) >= self.workers:
+            return None
+        taken = sum(self._need(run) for run in running)
+        ahead = 0
+        for run in list(queue):
+            if reason := self._too_large(run):
+                _say(f"{run.name} {reason}: left out")
+                self.too_large.append(run.name)
+                queue.remove(run)
+                continue
+            if taken + self._need(run) <= self.memory and self._time_for(run):
+                return run
+            ahead += 1
+            if ahead == _AHEAD:
+                break
+        return None
+
+    def _too_large(self, run: Planned) -> str:
+        """Why the machine cannot hold a run; empty where it can."""
+        if self._need(run) > self.memory:
+            have = f"{self.machine} has {_gb(self.memory)} free"
+            return f"needs about {_gb(self._need(run))} of memory, and {have}"
+        size, free = network(run.config).disk, shutil.disk_usage(self.folder.path).free
+        if self.folder.state(run).word == "pending" and size > free:
+            return f"keeps up to {_gb(size)} on the disk while it runs, and {_gb(free)} are free"
+        return ""
+
+    def _need(self, run: Planned) -> int:
+        return memory_needed(run.config, self.device)
+
+    def _time_for(self, run: Planned) -> bool:
+        return time.monotonic() + self._least(run) <= self.end
+
+    def _least(self, run: Planned) -> float:
+        left = run.config.num_documents * run.config.epochs - self.folder.state(run).episodes
+        return self._pace().least(run.config, left)
+
+    def _pace(self) -> Pace:
+        facts = self.folder.read()["runs"].values()
+        return Pace([fact for fact in facts if fact.get("machine") == self.machine], self.rate)
+
+    def _explain(self, runs: list[Planned]) -> None:
+        """Why nothing could be started."""
+        possible = [run for run in runs if run.name not in self.too_large]
+        if not possible:
+            reason = self._too_large(runs[0])
+            sizes = [run for run in plan() if run.entry in ("fig2b", "larger") and not self._too_large(run)]
+            fits = {run.name: need for run in sizes if (need := self._need(run)) < self._need(runs[0])}
+            raise InputError(
+                f"{runs[0].name} {reason}",
+                expected="room for the weights, a copy of them, and one step's activations",
+                fix=f"--only {max(fits, key=lambda name: fits[name])}, the next smaller" if fits
+                else "a larger machine, or --rehearse",
+            )  # fmt: skip
+        left, least = max(0.0, self.end - time.monotonic()), self._least(possible[0])
+        raise InputError(
+            f"--budget leaves {left:.0f} s, and {possible[0].name} is estimated to need {least:.0f} s for "
+            "its set-up, an episode and a checkpoint",
+            expected="time for at least one episode",
+            fix=f"--budget {(least + 60) / 60:.1f}",
+        )
+
+    def _start(self, executor: Any, run: Planned) -> Future[Attempt]:
+        _say(f"{run.name} starts, {self.folder.state(run).episodes} episodes done")
+        saved = network(run.config).disk // 2
+        future: Future[Attempt] = executor.submit(attempt, run.config.to_json(), run.name, self.end, saved)
+        return future
+
+    def _note(self, run: Planned, future: Future[Attempt]) -> None:
+        try:
+            found = future.result()
+        except Exception as error:  # a worker died, of lack of memory for example
+            found = Attempt("failed", 0.0, 0.0, None, f"{type(error).__name__}: {error}")
+        self.attempts[run.name] = found
+        before = self.folder.read()["runs"].get(run.name, {})
+        facts: dict[str, Any] = {
+            "machine": self.machine,
+            "workers": self.workers,
+            "seconds": round(before.get("seconds", 0.0) + found.seconds, 3),
+        }
+        if found.episode_seconds is not None:
+            facts |= {
+                "operations": Pace.operations(run.config),
+                "parameters": network(run.config).parameters,
+                "setup_seconds": round(found.setup_seconds, 3),
+                "episode_seconds": round(found.episode_seconds, 6),
+            }
+        if self.commit:
+            facts["commit"] = self.commit
+        self.folder.note(run.name, facts)
+        words = f": {found.message}" if found.message else f", {facts['seconds']:.0f} s so far"
+        _say(f"{run.name} {found.state}{words}")
+
+
+class _Inline:
+    """An executor that works at once in this process."""
+
+    def submit(self, function: Callable[..., Attempt], *args: Any) -> Future[Attempt]:
+        """Do it; the future is done."""
+        future: Future[Attempt] = Future()
+        future.set_result(function(*args))
+        return future
+
+
+@contextlib.contextmanager
+def _executor(workers: int) -> Iterator[Any]:
+    """Where runs are attempted: here, or in processes.
+
+    CUDA does not survive a fork, so they fork from a server that has loaded the libraries but used no GPU.
+    """
+    if workers == 1:
+        yield _Inline()
+        return
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["llm.campaign.attempt", "transformers.models.gpt_neox.modeling_gpt_neox"])
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare, initargs=(workers,)) as pool:
+        yield pool
+
+
+def _prepare(workers: int) -> None:
+    """A worker's share of the cores, and a group of its own: Ctrl-C is for the one that passes it on."""
+    os.setpgrp()
+    import torch
+
+    torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // workers))
+
+
+def _recorded(folder: CampaignFolder, recorded: Path | None) -> set[str]:
+    """Names of runs that a collection of this campaign already holds."""
+    if recorded is None or not recorded.is_dir():
+        return set()
+    other = CampaignFolder(recorded)
+    if not folder.same_campaign(other):
+        _say(f"{recorded} holds another campaign (its documents or tokenizer differ): its runs do not count")
+        return set()
+    return {path.parent.name for path in recorded.glob("*/losses.npz")}
+
+
+def _torch_device(device: str) -> torch.device:
+    import torch
+
+    return torch.device("cpu" if device == "cpu" else "cuda")
+
+
+def _machine(device: torch.device) -> str:
+    import platform
+
+    import torch
+
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu ({platform.machine()})"
+
+
+def _memory(device: torch.device) -> int:
+    """Bytes that runs may take."""
+    import torch
+
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _gb(number: float) -> str:
+    return f"{number / 1e9:.3g} GB"
+
+
+def _say(text: str) -> None:
+    print(f"reawaken: {text}", file=sys.stderr, flush=True)

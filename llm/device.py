@@ -1,0 +1,50 @@
+"""Whether this machine has a GPU that the installed torch can use, and if not, why."""
+
+from __future__ import annotations
+
+from toymodel.errors import InputError
+
+__all__ = ["require_gpu"]
+
+_OLDEST = (2, 6)  # as in pyproject.toml
+
+
+def require_gpu(flag: str = "--device cuda") -> str:
+    """Name of the GPU.
+
+    Args:
+        flag: what the user asked for that needs one.
+
+    Raises:
+        InputError: without a GPU, without a torch that was built for one, or with a torch or a driver that
+            is too old.
+    """
+    import torch
+
+    version = tuple(int(part) for part in torch.__version__.split("+")[0].split(".")[:2])
+    if version < _OLDEST:
+        wanted = ".".join(map(str, _OLDEST))
+        raise InputError(f"{flag} with torch {torch.__version__}", expected=f"torch {wanted} or newer",
+                         fix=f"pip install 'torch>={wanted}'")  # fmt: skip
+    if torch.version.cuda is None:
+        raise InputError(
+            f"{flag} with torch {torch.__version__}, which was built without CUDA",
+            expected="a build of torch for CUDA",
+            fix="pip install torch, or --device cpu",
+        )
+    try:
+        torch.cuda.init()
+        name: str = torch.cuda.get_device_name()
+        torch.zeros(1, device="cuda").sum().item()  # a kernel runs: the build knows this GPU
+    except (RuntimeError, AssertionError) as error:
+        words = str(error).strip().splitlines()[0]
+        if "driver" in words.lower() and "old" in words.lower():
+            raise InputError(
+                f"{flag}: {words}",
+                expected=f"a driver for CUDA {torch.version.cuda}, which torch was built for",
+                fix="a newer driver, or an older torch that was built for this one",
+            ) from error
+        raise InputError(
+            f"{flag}: {words}", expected="a machine with a CUDA GPU that torch can use", fix="--device cpu"
+        ) from error
+    return name

@@ -1,0 +1,62 @@
+"""Operations and memory traffic that a step and an evaluation cannot do without, counted from shapes.
+
+Over a rate and a bandwidth that are measured on the machine they bound the time of any implementation from
+below; see ``benchmarks/gpu.py``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from llm.config import RunConfig
+
+__all__ = ["Work", "count_work"]
+
+
+@dataclass(frozen=True)
+class Work:
+    """Of one gradient step and one evaluation of all documents.
+
+    Attributes:
+        step_operations: multiplications and additions in matrix products.
+        step_bytes: read and written in device memory.
+        evaluation_operations: of the T forward passes.
+        evaluation_bytes: each weight read once for all documents.
+    """
+
+    step_operations: int
+    step_bytes: int
+    evaluation_operations: int
+    evaluation_bytes: int
+
+    def episode_operations(self, config: RunConfig) -> int:
+        """Of M steps and the evaluation after them."""
+        return config.steps * self.step_operations + self.evaluation_operations
+
+
+def count_work(config: RunConfig, parameters: int) -> Work:
+    """Count for a transformer of so many parameters in float32, all of them trained.
+
+    Per token and weight a forward pass multiplies and adds once; backward, the gradients of inputs and of
+    weights cost the same again each. Attention adds scores and mixtures over the C (C + 1) / 2 pairs that
+    causality leaves. Activations are not counted as traffic: ideal kernels would keep them in caches.
+
+    Per weight of 4 bytes a step reads it forward and backward, writes its gradient, and then descends: plain
+    descent reads both and writes the weight, 24 bytes in all; Adam also reads and writes two moments, 40. A
+    table of embeddings is looked up rather than read, 8 bytes less.
+    """
+    from llm.models import read_architecture
+
+    architecture, _ = read_architecture(config)
+    width, layers, length = architecture.hidden_size, architecture.num_hidden_layers, config.context
+    table = architecture.vocab_size * width
+    products = 2 * (parameters - table) * length
+    attention = 2 * layers * width * length * (length + 1)
+    forward = products + attention
+    per_weight = 24 if config.optimizer == "sgd" else 40
+    return Work(
+        step_operations=3 * forward,
+        step_bytes=per_weight * parameters - 8 * table,
+        evaluation_operations=config.num_documents * forward,
+        evaluation_bytes=4 * (parameters - table),
+    )

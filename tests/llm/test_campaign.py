@@ -1,0 +1,483 @@
+"""The campaign: in order, within its time, resumed, collected, and refused where it cannot work."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from llm import run as train
+from llm.campaign import ENTRIES, CampaignFolder, Entry, plan, run_campaign
+from llm.campaign import runner as runner_module
+from llm.campaign.attempt import Deadline, attempt
+from llm.campaign.command import main
+from llm.campaign.listing import markdown, states, update_document
+from llm.campaign.pace import Pace, memory_needed, network
+from llm.campaign.plan import select
+from llm.config import RunConfig
+from llm.corpus import export_documents
+from llm.device import require_gpu
+from llm.interrupt import Interrupted
+from llm.models import SHAPES
+from llm.results import Run
+from llm.work import count_work
+from toymodel import InputError, LossMatrix
+
+ROOT = Path(__file__).parents[2]
+TWO = (
+    Entry("one", "?", {"a": ("fig2b-160m", {}), "b": ("fig6-adam", {})}, (0,)),
+    Entry("two", "?", {"same": ("fig6-gd", {}), "c": ("fig18-50", {})}, (0,)),
+)
+
+
+@pytest.fixture(scope="module")
+def documents(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("documents")
+    return export_documents(folder / "documents.jsonl", 8)[0]
+
+
+@pytest.fixture
+def go(tmp_path, documents):
+    def go(out=tmp_path / "out", **options):
+        settings = {"rehearse": True, "device": "cpu", "documents": documents, "entries": TWO}
+        return run_campaign(out, **settings | options)
+
+    go.out = tmp_path / "out"
+    return go
+
+
+def test_the_plan_is_the_papers_experiments_in_order_of_worth():
+    runs = plan()
+    assert [e.name for e in ENTRIES] == list(dict.fromkeys(run.entry for run in runs))
+    assert len({run.name for run in runs}) == len({run.config.id for run in runs}) == len(runs)
+    for config in (planned.config for planned in runs):
+        assert (config.weights, config.documents, config.vocabulary) == ("random", "documents.jsonl", "model")
+        assert config.precision == "ieee"
+    sizes = {run.config.model for run in select(runs, ["fig2b"])}
+    assert sizes == {f"pythia-{s}" for s in ("160m", "410m", "1b", "1.4b", "2.8b")}
+    assert {run.config.seed for run in select(runs, ["fig2b-1b"])} == {0, 1, 2}
+    # What another entry already brought is not planned twice, and still found under both names.
+    assert [run.name for run in select(runs, ["fig15-pythia"])] == [f"fig2b-1b-seed{s}" for s in range(3)]
+    frozen = [run.config.freeze_blocks for run in select(runs, ["fig5"]) if run.config.freeze_blocks]
+    assert set(frozen) == {6, 9, 12, 15, 18}
+    assert {run.config.model for run in select(runs, ["fig5", "fig8", "fig9", "fig17"])} == {"pythia-410m"}
+
+
+def test_a_name_that_is_not_in_the_plan():
+    with pytest.raises(InputError, match=r"--only fig2b-1\.4c; .*Fix: --only fig2b-1\.4b$"):
+        select(plan(), ["fig2b-1.4c"])
+
+
+def test_the_rehearsal_holds_every_kind_of_run():
+    small, large = plan(rehearse=True), plan()
+    assert {run.entry for run in small} <= {run.entry for run in large}
+    for field in ("optimizer", "schedule", "init", "probes"):
+        kinds = {getattr(run.config, field) for run in large}
+        assert {getattr(run.config, field) for run in small} == kinds
+    assert {run.config.model for run in small} == {"pythia-14m"}
+    assert max(run.config.width for run in small) <= 64
+
+
+def test_everything_runs_once_and_is_collected(go, tmp_path, capsys):
+    found = go()
+    assert [a.state for a in found.attempts.values()] == ["finished"] * 3
+    assert list(found.attempts) == ["a-seed0", "b-seed0", "c-seed0"]  # `same` is `a` in small
+    assert found.left == found.too_large == []
+    assert capsys.readouterr().err.count("finished") == 3
+    assert go().attempts == {}
+    facts = CampaignFolder(go.out).read()["runs"]["c-seed0"]
+    run = next(r for r in plan(TWO, rehearse=True) if r.name == "c-seed0")
+    assert facts["operations"] == count_work(run.config, network(run.config).parameters).episode_operations(
+        run.config
+    )
+
+    into = tmp_path / "collected"
+    runs = plan(TWO, rehearse=True)
+    assert CampaignFolder(go.out).collect(into, runs) == [run.name for run in runs]
+    assert CampaignFolder(go.out).collect(into, runs) == []
+    names = sorted(str(f.relative_to(into)) for f in into.rglob("*") if f.is_file())
+    kept = ["config.json", "log.jsonl", "losses.npz", "manifest.json"]
+    assert names == sorted(
+        ["campaign.json", "c-seed0/probes/pairwise.npz", *[f"{run.name}/{k}" for run in runs for k in kept]]
+    )
+    collected = Run.load(into / "c-seed0")
+    np.testing.assert_array_equal(collected.losses.values, LossMatrix.load(go.out / "c-seed0").values)
+    assert collected.manifest["execution"].startswith("eager (no CUDA")
+    # Where these results are at hand, a fresh machine does not run them again.
+    again = go(tmp_path / "elsewhere", recorded=into)
+    assert again.attempts == {}
+    table = markdown(states(plan(TWO), into), TWO)
+    assert (table.count("| done, "), table.count("| pending |")) == (3, 1)
+
+
+class Clock:
+    """Time that passes only when someone looks, a second each time."""
+
+    now = 0.0
+
+    def __call__(self):
+        self.now += 1.0
+        return self.now
+
+
+@pytest.mark.parametrize("name", ["a-seed0", "c-seed0"])
+def test_stopped_for_lack_of_time_and_gone_on_to_the_same_numbers(tmp_path, go, name, monkeypatch):
+    whole = tmp_path / "whole"
+    go(whole, only=[name])
+    expected = LossMatrix.load(whole / name)
+    config = json.loads((whole / name / "config.json").read_text())
+    monkeypatch.chdir(whole)
+    path, clock = tmp_path / "run", Clock()
+    states_seen = []
+    for _ in range(12):
+        found = attempt(config, str(path), clock.now + 6.5, 0, clock)
+        states_seen.append(found.state)
+        if found.state == "finished":
+            break
+        assert not (path / "losses.npz").exists()
+        assert (path / "checkpoint").is_dir()
+        assert found.episode_seconds == 1.0
+    assert states_seen[-1] == "finished"
+    assert set(states_seen[:-1]) == {"paused"}
+    assert len(states_seen) >= 2
+    np.testing.assert_array_equal(LossMatrix.load(path).values, expected.values)
+    if name == "c-seed0":
+        ref, comp = Run.load(whole / name), Run.load(path)
+        np.testing.assert_array_equal(comp.probe("pairwise")["after"], ref.probe("pairwise")["after"])
+
+
+def deadline(end, gaps, **settings):
+    """Feed a deadline episodes of so many seconds; how many it let pass before it spoke."""
+    times = iter(np.cumsum([0.0, *gaps]).tolist())
+    told = Deadline(end, clock=lambda: next(times), **settings)
+    received = []
+    previous = signal.signal(signal.SIGTERM, lambda *_: received.append(told.gaps and len(told.gaps)))
+    try:
+        view = type("View", (), {"order": np.zeros((1, len(gaps)))})
+        told.start(view)
+        for episode in range(1, 1 + len(gaps)):
+            told.after_episode(view, episode)
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+    return received
+
+
+def test_a_deadline_leaves_time_for_an_episode_and_a_checkpoint():
+    assert deadline(100.0, [1.0] * 20) == []
+    assert deadline(10.0, [1.0] * 20) == [9]  # told once, with one episode and one checkpoint to spare
+    assert deadline(30.0, [1.0, 8.0, *[1.0] * 30]) == [8]  # the second held a checkpoint of 7 s
+    assert deadline(10.0, [1.0] * 20, saving=8.5) == [1]  # not yet seen, assumed
+    assert deadline(20.0, [1.0] * 8, closing=10) == []
+    assert deadline(17.0, [1.0] * 8, closing=10) == [8]  # what comes after the last episode counts too
+
+
+def test_no_time_left_when_the_weights_are_ready(tmp_path, go, monkeypatch):
+    go(only=["a"])
+    config = json.loads((go.out / "a-seed0" / "config.json").read_text())
+    monkeypatch.chdir(go.out)
+    found = attempt(config, str(tmp_path / "late"), time.monotonic() - 1, 0)
+    assert found.state == "paused"
+    assert found.episode_seconds is None
+    assert not (tmp_path / "late" / "log.jsonl").exists()
+
+
+def test_a_failed_run_does_not_end_the_campaign(go, monkeypatch, capsys):
+    def fails(config, path, **options):
+        if config.optimizer == "adam":
+            raise torch.OutOfMemoryError("CUDA out of memory.\nTried to")
+        return train(config, path, **options)
+
+    monkeypatch.setattr("llm.training.run", fails)
+    found = go()
+    assert [a.state for a in found.attempts.values()] == ["finished", "failed", "finished"]
+    assert found.left == ["b-seed0"]
+    assert "b-seed0 failed: OutOfMemoryError: CUDA out of memory.\n" in capsys.readouterr().err
+
+
+def test_a_signal_saves_and_stops_everything(go):
+    def strike():
+        while not list(go.out.glob("*/log.jsonl")):
+            time.sleep(0.002)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    thread = threading.Thread(target=strike)
+    thread.start()
+    with pytest.raises(Interrupted, match="runs are left; the same command goes on"):
+        go()
+    thread.join()
+    assert not (go.out / "b-seed0").exists()
+    assert go().left == []
+
+
+def test_several_at_a_time(go):
+    found = go(workers=2, only=["a", "c"])
+    assert {name: a.state for name, a in found.attempts.items()} == {
+        "a-seed0": "finished", "c-seed0": "finished",
+    }  # fmt: skip
+    assert go().attempts.keys() == {"b-seed0"}
+
+
+def test_a_budget_too_small_for_one_episode(go):
+    with pytest.raises(InputError, match=r"--budget leaves \d+ s, and a-seed0 .*Fix: --budget \d+\.\d$"):
+        go(budget=0.01)
+    assert not (go.out / "a-seed0").exists()
+    with pytest.raises(InputError, match=r"--budget -1"):
+        go(budget=-1)
+
+
+def test_too_little_memory_names_the_next_smaller(go, monkeypatch, capsys):
+    class Small:
+        disk = 0
+
+    def parameters(config, device):
+        return SHAPES[config.model][0] ** 2 * SHAPES[config.model][1] + (config.optimizer == "adam")
+
+    monkeypatch.setattr(runner_module, "memory_needed", parameters)
+    monkeypatch.setattr(runner_module, "network", lambda config: Small)
+    monkeypatch.setattr(runner_module, "_memory", lambda device: SHAPES["pythia-1b"][0] ** 2 * 16)
+    with pytest.raises(
+        InputError, match=r"fig2b-1\.4b-seed0 needs about .*Fix: --only fig2b-1b-seed0, the next"
+    ):
+        go(rehearse=False, entries=ENTRIES, only=["fig2b-1.4b", "fig2b-2.8b"])
+    capsys.readouterr()
+    monkeypatch.setattr(runner_module, "_memory", lambda device: 0)
+    with pytest.raises(InputError, match=r"a-seed0 needs about .*Fix: a larger machine, or --rehearse"):
+        go(go.out.with_name("second"))
+    assert capsys.readouterr().err.count("left out") == 3
+
+
+def test_what_does_not_fit_is_not_in_the_way_of_what_does(go, monkeypatch, capsys):
+    needs = [memory_needed(run.config, torch.device("cpu")) for run in plan(TWO, rehearse=True)]
+    monkeypatch.setattr(runner_module, "_memory", lambda device: min(needs))
+    found = go()
+    assert found.too_large == ["b-seed0", "c-seed0"]
+    assert list(found.attempts) == ["a-seed0"]
+    assert capsys.readouterr().err.count("left out") == 2
+
+
+def test_too_little_disk(go, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 1000})())
+    with pytest.raises(InputError, match=r"a-seed0 keeps up to .* on the disk while it runs, and 1e-06 GB"):
+        go()
+
+
+def test_folders_of_something_else(go, tmp_path, documents):
+    go(only=["a"])
+    other = tmp_path / "other.jsonl"
+    other.write_text(documents.read_text().replace("the", "teh"))
+    with pytest.raises(InputError, match=r"another campaign \(its documents.jsonl is not .*other.jsonl\)"):
+        go(documents=other, tokenizer=documents.with_suffix(".tokenizer.json"))
+    with pytest.raises(InputError, match="it is a rehearsal, this is a campaign"):
+        go(rehearse=False)
+    (go.out / "documents.jsonl").write_text("{}")
+    with pytest.raises(InputError, match=r"its documents.jsonl has changed since"):
+        go(documents=None)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("...")
+    with pytest.raises(InputError, match="exists and is no campaign"):
+        go(tmp_path / "mine")
+    with pytest.raises(InputError, match="is no collection"):
+        CampaignFolder(go.out).collect(tmp_path / "mine", [])
+    with pytest.raises(InputError, match=r"campaign.json' cannot be read"):
+        CampaignFolder(tmp_path / "mine").read()
+
+
+def test_a_collection_of_another_campaign(go, tmp_path, documents, capsys):
+    go(only=["a"])
+    into = tmp_path / "collected"
+    CampaignFolder(go.out).collect(into, plan(TWO, rehearse=True))
+    other = tmp_path / "other.jsonl"
+    other.write_text(documents.read_text().replace("the", "teh"))
+    options = {"documents": other, "tokenizer": documents.with_suffix(".tokenizer.json"), "only": ["a"]}
+    second = tmp_path / "second"
+    found = go(second, recorded=into, **options)
+    assert "holds another campaign" in capsys.readouterr().err
+    assert found.attempts["a-seed0"].state == "finished"
+    with pytest.raises(InputError, match=r"holds results of another campaign"):
+        CampaignFolder(second).collect(into, plan(TWO, rehearse=True))
+
+
+def test_weights_are_never_collected(go, tmp_path):
+    go(only=["a"])
+    folder = CampaignFolder(go.out)
+    (go.out / "a-seed0" / "model.safetensors").write_bytes(b"weights")
+    np.savez(go.out / "a-seed0" / "summaries.npz", a=1)
+    folder.collect(tmp_path / "c", plan(TWO, rehearse=True))
+    assert {f.name for f in (tmp_path / "c" / "a-seed0").iterdir()} >= {"losses.npz", "summaries.npz"}
+    assert not (tmp_path / "c" / "a-seed0" / "model.safetensors").exists()
+    with (go.out / "a-seed0" / "probes.npz").open("wb") as file:
+        file.truncate((16 << 20) + 1)
+    with pytest.raises(InputError, match=r"has 16 MiB; expected results of at most 16 MiB"):
+        folder.collect(tmp_path / "d", plan(TWO, rehearse=True))
+
+
+def test_documents_and_tokenizers_that_cannot_be_used(go, tmp_path, documents):
+    bare = tmp_path / "bare.jsonl"
+    bare.write_text(documents.read_text())
+    with pytest.raises(InputError, match=r"--documents .*bare.jsonl without a tokenizer"):
+        go(documents=bare)
+    with pytest.raises(InputError, match=r"--tokenizer .*nothing.json; expected an existing file"):
+        go(tokenizer=tmp_path / "nothing.json")
+    with pytest.raises(InputError, match="is no tokenizer"):
+        go(tokenizer=bare)
+    large = tmp_path / "large.json"
+    words = {f"w{i}": i for i in range(50305)}
+    from tokenizers import Tokenizer, models
+
+    Tokenizer(models.WordLevel(words, unk_token="w0")).save(str(large))
+    with pytest.raises(InputError, match=r"of 50305 tokens; expected at most 50304"):
+        go(tokenizer=large)
+    assert not go.out.exists()
+
+
+GPU_ERRORS = [
+    ("The NVIDIA driver on your system is too old (found version 11040).", "a driver for CUDA"),
+    ("No CUDA GPUs are available", "a machine with a CUDA GPU"),
+    ("CUDA error: no kernel image is available for execution on the device", "a machine with a CUDA GPU"),
+]
+
+
+@pytest.mark.parametrize(("words", "expected"), GPU_ERRORS)
+def test_why_there_is_no_gpu(monkeypatch, words, expected):
+    def init():
+        raise RuntimeError(words + "\nMore.")
+
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr(torch.cuda, "init", init)
+    with pytest.raises(InputError, match=expected) as error:
+        require_gpu()
+    assert words in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_torch_that_cannot(monkeypatch):
+    monkeypatch.setattr(torch.version, "cuda", None)
+    with pytest.raises(InputError, match="built without CUDA"):
+        require_gpu()
+    monkeypatch.setattr(torch, "__version__", "2.4.1+cu121")
+    with pytest.raises(
+        InputError, match=r"--device cuda with torch 2\.4\.1\+cu121; expected torch 2\.6 or newer"
+    ):
+        require_gpu()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_without_a_gpu_nothing_is_touched(go, tmp_path, capsys):
+    with pytest.raises(InputError, match="campaign --device auto"):
+        go(device="auto")
+    assert not go.out.exists()
+    assert main(["--out", str(go.out)]) == 2
+    assert capsys.readouterr().err.startswith("reawaken: campaign --device auto: ")
+    with pytest.raises(InputError, match="--device cuda"):
+        train(RunConfig(device="cuda"), tmp_path / "run")
+
+
+def test_times_are_scaled_from_the_run_that_is_most_alike():
+    small, large = (RunConfig(model=m) for m in ("pythia-14m", "pythia-31m"))
+    guess = Pace([], rate=1e12)
+    assert guess.episode(large) > guess.episode(small) > 0
+    operations = Pace.operations(small)
+    parameters = network(small).parameters
+    facts = {"operations": operations, "parameters": parameters, "episode_seconds": 3.0, "setup_seconds": 7.0}
+    pace = Pace([facts], rate=1e12)
+    assert pace.episode(small) == 3.0
+    assert pace.episode(large) == pytest.approx(3.0 * Pace.operations(large) / operations)
+    assert pace.least(small, 5) == 13.0
+    assert pace.least(small, 0) == 7.0
+    pairwise = RunConfig(model="pythia-14m", probes=("pairwise",))
+    assert pace.least(pairwise, 0) == 7.0 + 25 * pace.episode(pairwise)
+
+
+def test_counted_work():
+    """By hand for 14m: 6 layers of width 128, 512 in the middle, 50304 tokens, 256 positions."""
+    config = RunConfig(model="pythia-14m")
+    size = network(config)
+    layer = 4 * 128**2 + 2 * 128 * 512 + 3 * 128 + 128 + 512 + 128 + 4 * 128
+    assert size.parameters == 2 * 50304 * 128 + 6 * layer + 2 * 128
+    work = count_work(config, size.parameters)
+    attention = 6 * 2 * 128 * 256 * 257
+    assert work.step_operations == 3 * (2 * 256 * (size.parameters - 50304 * 128) + attention)
+    assert work.evaluation_operations == 25 * work.step_operations // 3
+    assert work.step_bytes == 24 * size.parameters - 8 * 50304 * 128
+    adam = count_work(RunConfig(model="pythia-14m", optimizer="adam"), size.parameters)
+    assert adam.step_bytes - work.step_bytes == 16 * size.parameters
+
+
+def test_the_documented_table_is_the_plan(tmp_path):
+    document = ROOT / "docs" / "gpu-campaign.md"
+    copy = tmp_path / "copy.md"
+    copy.write_text(document.read_text())
+    found = states(plan(), ROOT / "figures" / "recorded" / "campaign")
+    assert not update_document(copy, found), "python -m llm.campaign --doc docs/gpu-campaign.md"
+    for entry in ENTRIES:
+        for member in entry.members:
+            assert f"`{member}`" in document.read_text()
+    copy.write_text("no marks")
+    with pytest.raises(InputError, match="runs: begin"):
+        update_document(copy, found)
+
+
+def test_the_parser_of_machines_without_tyro(capsys, tmp_path):
+    assert main(["--list", "--only", "fig9", "larger", "--recorded", str(tmp_path / "none")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[1] for line in lines[:-1]] == [
+        "fig9-410m-seed0",
+        "fig2b-6.9b-seed0",
+        "fig2b-12b-seed0",
+    ]
+    assert lines[-1] == "0 of 3 runs are done"
+    assert main(["--only", "fig99", "--list"]) == 2
+    assert "Fix: --only fig9" in capsys.readouterr().err
+    assert main([]) == 2
+    assert "campaign without --out" in capsys.readouterr().err
+
+
+BLOCKED = """
+import sys
+
+class Without:
+    def __init__(self, finder):
+        self.finder = finder
+
+    def find_spec(self, name, path=None, target=None):
+        return None if name.split(".")[0] in {absent} else self.finder.find_spec(name, path, target)
+
+    def __getattr__(self, name):
+        return getattr(self.finder, name)
+
+sys.meta_path[:] = [Without(finder) for finder in sys.meta_path]
+import runpy
+sys.argv = ["campaign", *{argv}]
+runpy.run_module("llm.campaign", run_name="__main__")
+"""
+
+
+def test_runs_without_the_packages_that_a_gpu_machine_may_lack(tmp_path, documents):
+    absent = (
+        "datasets",
+        "tyro",
+        "lmfit",
+        "xarray",
+        "h5netcdf",
+        "pandas",
+        "pyarrow",
+        "submitit",
+        "torchvision",
+    )
+    argv = ["--rehearse", "--device", "cpu", "--out", str(tmp_path / "out"), "--documents", str(documents),
+            "--only", "fig8", "fig9", "fig17"]  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", BLOCKED.format(absent=absent, argv=argv)], cwd=ROOT, capture_output=True,
+        text=True, timeout=120, env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "3 finished; 0 runs are left\n"
+    versions = json.loads((tmp_path / "out" / "fig8-410m-seed0" / "manifest.json").read_text())["versions"]
+    assert "torch" in versions
