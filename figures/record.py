@@ -23,18 +23,18 @@ FAMILIES = (
 """Families of presets that are recorded, the most telling first. Fig. 2a is missing: it needs Pythia's
 trained weights."""
 
-# Documents from which on a run takes minutes rather than seconds: those come when all others are done.
+# Documents from which on a run takes minutes rather than seconds.
 _MANY = 100
 
 
 def configurations(seeds: tuple[int, ...] = (0, 1, 2)) -> list[RunConfig]:
-    """What is trained, in the order in which it is: all of one seed, then the next, long runs at the end.
+    """What is trained, in the order in which it is: seed by seed, long runs a seed later than the others.
 
     Members that differ in their probes alone are one run with all of these probes.
     """
     from llm import family
 
-    probes: dict[RunConfig, dict[str, None]] = {}
+    probes: dict[RunConfig, dict[Any, None]] = {}
     for name in FAMILIES:
         for member in family(f"{name}-small"):
             bare = replace(member.config, probes=())
@@ -42,7 +42,7 @@ def configurations(seeds: tuple[int, ...] = (0, 1, 2)) -> list[RunConfig]:
     every: list[Any] = [
         replace(bare, probes=tuple(found), seed=seed) for seed in seeds for bare, found in probes.items()
     ]
-    return sorted(every, key=lambda config: config.num_documents >= _MANY)
+    return sorted(every, key=lambda c: seeds.index(c.seed) + 1.5 * (c.num_documents >= _MANY))
 
 
 def record(

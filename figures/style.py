@@ -45,6 +45,7 @@ SERIES: tuple[dict[str, Any], ...] = (
     {"color": "#009E73", "linestyle": (0, (1, 1)), "marker": "^"},
     {"color": "#CC79A7", "linestyle": (0, (6, 1.5, 1, 1.5)), "marker": "D"},
     {"color": "#56B4E9", "linestyle": (0, (2, 1)), "marker": "v"},
+    {"color": "#A65E00", "linestyle": (0, (8, 1.5)), "marker": "P"},
 )
 INK = "#000000"
 SHADE = "#999999"
