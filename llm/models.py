@@ -100,6 +100,8 @@ def build_model(config: RunConfig, vocabulary: int) -> Any:
             model = AutoModelForCausalLM.from_config(architecture, **common)
             initialize(model, config.init)
     model.config.use_cache = False
+    if source is not None and hub_id(config.model):
+        model.config._commit_hash = source.name  # the cache's folders are called by their commit
     if architecture.model_type == "gpt_neox":
         from llm.neox import streamline
 

@@ -55,7 +55,9 @@ def test_only_descriptions_and_safetensors_are_downloaded(monkeypatch, checkpoin
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
     config = RunConfig(model="pythia-14m", weights="pretrained", revision="step1000", context=24)
-    assert build_model(config, 1024).config.hidden_size == 32
+    model = build_model(config, 1024)
+    assert model.config.hidden_size == 32
+    assert model.config._commit_hash == checkpoint.name
     name, revision, patterns = asked[0]
     assert (name, revision) == ("EleutherAI/pythia-14m", "step1000")
     assert "*.safetensors" in patterns
