@@ -135,14 +135,29 @@ def dense(S0: Any, ratio: Any, slow: Any, fast: Any, order: Any, out: Any, trace
 
 
 @_inner
-def similarity(ratio: Any, h: Any) -> bool:
-    """Whether each task is equally similar to all others; h_i then holds ratio_ij, j != i."""
-    tasks = ratio.shape[0]
+def reach(gram: Any, slope: Any, i: int, j: int) -> float:
+    """The part of task i's slow step that reaches q_j; 1 for j = i."""
+    part = gram[i, j] / gram[i, i]
+    return part * (slope[i] / slope[j]) if slope.shape[0] > 0 else part
+
+
+@_inner
+def similarity(gram: Any, slope: Any, h: Any) -> bool:
+    """Whether each task reaches all others equally; h_i is then how far."""
+    tasks = gram.shape[0]
     for i in range(tasks):
-        h[i] = ratio[i, 1 if i == 0 else 0]
-        for j in range(tasks):
-            if j != i and abs(ratio[i, j] - h[i]) > 4e-16:
-                return False
+        other = 1 if i == 0 else 0
+        h[i] = reach(gram, slope, i, other)
+        equal = True
+        if slope.shape[0] > 0:
+            for j in range(tasks):
+                equal &= j == i or abs(reach(gram, slope, i, j) - h[i]) <= 4e-16
+        else:  # the same without a division for every pair
+            least = 4e-16 * gram[i, i]
+            for j in range(tasks):
+                equal &= j == i or abs(gram[i, j] - gram[i, other]) <= least
+        if not equal:
+            return False
     return True
 
 
@@ -178,16 +193,7 @@ def _moment(S: Any, gram: Any, slope: Any, slow: Any, fast: Any, order: Any, out
     tasks = S.shape[0] - 1
     plain = gram.shape[0] == 0
     h = np.zeros(tasks)
-    ratio = np.eye(tasks) if plain and trace.shape[0] > 0 else np.empty((gram.shape[0], gram.shape[0]))
-    for i in range(gram.shape[0]):
-        scale = 1.0 / gram[i, i]
-        for j in range(tasks):
-            ratio[i, j] = gram[i, j] * scale
-        if slope.shape[0] > 0:
-            for j in range(tasks):
-                ratio[i, j] *= slope[i] / slope[j]
-        ratio[i, i] = 1.0
-    if trace.shape[0] == 0 and (plain or similarity(ratio, h)):
+    if trace.shape[0] == 0 and (plain or similarity(gram, slope, h)):
         # The gauge: uniform similarity h is orthogonal data with A (1 - h) and B + A h.
         a = np.empty(order.shape[0])
         b = np.empty(order.shape[0])
@@ -196,6 +202,11 @@ def _moment(S: Any, gram: Any, slope: Any, slow: Any, fast: Any, order: Any, out
             b[t] = fast[t] + slow[t] * h[order[t]]
         ring(S.copy(), a, b, order, out)
     else:
+        ratio = np.eye(tasks)
+        for i in range(gram.shape[0]):
+            for j in range(tasks):
+                if j != i:
+                    ratio[i, j] = reach(gram, slope, i, j)
         dense(S, ratio, slow, fast, order, out, trace)
     return 0
 

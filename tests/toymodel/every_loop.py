@@ -26,6 +26,8 @@ def results():
         run = simulate(tasks, name, rate=0.05, epochs=3, engine="moment", record="S", noise=noise,
                        unstable="allow")  # fmt: skip
         found += [run.losses.values.sum(), run.trajectories["S"].sum()]
+    run = simulate(tasks, "per-task", rate=0.05, epochs=3, engine="moment", unstable="allow")
+    found += [run.losses.values.sum()]
     u = np.random.default_rng(2).normal(size=(4, 3))
     found += [share_losses(0.3, 0.6, order, variance_w=0.5).sum()]
     for gram in (None, tasks.gram, 0.7 * np.eye(3) + 0.3):
