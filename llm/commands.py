@@ -155,10 +155,11 @@ def _documents(config: RunConfig, *, preset: str | None = None) -> None:
         preset: Settings of one of the paper's experiments.
     """
     if config.task != "language":
-        from llm.adapter import make_adapter
-        from llm.device import choose_device
+        import torch
 
-        data = make_adapter(config, choose_device("cpu")).data
+        from llm.adapter import make_adapter
+
+        data = make_adapter(config, torch.device("cpu")).data
         print("\n".join(f"{number:>4}  {name}" for number, name in enumerate(data["names"])))
         print(f"images sha256 {data['sha256']}")
         return

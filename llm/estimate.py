@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -31,18 +32,18 @@ class Size:
     Attributes:
         parameters: number of weights.
         trainable: number of those that are trained.
-        embedding: number of those that only look up tokens, and so cost no arithmetic.
+        operations: floating-point operations of a gradient step's forward pass.
         weights: the weights themselves.
         gradients: gradients alive together: one tensor's for plain descent, which applies each at once.
         optimizer: moments.
-        activations: what one gradient step keeps for its backward pass, and the logits' gradient.
+        activations: what one gradient step keeps for its backward pass.
         probes: copies of weights that probes keep.
         disk: the checkpoints and trajectories of an unfinished run.
     """
 
     parameters: int
     trainable: int
-    embedding: int
+    operations: int
     weights: int
     gradients: int
     optimizer: int
@@ -85,12 +86,13 @@ class Estimate:
             "activations": size.activations, "probes": size.probes,
         }  # fmt: skip
         listed = ", ".join(f"{name} {_bytes(value)}" for name, value in parts.items() if value)
+        what = {"language": "documents", "image-modelling": "images", "classification": "batches"}
         lines = {
             "run": f"{config.id}",
             "model": f"{config.model}, {config.weights} weights: {size.parameters:,} parameters, "
             + (f"{frozen:,} of them frozen" if frozen else "all trained"),
             "work": f"{episodes} episodes of {config.steps}: {self.steps} gradient steps, "
-            f"{self.evaluations} evaluations of {config.num_documents} documents",
+            f"{self.evaluations} evaluations of {config.num_documents} {what[config.task]}",
             "memory": f"about {_bytes(size.memory)} on the device ({listed})",
             "disk": f"up to {_bytes(size.disk)} while it runs",
             "time": f"about {_duration(self.seconds)} ({self.how})",
@@ -125,41 +127,63 @@ def estimate(config: RunConfig) -> Estimate:
 
 
 def measure_size(config: RunConfig) -> Size:
-    """Memory from shapes alone: the network is laid out and run with tensors that hold no numbers."""
-    from torch._subclasses.fake_tensor import FakeTensorMode
+    """Memory and arithmetic of one gradient step.
 
-    from llm.models import build_model
+    A language model is laid out and run with tensors that hold no numbers, whatever its size; for a task of
+    images, whose networks are small, the network is built and one step's forward pass is run on the CPU.
+    """
+    if config.task == "language":
+        from torch._subclasses.fake_tensor import FakeTensorMode
 
-    with FakeTensorMode():
-        model = build_model(dataclasses.replace(config, weights="random", vocabulary="model"), 1)
-        activations = _activations(model, config)
-    parameters = list(model.parameters())
-    total = sum(p.numel() for p in parameters)
-    trained = [p.numel() for p in parameters if p.requires_grad]
+        from llm.models import build_model
+
+        with FakeTensorMode():
+            model = build_model(dataclasses.replace(config, weights="random", vocabulary="model"), 1)
+            passed = _forward(model, _language_step(model, config))
+    else:
+        import torch
+
+        from llm.adapter import make_adapter
+
+        adapter = make_adapter(_reduced(config, 2), torch.device("cpu"))
+        model = adapter.model
+        adapter.load(0)
+        passed = _forward(model, adapter.loss)
+    total = sum(p.numel() for p in model.parameters())
+    trained = [p.numel() for p in model.parameters() if p.requires_grad]
     trainable, moments = sum(trained), 0 if config.optimizer == "sgd" else 2
     copies = ("pairwise" in config.probes) * (total + moments * trainable)
     copies += ("updates" in config.probes) * trainable
     saved = trainable * (1 if config.reset_optimizer else 1 + moments)
-    table = model.get_input_embeddings().weight
-    tied = table is getattr(model.get_output_embeddings(), "weight", None)
     return Size(
         parameters=total,
         trainable=trainable,
-        embedding=0 if tied else table.numel(),
+        operations=passed.operations,
         weights=4 * total,
         gradients=4 * (max(trained) if config.optimizer == "sgd" else trainable),
         optimizer=4 * moments * trainable,
-        activations=activations,
+        activations=passed.kept,
         probes=4 * copies,
-        disk=4 * (2 * saved + _trajectories(config, model)),
+        disk=4 * (2 * saved + _trajectories(config, model, passed.last)),
     )
 
 
-def _activations(model: Any, config: RunConfig) -> int:
-    """Bytes that a forward pass leaves for its backward pass, each storage once, logits among them."""
-    import torch
+@dataclass(frozen=True)
+class _Passed:
+    """One forward pass of a gradient step: bytes kept for the backward pass, operations, and the numbers
+    that the output layer sees."""  # noqa: D205, D209
 
-    from llm.models import split_head
+    kept: int
+    operations: int
+    last: int
+
+
+def _forward(model: Any, step: Callable[[], torch.Tensor]) -> _Passed:
+    """Do the step's forward pass and see what it keeps: each storage once, the logits among it."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from llm.probes.layers import output_module
 
     weights = {p.untyped_storage()._cdata for p in model.parameters()}
     kept: dict[int, Any] = {}
@@ -170,29 +194,59 @@ def _activations(model: Any, config: RunConfig) -> int:
             kept[storage._cdata] = storage
         return tensor
 
+    seen: list[tuple[int, int]] = []
+    handle = output_module(model).register_forward_hook(
+        lambda _, inputs, output: seen.append((inputs[0].numel(), output.numel()))
+    )
+    try:
+        hooks = torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor)
+        with FlopCounterMode(display=False) as counter, hooks:
+            step()
+    finally:
+        handle.remove()
+    last, logits = seen[-1]
+    # The loss's own copy of the logits becomes their gradient.
+    return _Passed(sum(s.nbytes() for s in kept.values()) + 4 * logits, counter.get_total_flops(), last)
+
+
+def _language_step(model: Any, config: RunConfig) -> Callable[[], torch.Tensor]:
+    """The network's part of one gradient step on a document."""
+    import torch
+
+    from llm.models import split_head
+
     body, head = split_head(model)
     tokens = torch.zeros((1, config.context), dtype=torch.int64)
-    half = torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bf16")
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor), half:
-        logits = head(body(tokens)[0, :-1])
-    return sum(storage.nbytes() for storage in kept.values()) + 4 * logits.numel()
+
+    def step() -> torch.Tensor:
+        with torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bf16"):
+            return head(body(tokens)[0, :-1])
+
+    return step
 
 
-def _trajectories(config: RunConfig, model: Any) -> int:
-    """Numbers that trajectory probes keep on disk."""
+def _reduced(config: RunConfig, documents: int) -> RunConfig:
+    """The same network on a few tasks that need no download: neither weights nor data change the time."""
+    return dataclasses.replace(
+        config, documents="embedded", documents_subset=None, documents_revision=None, text_field=None,
+        selection="auto", tokenizer=None, num_documents=documents, evaluate_summaries=False, weights="random",
+        weights_file=None, shuffle_until=None, reverse_block=1, probes=(), probe_documents=(0,),
+        vocabulary="model",
+    )  # fmt: skip
+
+
+def _trajectories(config: RunConfig, model: Any, last: int) -> int:
+    """Numbers that trajectory probes keep on disk; `last` are those of a document's last activations."""
     from llm.probes import select_layer
 
-    states = 1 + config.num_documents * config.epochs
     layers = {
         select_layer(model, config.probe_layer or default).name
         for probe, default in (("residuals", "all"), ("pca", "output"))
         if probe in config.probes
     }
     numbers = sum(select_layer(model, name).size for name in layers)
-    if "activations" in config.probes:
-        width = model.config.hidden_size
-        numbers += len(config.probe_documents) * (config.context - 1) * width
-    return states * numbers
+    numbers += ("activations" in config.probes) * len(config.probe_documents) * last
+    return (1 + config.num_documents * config.epochs) * numbers
 
 
 def _not_here(config: RunConfig, size: Size) -> str:
@@ -214,13 +268,12 @@ def _arithmetic(config: RunConfig, size: Size) -> tuple[float, float]:
     """Seconds of a step and an evaluation: the larger of memory traffic and matrix products.
 
     A step of plain descent moves 24 bytes per weight (weights and their gradients through both passes and the
-    update), Adam 16 more for its moments; 6 operations per weight and token, 2 without a backward pass.
+    update), Adam 16 more for its moments; a backward pass computes twice what the forward pass does.
     """
     peak = _PEAK[config.precision]
     moved = size.weights * (6 if config.optimizer == "sgd" else 10)
-    products = 2 * (size.parameters - size.embedding) * config.context
-    step = max(moved / _BANDWIDTH, 3 * products / peak)
-    return step, max(size.weights / _BANDWIDTH, config.num_documents * products / peak)
+    step = max(moved / _BANDWIDTH, 3 * size.operations / peak)
+    return step, max(size.weights / _BANDWIDTH, config.num_documents * size.operations / peak)
 
 
 def _measured(config: RunConfig) -> tuple[float, float, str]:
@@ -233,11 +286,7 @@ def _measured(config: RunConfig) -> tuple[float, float, str]:
     from llm.step import EagerStep
 
     documents = min(config.num_documents, _MEASURED_DOCUMENTS)
-    small = dataclasses.replace(
-        config, documents="embedded", documents_subset=None, documents_revision=None, text_field=None,
-        selection="auto", tokenizer=None, num_documents=documents, evaluate_summaries=False, weights="random",
-        shuffle_until=None, reverse_block=1, probes=(), probe_documents=(0,), vocabulary="model",
-    )  # fmt: skip
+    small = _reduced(config, documents)
     cuda = config.device != "cpu" and torch.cuda.is_available()
     device = torch.device("cuda" if cuda else "cpu")
 

@@ -168,6 +168,30 @@ class RunFolder:
             return checkpoint, damaged and f"{damaged}going on from episode {checkpoint.episode}"
         return None, damaged and f"{damaged}starting from the beginning"
 
+    def save_weights(self, weights: Tensors) -> None:
+        """Keep the trained weights as ``weights.safetensors``."""
+        from safetensors.torch import save
+
+        with atomic_write(self.path / "weights.safetensors") as file:
+            file.write(save({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}))
+
+    def load_weights(self) -> Tensors | None:
+        """The trained weights; None where they were not kept."""
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        file = self.path / "weights.safetensors"
+        if not file.is_file():
+            return None
+        try:
+            return load_file(file)
+        except SafetensorError as error:
+            raise InputError(
+                f"{str(file)!r} is damaged ({error})",
+                expected="the file as the run wrote it",
+                fix="copy it again, or run again with --keep-weights in another folder",
+            ) from error
+
     def saved_rows(self) -> np.ndarray | None:
         """Losses up to the newest readable checkpoint, of which nothing else is read; None without one."""
         from safetensors import SafetensorError, safe_open

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from llm.tracking import Tracker
     from llm.view import RunView
 
-__all__ = ["Interrupted", "Run", "episode_order", "run"]
+__all__ = ["Interrupted", "Run", "episode_order", "run", "run_device", "trained_weights"]
 
 # A checkpoint is written when this many times its own cost has passed: at most 5% of a run goes into saving.
 _SAVE_EVERY = 20
@@ -71,7 +71,7 @@ def run(
     large_pages()
     order = episode_order(config)
     with enough_memory(config), precision(config), _threads(folder), _generator(config):
-        device = _device(config)
+        device = run_device(config)
         adapter = make_adapter(config, device)
         step = make_step(config, adapter, make_optimizer(config, adapter.model), device)
         probes = make_probes(config)
@@ -153,7 +153,7 @@ def _save(
     optimizer = {} if view.config.reset_optimizer else view.step.optimizer.state()
     states = {probe.name: probe.state() for probe in probes}
     past = {name: values[: 1 + done] for name, values in rows.items()}
-    return folder.save(Checkpoint(done, past, _weights(view.model), optimizer, states))
+    return folder.save(Checkpoint(done, past, trained_weights(view.model), optimizer, states))
 
 
 def _restore(folder: RunFolder, view: RunView, probes: list[Probe], rows: Mapping[str, np.ndarray]) -> int:
@@ -169,7 +169,7 @@ def _restore(folder: RunFolder, view: RunView, probes: list[Probe], rows: Mappin
         for name, values in checkpoint.rows.items():
             rows[name][: 1 + done] = values
         with torch.no_grad():
-            for name, tensor in _weights(view.model).items():
+            for name, tensor in trained_weights(view.model).items():
                 tensor.copy_(checkpoint.weights[name])
         view.step.optimizer.load_state(checkpoint.optimizer)
         for probe in probes:
@@ -177,7 +177,7 @@ def _restore(folder: RunFolder, view: RunView, probes: list[Probe], rows: Mappin
     return done
 
 
-def _weights(model: Any) -> dict[str, torch.Tensor]:
+def trained_weights(model: Any) -> dict[str, torch.Tensor]:
     """Everything training changes: parameters that are not frozen, each once if shared, and buffers."""
     weights = {name: p for name, p in model.named_parameters() if p.requires_grad}
     return weights | dict(model.named_buffers())
@@ -192,7 +192,12 @@ def _check_finite(config: RunConfig, losses: np.ndarray, row: int) -> None:
         )
 
 
-def _device(config: RunConfig) -> torch.device:
+def run_device(config: RunConfig) -> torch.device:
+    """Where a run computes.
+
+    Raises:
+        InputError: for a GPU that is not there.
+    """
     import torch
 
     if config.device == "cuda":
