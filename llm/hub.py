@@ -56,7 +56,11 @@ def load_hub_dataset(
     """
     datasets = _datasets(f"--documents {name}")
     flag = f"--documents {name}" + (f" --documents-revision {revision}" if revision else "")
-    with _reaching(flag, f"reawaken llm prefetch {flag}"), _dataset_errors(flag, split):
+    with (
+        _reaching(flag, f"reawaken llm prefetch {flag}"),
+        _cache_if_unreachable(datasets, name, revision),
+        _dataset_errors(flag, split),
+    ):
         table = datasets.load_dataset(name, subset, split=split, revision=revision)
     return table, {"name": name, "subset": subset, "split": split, "revision": _commit(table) or revision}
 
@@ -123,6 +127,29 @@ def _datasets(flag: str) -> Any:
         ) from error  # fmt: skip
     datasets.disable_progress_bars()
     return datasets
+
+
+@contextlib.contextmanager
+def _cache_if_unreachable(datasets: Any, name: str, revision: str | None) -> Iterator[None]:
+    """Without network, let the datasets library look into its cache at once.
+
+    By itself it would first try again and again, for half a minute and with a line of log for each.
+    """
+    from huggingface_hub import HfApi, constants, errors
+
+    try:
+        HfApi().dataset_info(name, revision=revision, timeout=10)
+    except errors.HfHubHTTPError:
+        raise
+    except Exception:  # the client's own errors of connection, which differ between its versions
+        before = datasets.config.HF_HUB_OFFLINE, constants.HF_HUB_OFFLINE
+        datasets.config.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE = True
+        try:
+            yield
+        finally:
+            datasets.config.HF_HUB_OFFLINE, constants.HF_HUB_OFFLINE = before
+    else:
+        yield
 
 
 def _commit(table: Any) -> str | None:

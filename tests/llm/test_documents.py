@@ -102,6 +102,7 @@ def test_hub_datasets_say_their_commit_and_are_asked_for_at_a_revision(monkeypat
         table.info.download_checksums = {f"hf://datasets/{name}@0123abcd/3.0.0/train.parquet": {}}
         return table
 
+    monkeypatch.setattr("huggingface_hub.HfApi.dataset_info", lambda self, name, **options: None)
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
     monkeypatch.setattr("llm.hub.fetch_model", lambda *a, **k: pytest.fail("no model is needed"))
     documents = load_documents(

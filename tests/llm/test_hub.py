@@ -19,6 +19,12 @@ REPLY = httpx.Response(404, request=httpx.Request("GET", "https://hub.invalid"))
 SMALL = RunConfig(num_documents=4, context=20)
 
 
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch):
+    """As if the hub answered, so that what is tested is what comes after."""
+    monkeypatch.setattr(huggingface_hub.HfApi, "dataset_info", lambda self, name, **options: None)
+
+
 def failing(error):
     def call(*args, **kwargs):
         raise error
@@ -91,6 +97,23 @@ def test_datasets_that_cannot_be_had_are_one_line(monkeypatch, error, words):
     with pytest.raises(InputError, match=words) as caught:
         load_documents(dataclasses.replace(SMALL, documents="a/b"))
     assert "\n" not in str(caught.value)
+
+
+def test_without_network_only_the_cache_is_asked_and_the_switch_put_back(monkeypatch):
+    def unreachable(self, name, **options):
+        raise httpx.ConnectError("no route")
+
+    def load_dataset(name, subset, **options):
+        assert datasets.config.HF_HUB_OFFLINE
+        assert huggingface_hub.constants.HF_HUB_OFFLINE
+        raise ConnectionError(f"Couldn't reach {name}")
+
+    before = datasets.config.HF_HUB_OFFLINE, huggingface_hub.constants.HF_HUB_OFFLINE
+    monkeypatch.setattr(huggingface_hub.HfApi, "dataset_info", unreachable)
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    with pytest.raises(InputError, match="cannot be reached"):
+        load_documents(dataclasses.replace(SMALL, documents="a/b"))
+    assert before == (datasets.config.HF_HUB_OFFLINE, huggingface_hub.constants.HF_HUB_OFFLINE)
 
 
 def test_prefetch_gets_what_a_run_needs_and_nothing_for_one_that_needs_none(monkeypatch, checkpoint):
