@@ -147,13 +147,23 @@ def _prefetch(config: RunConfig, *, preset: str | None = None) -> None:
         print("nothing to download: this run needs no network")
 
 
-def _documents(config: RunConfig, *, preset: str | None = None) -> None:
-    """List the documents of a run, in training order, with their tokens.
+def _documents(config: RunConfig, *, preset: str | None = None, out: Path | None = None) -> None:
+    """List the documents of a run, in training order, with their tokens; or export the embedded ones.
 
     Args:
         config: the run.
         preset: Settings of one of the paper's experiments.
+        out: Write the embedded corpus for up to 200 documents (or --num-documents) to this .jsonl file, its
+            tokenizer beside it. Other machines then train on the same tokens: --documents FILE --selection
+            seed --tokenizer TOKENIZER.
     """
+    if out is not None:
+        from llm.corpus import export_documents
+
+        number = 200 if config.num_documents == RunConfig().num_documents else config.num_documents
+        for file in export_documents(out, number):
+            print(file)
+        return
     if config.task != "language":
         import torch
 

@@ -183,6 +183,50 @@ def test_a_run_that_diverges_says_so_and_leaves_no_result(tmp_path):
     assert not (tmp_path / "run" / "losses.npz").exists()
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.\nMore lines"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_too_little_memory_says_how_much_and_what_lowers_it_and_loses_nothing(tmp_path, monkeypatch, error):
+    import llm.training
+    from llm.language import LanguageAdapter
+
+    monkeypatch.setattr(llm.training, "_SAVE_EVERY", 0)
+    config = dataclasses.replace(TINY, optimizer="adam", lr=1e-3)
+    whole = run(config, tmp_path / "whole").losses.values
+    load = LanguageAdapter.load
+
+    def exhausted(self, task, episode=None, step=0):
+        if episode == 5:
+            raise error
+        load(self, task, episode, step)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LanguageAdapter, "load", exhausted)
+        with pytest.raises(
+            InputError, match=r"out of memory.*about 0\.\d GB free.*--optimizer sgd"
+        ) as caught:
+            run(config, tmp_path / "run")
+    assert "\n" not in str(caught.value)
+    np.testing.assert_array_equal(run(config, tmp_path / "run").losses.values, whole)
+
+
+def test_other_errors_are_not_taken_for_too_little_memory(tmp_path, monkeypatch):
+    from llm.language import LanguageAdapter
+
+    def broken(self):
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    monkeypatch.setattr(LanguageAdapter, "loss", broken)
+    with pytest.raises(RuntimeError, match="mat1 and mat2"):
+        run(TINY, tmp_path / "run")
+
+
 def test_results_are_readable_in_the_authors_format(tmp_path):
     finished = run(TINY, tmp_path / "run")
     finished.save_results(tmp_path / "cyclic_results.npz")
