@@ -50,6 +50,8 @@ def forecast(losses: LossMatrix, held_out: int = 2, mechanism: Mechanism | None 
     prediction = result.predict(order=losses.order)
     first = 1 + seen * losses.tasks
     truth = losses.values[first:]
+    if float(np.ptp(truth)) == 0.0:
+        return Forecast(0, None, None, reason="the held-out losses are all equal")
     nulls = {
         name: r_squared(truth, guess) for name, guess in continuations(known, losses.order[seen:]).items()
     }

@@ -8,18 +8,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.signal import lfilter
 
 from bridge.checks import unknowns
 from bridge.fit import fit
 from bridge.forecast import r_squared
 from bridge.mechanism import MOST_PAIRED, Mechanism
 from bridge.nulls import NULLS, lags
-from toymodel import InputError, LossMatrix, recovery_scores, shift_averaged
+from toymodel import InputError, LossMatrix, RecoveryScore, recovery_scores, shift_averaged
 
 if TYPE_CHECKING:
     from bridge.result import FitResult
 
-__all__ = ["Candidate", "Goodness", "family", "goodness", "residuals_by_lag", "table"]
+__all__ = ["Candidate", "Goodness", "family", "goodness", "noisy_recovery", "residuals_by_lag", "table"]
 
 Floats = NDArray[np.float64]
 
@@ -40,7 +41,7 @@ class Goodness:
 
 
 def goodness(result: FitResult) -> Goodness:
-    """R^2 of the (first) matrix over all losses, on the shift-averaged curve, and the recovery scores' error."""
+    """R^2 of the (first) matrix over all losses and on the shift-averaged curve, and the scores' error."""
     return compare_losses(result.data, result.prediction)
 
 
@@ -55,6 +56,29 @@ def compare_losses(data: LossMatrix, guess: LossMatrix) -> Goodness:
         r_squared(measured.mean[whole], predicted.mean[whole]),
         float(np.median(errors)) if errors else None,
     )
+
+
+def noisy_recovery(result: FitResult, draws: int = 40, seed: int = 0) -> list[RecoveryScore]:
+    """Recovery scores of the prediction with noise like the residuals' added; means over draws.
+
+    A score takes the largest loss of each document's interval. The largest of noisy losses is above that of
+    their expectations: a network's score is to be compared with this one, the expectation's own lies lower.
+    """
+    rng = np.random.default_rng(seed)
+    guess, rho = result.prediction, result.noise.correlation
+    deviation = math.sqrt(result.noise.variance * (1 - rho**2))
+    drawn: list[list[RecoveryScore]] = []
+    for _ in range(draws):
+        raw = rng.normal(0, deviation, guess.values.shape)
+        raw[0] /= math.sqrt(1 - rho**2)
+        noise = lfilter([1.0], [1.0, -rho], raw, axis=0)
+        drawn.append(recovery_scores(LossMatrix(guess.values + noise, guess.order)))
+    scores = []
+    for column in zip(*drawn, strict=True):
+        values = [s.value for s in column if s]
+        enough = len(values) > draws // 2
+        scores.append(RecoveryScore(float(np.mean(values))) if enough else column[0])
+    return scores
 
 
 def residuals_by_lag(data: LossMatrix, guess: LossMatrix) -> tuple[Floats, Floats]:
@@ -150,7 +174,7 @@ def table(losses: LossMatrix) -> list[Candidate]:
 
 
 def _log_likelihood(residual: Floats) -> float:
-    """Gaussian first-order autoregressive likelihood along the first axis, variance and coefficient fitted."""
+    """Gaussian first-order autoregressive log likelihood, variance and coefficient fitted."""
     before, after = residual[:-1], residual[1:]
     rho = float(np.clip((before * after).sum() / max(float((before**2).sum()), 1e-300), -0.99, 0.99))
     squares = ((after - rho * before) ** 2).sum() + (1 - rho**2) * (residual[0] ** 2).sum()

@@ -1,4 +1,4 @@
-"""Compiled loops of the fit. Nothing here calls a jitted function of another file: cached code would go stale."""
+"""Compiled loops of the fit. Nothing here calls a jitted function of another file: a cache would go stale."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["response_kernel", "sensitivity_kernel"]
+import numpy as np
+
+__all__ = ["feature_kernel", "sensitivity_kernel"]
 
 
 @functools.cache
@@ -15,17 +17,18 @@ def sensitivity_kernel() -> Callable[..., None]:
     """Expected losses and their exact derivatives (see `_sensitivity`)."""
     import numba
 
-    signature = "void(f8[:,:,::1], f8[:,:,::1], f8[:,:,:,::1], f8[::1], i8[:,::1], b1, f8, f8, f8, f8[:,:,::1], f8[:,::1])"
+    inputs = "f8[:,:,::1], f8[:,:,::1], f8[:,:,:,::1], f8[::1], i8[:,::1], b1, f8, f8, f8"
+    signature = f"void({inputs}, f8[:,:,::1], f8[:,::1])"
     return numba.njit(signature, cache=True, error_model="numpy")(_sensitivity)
 
 
 @functools.cache
-def response_kernel() -> Callable[..., None]:
-    """What every document's residual is made of (see `_response`)."""
+def feature_kernel() -> Callable[..., None]:
+    """Derivatives by the correlations of initial solutions (see `_features`)."""
     import numba
 
-    signature = "void(f8[:,:,::1], f8[:,::1], i8[:,::1], f8[:,:,::1])"
-    return numba.njit(signature, cache=True, error_model="numpy")(_response)
+    signature = "void(f8, f8[:,:,::1], f8[:,::1], i8[:,::1], f8[:,:,::1])"
+    return numba.njit(signature, cache=True, error_model="numpy")(_features)
 
 
 def _sensitivity(
@@ -124,7 +127,7 @@ def _sensitivity(
                 u[p, w] = db
             for p in range(count):
                 for j in range(w + 1):
-                    if local or j == i or j == w:
+                    if local or j in (i, w):
                         uj = u[0, j]
                         if p == 0:
                             cu = v[0, j] + rr[0] * uj
@@ -148,47 +151,50 @@ def _sensitivity(
                     out[p, episode, j] = 0.5 * (S[p, j, j] - 2.0 * S[p, j, w] + S[p, w, w])
 
 
-def _response(ratio: Any, shares: Any, order: Any, out: Any) -> None:
-    """``q_j - w`` after every episode as a combination of the initial (q_1..q_T, w), for given shares.
+def _features(weight: Any, ratio: Any, shares: Any, order: Any, out: Any) -> None:
+    """Add the derivatives of every loss by the correlations of the initial q_i and q_k, i < k.
+
+    ``q_j - w`` is a combination a of the initial (q_1..q_T, w) at all times; half its second moment changes
+    by a_i a_k with the correlation of q_i and q_k.
 
     Args:
+        weight: factor of what is added.
         ratio: as in `_sensitivity`.
         shares: slow and fast share of every episode, shape ``(E*T, 2)``.
         order: shape ``(E, T)``.
-        out: coefficients, shape ``(1 + E*T, T, T+1)``.
+        out: shape ``(1 + E*T, T, T(T-1)/2)``, pairs in row order.
     """
-    tasks = order.shape[1]
+    tasks = out.shape[1]
     local = ratio.shape[0] > 0
-    state = out[0].copy()  # q_j in terms of the start; w is kept apart
-    state[:] = 0.0
+    state = np.zeros((tasks, tasks))  # q_j in terms of the initial q
+    fast = np.zeros(tasks)  # w likewise; its own start matters to no pair
+    residual = np.zeros(tasks)
+    combination = np.zeros(tasks)
     for j in range(tasks):
         state[j, j] = 1.0
-    fast = state[0].copy()
-    fast[:] = 0.0
-    fast[tasks] = 1.0
-    residual = fast.copy()
-    for j in range(tasks):
-        for m in range(tasks + 1):
-            out[0, j, m] = state[j, m] - fast[m]
-    episode = 0
+    row = 0
     for e in range(order.shape[0]):
-        for k in range(tasks):
-            i = order[e, k]
-            a = shares[episode, 0]
-            b = shares[episode, 1]
-            for m in range(tasks + 1):
-                residual[m] = state[i, m] - fast[m]
-            if local:
+        for k in range(-1 if e == 0 else 0, order.shape[1]):
+            if k >= 0:
+                i = order[e, k]
+                a = shares[row, 0]
+                b = shares[row, 1]
+                for m in range(tasks):
+                    residual[m] = state[i, m] - fast[m]
                 for j in range(tasks):
-                    step = a * ratio[e, i, j]
-                    for m in range(tasks + 1):
-                        state[j, m] -= step * residual[m]
-            else:
-                for m in range(tasks + 1):
-                    state[i, m] -= a * residual[m]
-            for m in range(tasks + 1):
-                fast[m] += b * residual[m]
-            episode += 1
+                    if local or j == i:
+                        step = a * ratio[e, i, j] if local else a
+                        for m in range(tasks):
+                            state[j, m] -= step * residual[m]
+                for m in range(tasks):
+                    fast[m] += b * residual[m]
+                row += 1
             for j in range(tasks):
-                for m in range(tasks + 1):
-                    out[episode, j, m] = state[j, m] - fast[m]
+                for m in range(tasks):
+                    combination[m] = state[j, m] - fast[m]
+                at = 0
+                for m in range(tasks):
+                    left = weight * combination[m]
+                    for n in range(m + 1, tasks):
+                        out[row, j, at] += left * combination[n]
+                        at += 1

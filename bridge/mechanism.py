@@ -15,11 +15,11 @@ What a real network needs beyond the paper's model, each switched on by its own 
 * *channels*: layers learn at different speeds; channels are independent dimensions with their own A, B;
 * *nearness*: documents near each other in the order are less (or more) similar than far ones, by
   ``near * exp(-(d-1)/reach)`` at ring distance d (only the difference counts: the gauge takes the rest);
-* *pairs*: the initial solutions of the documents are correlated, each pair by its own D_ij. In a toy model of
-  M dimensions these are random with variance 1/M; they are fitted with that prior, M from the data.
+* *pairs*: the initial solutions of the documents are correlated, each pair by its own D_ij. In a toy model
+  of M dimensions these are random with variance 1/M; they are fitted with that prior, M from the data.
 
-A real run determines such a mechanism only in part, so every parameter carries a weak normal prior on the scale
-of theta (`Term.centre`, `Term.width`); a parameter that the data say less about than its prior has no interval.
+A real run determines such a mechanism only in part, so every parameter carries a weak normal prior on the
+scale of theta (`Term.centre`, `Term.width`); one that the data say less about than its prior has no interval.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bridge.kernels import response_kernel, sensitivity_kernel
+from bridge.kernels import feature_kernel, sensitivity_kernel
 from bridge.terms import Term, terms_of
 from toymodel import InputError
 
@@ -97,7 +97,8 @@ class Mechanism:
                 raise InputError(f"{name}={getattr(self, name)!r}", expected="one of " + ", ".join(choices),
                                  fix=f"{name}={choices[0]!r}")  # fmt: skip
         if self.pairs and self.drift == "loss":
-            raise InputError("pairs with shares that drift with the loss", expected="a drift by epoch or none",
+            raise InputError("pairs with shares that drift with the loss",
+                             expected="a drift by epoch or none",
                              fix="drift='epoch', or pairs=False")  # fmt: skip
 
     @property
@@ -196,7 +197,13 @@ class Mechanism:
         return near * fall + own, np.stack([fall, near * slope], axis=1)
 
     def evaluate(
-        self, theta: Floats, order: Order, pairs: Floats | None = None, *, features: bool = False
+        self,
+        theta: Floats,
+        order: Order,
+        pairs: Floats | None = None,
+        *,
+        jacobian: bool = True,
+        features: bool = False,
     ) -> Evaluation:
         """Shapes and exact derivatives.
 
@@ -204,9 +211,10 @@ class Mechanism:
             theta: parameters on the unbounded scale.
             order: schedule, shape ``(E, T)``.
             pairs: D_ij for i < j in row order, shape ``(T(T-1)/2,)``; 0 if None.
+            jacobian: compute the derivatives by theta (else there are none, shape ``(0, ...)``).
             features: compute the derivatives by `pairs` too.
         """
-        return self._run(theta, order, pairs, steps=1.0, derivatives=True, features=features)
+        return self._run(theta, order, pairs, steps=1.0, derivatives=jacobian, features=features)
 
     def losses(
         self, theta: Floats, order: Order, pairs: Floats | None = None, *, steps: float = 1.0
@@ -268,9 +276,7 @@ class Mechanism:
             total += weight * out[0]
             initial += weight * (1 + v) / 2
             if gathered is not None:
-                response = np.empty((rows, tasks, tasks + 1))
-                response_kernel()(ratio, shares, schedule, response)
-                gathered += weight * response[:, :, upper[0]] * response[:, :, upper[1]]
+                feature_kernel()(weight, ratio, shares, schedule, gathered)
             if not derivatives:
                 continue
             # The kernel's order is (v, u, s, du, ds, similarity).

@@ -1,4 +1,4 @@
-"""Null models: curves that know nothing of slow and fast weights, beside which a mechanism must show its worth.
+"""Null models: curves that know nothing of slow and fast weights, beside which a mechanism shows its worth.
 
 Three are fitted to the whole matrix as the mechanism is; four continue the epochs already seen.
 """
@@ -71,7 +71,7 @@ def no_forgetting(losses: LossMatrix) -> Null:
 
 
 def exponential_forgetting(losses: LossMatrix) -> Null:
-    """After each visit an exponential rise to a level of the visit's own; nothing comes down before a return."""
+    """After each visit an exponential rise to a level of the visit's own; nothing falls before a return."""
     visits, since = lags(losses.order)
     most = int(visits.max())
 
@@ -97,10 +97,10 @@ def _curve(order: Integers, values: Floats, knots: int = 5) -> tuple[Floats, Flo
     design = np.concatenate([hats * (visits == n) for n in range(most + 1)])
     flat = design.reshape(len(design), -1).T
     scales = np.ones(tasks)
-    nodes = np.zeros(len(design))
+    nodes: Floats = np.zeros(len(design))
     for _ in range(20):
         weighted = flat * np.broadcast_to(scales, values.shape).reshape(-1, 1)
-        nodes = np.linalg.lstsq(weighted, values.ravel(), rcond=None)[0]
+        nodes = np.asarray(np.linalg.lstsq(weighted, values.ravel(), rcond=None)[0], dtype=np.float64)
         shape = (flat @ nodes).reshape(values.shape)
         square = (shape**2).sum(0)
         scales = (shape * values).sum(0) / np.where(square > 0, square, 1.0)

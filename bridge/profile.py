@@ -45,6 +45,7 @@ class Profiler:
 
     def __init__(self, problem: Problem, best: Solution, noise: Noise, reduced: Reduced) -> None:
         self.problem, self.best, self.noise, self.reduced = problem, best, noise, reduced
+        self.lean = np.zeros(len(best.theta)) if noise.tilt is None else noise.tilt
         self.inner, self.features = [], []
         for number in range(len(problem.blocks)):
             _, F, _ = problem.derivatives(best.theta, best.pairs, number)
@@ -66,7 +67,7 @@ class Profiler:
     def _gradient(self, theta: Floats) -> tuple[Floats, Floats]:
         """Gauss-Newton gradient and Hessian of half the objective."""
         precision = self.noise.variance / self.problem.width**2
-        hessian, gradient = np.diag(precision), -precision * (theta - self.problem.centre)
+        hessian, gradient = np.diag(precision), -precision * (theta - self.problem.centre) - self.lean
         for number, (own, F, inner) in enumerate(
             zip(self.best.pairs, self.features, self.inner, strict=True)
         ):

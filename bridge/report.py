@@ -5,20 +5,32 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from bridge.judgement import Goodness, goodness
-from toymodel import LossMatrix, recovery_scores
+from bridge.judgement import Goodness, goodness, noisy_recovery
+from toymodel import LossMatrix, RecoveryScore, recovery_scores
 
 if TYPE_CHECKING:
     from bridge.forecast import Forecast
+    from bridge.reach import Feature
     from bridge.result import FitResult
 
-__all__ = ["recovery_rows", "report", "to_json"]
+__all__ = ["reach_lines", "recovery_rows", "report", "to_json"]
 
 
 def recovery_rows(network: LossMatrix, toy: LossMatrix) -> list[tuple[int, str, str]]:
     """Epoch, the network's recovery score and the toy's, in words."""
     pairs = zip(recovery_scores(network), recovery_scores(toy), strict=True)
     return [(n, str(a), str(b)) for n, (a, b) in enumerate(pairs, start=1)]
+
+
+def reach_lines(found: list[Feature]) -> list[str]:
+    """The first diagnostic in words."""
+    out = [f for f in found if not f.within]
+    if not out:
+        return [f"Reach       all {len(found)} features lie within what the mechanism's priors produce"]
+    return [
+        f"Reach       outside: {f.name} is {f.value:.3g}; the priors give {f.low:.3g} to {f.high:.3g}"
+        for f in out
+    ]
 
 
 def report(result: FitResult, ahead: Forecast | None = None) -> str:
@@ -35,7 +47,8 @@ def _method(result: FitResult) -> list[str]:
     count = f"{len(result.datasets)} runs jointly, " if len(result.datasets) > 1 else ""
     lines = [
         f"Mechanism   {result.mechanism.name}",
-        f"Fit         {count}{result.problem.observations} losses ({data.tasks} documents, {data.epochs} epochs), "
+        f"Fit         {count}{result.problem.observations} losses "
+        f"({data.tasks} documents, {data.epochs} epochs), "
         f"{len(result.starts)} starts, {result.evaluations} evaluations, {result.seconds:.1f} s",
         f"Noise       standard deviation {math.sqrt(result.noise.variance):.3g}, correlation "
         f"{result.noise.correlation:.2f} between neighbouring episodes of a document; in the intervals",
@@ -43,14 +56,15 @@ def _method(result: FitResult) -> list[str]:
     if math.isfinite(result.noise.dimension):
         lines.append(
             f"Documents   correlated as in a toy model of M = {result.noise.dimension:.3g} dimensions "
-            f"({result.noise.pairs_determined:.0f} of {sum(map(len, result.solution.pairs))} pairs determined)"
+            f"({result.noise.pairs_determined:.0f} of {sum(map(len, result.solution.pairs))} pairs known)"
         )
     return lines
 
 
 def _goodness(result: FitResult, judged: Goodness, ahead: Forecast | None) -> list[str]:
     lines = [
-        f"R^2         {result.r2:.3f} over all losses, {judged.shift_averaged:.3f} on the shift-averaged curve"
+        f"R^2         {result.r2:.3f} over all losses, "
+        f"{judged.shift_averaged:.3f} on the shift-averaged curve"
     ]
     if judged.recovery_error is not None:
         lines[0] += f"; recovery scores off by {judged.recovery_error:.3f} (median)"
@@ -72,7 +86,8 @@ def _warnings(result: FitResult, ahead: Forecast | None) -> list[str]:
             lines.append(f"Warning     the mechanism predicts less well than: {', '.join(better)}")
     if result.agreeing_starts < len(result.starts):
         lines.append(
-            f"Warning     {result.agreeing_starts} of {len(result.starts)} starts agree within 1%; the best is shown"
+            f"Warning     {result.agreeing_starts} of {len(result.starts)} starts agree within 1%; "
+            "the best is shown"
         )
     if not result.solution.converged:
         lines.append("Warning     the last search ended at its limit of evaluations")
@@ -109,18 +124,20 @@ def _recovery(result: FitResult) -> list[str]:
     lines = []
     for number, (data, guess) in enumerate(zip(result.datasets, result.predictions, strict=True), start=1):
         tag = f" (run {number})" if len(result.datasets) > 1 else ""
-        lines.append(f"recovery score   network   toy{tag}")
-        lines += [f"epoch {n:<10} {a:>8}   {b}" for n, a, b in recovery_rows(data, guess)]
+        noisy = [str(s) for s in noisy_recovery(result)] if number == 1 else []
+        lines.append(f"recovery score   network     toy{'  toy with noise' if noisy else ''}{tag}")
+        for n, a, b in recovery_rows(data, guess):
+            lines.append(f"epoch {n:<10} {a:>7}   {b}   {noisy[n - 1] if noisy else ''}".rstrip())
     return lines
 
 
 def to_json(result: FitResult, ahead: Forecast | None = None) -> dict[str, Any]:
     """Everything in the report as plain values; None, with a reason beside it, where there is no number."""
 
-    def scores(losses: LossMatrix) -> list[dict[str, Any]]:
+    def scores(found: list[RecoveryScore]) -> list[dict[str, Any]]:
         return [
             {"epoch": n, "value": s.value if s else None, "reason": s.reason}
-            for n, s in enumerate(recovery_scores(losses), start=1)
+            for n, s in enumerate(found, start=1)
         ]
 
     judged = goodness(result)
@@ -143,7 +160,11 @@ def to_json(result: FitResult, ahead: Forecast | None = None) -> dict[str, Any]:
         "recovery_error": judged.recovery_error,
         "intervals_by": result.intervals_by,
         "flat_directions": list(result.flat_directions),
-        "recovery": {"network": scores(result.data), "toy": scores(result.prediction)},
+        "recovery": {
+            "network": scores(recovery_scores(result.data)),
+            "toy": scores(recovery_scores(result.prediction)),
+            "toy_with_noise": scores(noisy_recovery(result)),
+        },
     }
     if ahead is None:
         return record | {"held_out_r2": None, "held_out_reason": "no forecast asked for", "fitted_epochs": 0,

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bridge.mechanism import Mechanism
 from bridge.solve import Problem, Solution, project
+from bridge.terms import Term
 from bridge.uncertainty import Noise, Parameter, reduce
 from toymodel import InputError, LossMatrix, cyclic_order
 
@@ -178,8 +179,9 @@ class FitResult:
             or kept.min() < 0
             or kept.max() >= fitted.tasks
         ):
-            raise InputError(f"documents={list(map(int, kept))}", expected=f"two or more of 0 to {fitted.tasks - 1}, "
-                             "each once", fix=f"documents=range({fitted.tasks})")  # fmt: skip
+            raise InputError(f"documents={list(map(int, kept))}",
+                             expected=f"two or more of 0 to {fitted.tasks - 1}, each once",
+                             fix=f"documents=range({fitted.tasks})")  # fmt: skip
         if not steps > 0:
             raise InputError(f"steps={steps}", expected="a positive ratio", fix="steps=2 for twice as many")
         if order is not None and epochs is not None:
@@ -192,8 +194,9 @@ class FitResult:
             new = {int(old): number for number, old in enumerate(kept)}
             rows = [[new[int(i)] for i in epoch if int(i) in new] for epoch in fitted.order]
             if any(len(row) != len(kept) for row in rows):
-                raise InputError("a fitted order that repeats documents", expected="an order of its own for the "
-                                 "prediction", fix="predict(order=...)")  # fmt: skip
+                raise InputError("a fitted order that repeats documents",
+                                 expected="an order of its own for the prediction",
+                                 fix="predict(order=...)")  # fmt: skip
             count = fitted.epochs if epochs is None else epochs
             if count < 1:
                 raise InputError(f"epochs={count}", expected="at least 1", fix="epochs=6")
@@ -229,7 +232,7 @@ class FitResult:
         reach = 3 * float(np.sqrt(reduced.covariance[p, p]))
         best = float(self.solution.theta[p])
         low, high = max(best - reach, self.problem.low[p]), min(best + reach, self.problem.high[p])
-        term = self._term(p)
+        term = self.term(p)
         result = {best: 0.0}
         for side in (
             np.linspace(best, low, points // 2 + 1)[1:],
@@ -243,7 +246,8 @@ class FitResult:
             name, np.array([term.natural(v) for v in places]), np.array([result[v] for v in places])
         )
 
-    def _term(self, p: int) -> Any:
+    def term(self, p: int) -> Term:
+        """What the p-th component of the joint theta is."""
         for block in self.problem.blocks:
             for position, term in zip(block.index, self.mechanism.terms, strict=True):
                 if position == p:

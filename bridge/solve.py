@@ -1,9 +1,14 @@
 """Penalised least squares with variable projection, for one loss matrix or several at once.
 
-The objective is the residual sum of squares over observed entries, plus sigma^2 times the squared distance of
-theta from its priors, plus lambda |D|^2 for the pair correlations. Scales and floors are solved for inside every
-evaluation and projected out of the Jacobian (Kaufman's form). Each matrix has its own D, which is eliminated
-from the normal equations by its Schur complement, so several matrices cost the sum of each.
+The objective is the residual sum of squares over observed entries, plus sigma^2 times the squared distance
+of theta from its priors, plus lambda |D|^2 for the pair correlations. Scales and floors are solved for inside
+every evaluation and projected out of the Jacobian (Kaufman's form). Each matrix has its own D, which is
+eliminated from the normal equations by its Schur complement, so several matrices cost the sum of each.
+
+A mode over theta and D together is biased: it favours theta at which the losses respond strongly to D. What
+is wanted is the mode of theta with D integrated out, which adds sigma^2 log det(F^T F/lambda + 1), F the
+response (Laplace's approximation). Its gradient enters as the `tilt`, a constant slope refreshed between
+searches.
 """
 
 from __future__ import annotations
@@ -28,8 +33,8 @@ class Block:
     Attributes:
         values: losses, shape ``(1 + E*T, T)``; those of weight 0 may be anything finite.
         order: shape ``(E, T)``.
-        weight: what every residual is multiplied by, shape ``(1 + E*T, T)``: 0 where a loss is missing or held
-            out, 1 where it counts once.
+        weight: what every residual is multiplied by, shape ``(1 + E*T, T)``: 0 where a loss is missing or
+            held out, 1 where it counts once.
         index: which components of the joint theta are this matrix's own theta, shape ``(p,)``.
     """
 
@@ -148,14 +153,39 @@ class Problem:
             for b, d in zip(self.blocks, pairs, strict=True)
         ]
 
-    def cost(self, theta: Floats, pairs: list[Floats], noise: float, ridge: float) -> float:
+    def log_determinants(self, theta: Floats, pairs: list[Floats], ridge: float) -> float:
+        """Sum of log det(F^T F/lambda + 1) over the matrices."""
+        total = 0.0
+        for number in range(len(self.blocks)):
+            _, F, _ = self.derivatives(theta, pairs, number, jacobian=False)
+            if F.shape[1]:
+                factor, _ = cho_factor(F.T @ F / ridge + np.eye(F.shape[1]))
+                total += 2 * float(np.log(np.diag(factor)).sum())
+        return total
+
+    def tilt(self, theta: Floats, pairs: list[Floats], noise: float, ridge: float) -> Floats:
+        """Slope of half the objective that integrating the pairs out adds, by forward differences."""
+        if not self.mechanism.pairs:
+            return np.zeros(len(theta))
+        base, slope = self.log_determinants(theta, pairs, ridge), np.zeros(len(theta))
+        for p in np.flatnonzero(self.high > self.low):
+            step = 1e-4 if theta[p] + 1e-4 <= self.high[p] else -1e-4
+            moved = theta.copy()
+            moved[p] += step
+            slope[p] = (self.log_determinants(moved, pairs, ridge) - base) / step
+        return 0.5 * noise * slope
+
+    def cost(
+        self, theta: Floats, pairs: list[Floats], noise: float, ridge: float, tilt: Floats | None = None
+    ) -> float:
         """The objective; noise is sigma^2, ridge lambda."""
         fit = sum(float((p.residual**2).sum()) for p in self.residuals(theta, pairs))
         prior = float((((theta - self.centre) / self.width) ** 2).sum())
-        return fit + noise * prior + ridge * sum(float(d @ d) for d in pairs)
+        slope = 0.0 if tilt is None else 2 * float(tilt @ theta)
+        return fit + noise * prior + ridge * sum(float(d @ d) for d in pairs) + slope
 
     def derivatives(
-        self, theta: Floats, pairs: list[Floats], number: int, *, features: bool = True
+        self, theta: Floats, pairs: list[Floats], number: int, *, features: bool = True, jacobian: bool = True
     ) -> tuple[Floats, Floats, Floats]:
         """Projected Jacobian by theta (joint, shape ``(n, p)``) and by pairs, and residual, of one matrix.
 
@@ -164,7 +194,11 @@ class Problem:
         block, own = self.blocks[number], pairs[number]
         mechanism = self.mechanism
         value = mechanism.evaluate(
-            theta[block.index], block.order, own if len(own) else None, features=features and bool(len(own))
+            theta[block.index],
+            block.order,
+            own if len(own) else None,
+            jacobian=jacobian,
+            features=features and bool(len(own)),
         )
         part = project(mechanism, block, value.shapes)
         weight = (part.scales * block.weight)[:, :, None]
@@ -177,11 +211,11 @@ class Problem:
                 flat -= direction[:, :, None] * np.einsum("ng,ngp->gp", direction, flat)
             return scaled.reshape(-1, columns)
 
-        local = reduced(np.moveaxis(value.jacobian, 0, -1))
-        jacobian = np.zeros((len(local), len(theta)))
-        np.add.at(jacobian.T, block.index, local.T)
-        by_pairs = np.zeros((len(local), 0)) if value.features is None else reduced(value.features)
-        return jacobian, by_pairs, part.residual.ravel()
+        by_theta = np.zeros((block.values.size, len(theta)))
+        if jacobian:
+            by_theta[:, block.index] = reduced(np.moveaxis(value.jacobian, 0, -1))
+        by_pairs = np.zeros((block.values.size, 0)) if value.features is None else reduced(value.features)
+        return by_theta, by_pairs, part.residual.ravel()
 
     def minimise(
         self,
@@ -190,7 +224,7 @@ class Problem:
         *,
         noise: float,
         ridge: float = 1.0,
-        free: NDArray[np.bool_] | None = None,
+        tilt: Floats | None = None,
         tolerance: float = 1e-7,
         most: int = 80,
     ) -> Solution:
@@ -201,27 +235,27 @@ class Problem:
             pairs: start of the pair correlations; 0 if None.
             noise: sigma^2, in which the priors of theta are weighed.
             ridge: lambda.
-            free: components that may move, shape ``(p,)``; all if None.
+            tilt: slope added to half the objective; 0 if None.
             tolerance: relative fall of the objective below which the search has converged.
             most: evaluations at most.
         """
         theta = np.clip(theta, self.low, self.high)
         own = self.no_pairs() if pairs is None else pairs
-        movable = np.ones(len(theta), dtype=bool) if free is None else free
+        lean = np.zeros(len(theta)) if tilt is None else tilt
         precision = noise / self.width**2
-        cost, used, damping = self.cost(theta, own, noise, ridge), 1, 1e-3
+        cost, used, damping = self.cost(theta, own, noise, ridge, lean), 1, 1e-3
         while used < most:
             normal = [_Normal(*self.derivatives(theta, own, n), own[n], ridge) for n in range(len(own))]
             used += 1
             while True:
                 hessian = np.diag(precision * (1 + damping))
-                gradient = -precision * (theta - self.centre)
+                gradient = -precision * (theta - self.centre) - lean
                 eliminated = [n.eliminate(damping) for n in normal]
                 for h, g, _ in eliminated:
                     hessian += h
                     gradient += g
                 inward = ~(((theta <= self.low) & (gradient < 0)) | ((theta >= self.high) & (gradient > 0)))
-                active = np.flatnonzero(inward & movable)
+                active = np.flatnonzero(inward & (self.high > self.low))
                 step = np.zeros(len(theta))
                 step[active] = np.linalg.solve(hessian[np.ix_(active, active)], gradient[active])
                 # Longer steps leave the region where the link and the logits are anywhere near linear.
@@ -230,14 +264,14 @@ class Problem:
                     d + back[:, -1] - back[:, :-1] @ (trial - theta) if len(d) else d
                     for d, (_, _, back) in zip(own, eliminated, strict=True)
                 ]
-                value = self.cost(trial, moved, noise, ridge)
+                value = self.cost(trial, moved, noise, ridge, lean)
                 used += 1
                 if np.isfinite(value) and value < cost:
                     break
                 damping *= 5
                 if damping > 1e6 or used >= most:
                     return Solution(theta, own, cost, used, damping > 1e6)
-            fell = (cost - value) / max(cost, 1e-300)
+            fell = (cost - value) / max(abs(cost), 1e-300)
             theta, own, cost = trial, moved, value
             damping = max(damping / 5, 1e-8)
             if fell < tolerance:
@@ -254,7 +288,7 @@ class _Normal:
         self.ridge = ridge
 
     def eliminate(self, damping: float) -> tuple[Floats, Floats, Floats]:
-        """Damped Hessian and gradient by theta, and what the pairs do: columns (response to theta, own step)."""
+        """Damped Hessian and gradient by theta, and the pairs' response to theta beside their own step."""
         damped = self.JJ + damping * np.diag(np.diag(self.JJ))
         if not len(self.FF):
             return damped, self.Jr, np.zeros((0, len(self.Jr) + 1))

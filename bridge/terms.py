@@ -56,7 +56,8 @@ def terms_of(channels: int, drift: str, link: str, nearness: bool) -> tuple[Term
                  "logit", -7, 7, 0.0, 1.5),
             Term(f"slow_share{tag}", f"part of what is fitted that slow weights do, s = A/(A+B){of}",
                  "logit", -7, 7, -1.5, 1.5),
-            Term(f"variance_ratio_w{tag}", f"initial variance of w over that of q{of}", "log", -7, 7, -1.0, 1.5),
+            Term(f"variance_ratio_w{tag}", f"initial variance of w over that of q{of}",
+                 "log", -7, 7, -1.0, 1.5),
         ]  # fmt: skip
         if drift != "none":
             unit = "per epoch" if drift == "epoch" else "per unit of log loss"
@@ -74,7 +75,7 @@ def terms_of(channels: int, drift: str, link: str, nearness: bool) -> tuple[Term
         terms.append(Term("exponent", "p in loss = (squared distance)^p", "log", -2, 3, math.log(2), 0.4))
     if link == "exponential":
         terms.append(Term("rate", "a in loss = (exp(a x) - 1)/(exp(a) - 1) of squared distance x",
-                          "log", -3, 4, math.log(2), 0.7))  # fmt: skip
+                          "log", -3, 2.5, math.log(2), 0.7))  # fmt: skip
     if link == "saturating":
         terms.append(Term("half_point", "relative squared distance at half the largest loss",
                           "log", -5, 5, 0.0, 1.0))  # fmt: skip

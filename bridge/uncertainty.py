@@ -43,7 +43,7 @@ class Parameter:
     reason: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Noise:
     """The noise model's numbers.
 
@@ -55,6 +55,8 @@ class Noise:
         freedom: losses less parameters.
         used_variance: the variance in the objective that was minimised.
         used_ridge: the ridge in it.
+        tilt: the slope in it that stands for the pairs integrated out; None without pairs.
+        evidence: twice the negative log likelihood with the pairs integrated out (lower is better).
     """
 
     variance: float
@@ -64,6 +66,8 @@ class Noise:
     freedom: float
     used_variance: float = math.nan
     used_ridge: float = math.nan
+    tilt: Floats | None = None
+    evidence: float = math.nan
 
     @property
     def dimension(self) -> float:
@@ -131,7 +135,10 @@ def measure_noise(problem: Problem, solution: Solution, variance: float, ridge: 
         both = (block.weight[1:] > 0) & (block.weight[:-1] > 0)
         before += float((part.residual[1:] * part.residual[:-1])[both].sum())
         after += float(((part.residual[1:] ** 2 + part.residual[:-1] ** 2) / 2)[both].sum())
-    correlation = float(np.clip(before / after if after > 0 else 0.0, 0.0, 0.95))
+    raw = before / after if after > 0 else 0.0
+    # Residuals of fitted curves look less correlated than the noise: Marriott & Pope's (1954) correction.
+    rows = max(len(block.values) for block in problem.blocks)
+    correlation = float(np.clip(raw + (1 + 3 * raw) / rows, 0.0, 0.95))
     # MacKay's fixed point: the variance of the pairs is their square over how many are determined.
     ridge = float(np.clip(found * determined / squares, 1e-6, 1e9 * found)) if squares > 0 else ridge
     return Noise(found, correlation, ridge, determined, freedom)

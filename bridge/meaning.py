@@ -1,0 +1,70 @@
+"""What fitted shares mean: stability, transport and the recovery that training would approach."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from toymodel import RecoveryScore, asymptotics, epoch_spectrum, recovery_scores, stability_margin, transport
+
+if TYPE_CHECKING:
+    from bridge.result import FitResult
+
+__all__ = ["ChannelMeaning", "meaning", "next_epoch"]
+
+
+@dataclass(frozen=True)
+class ChannelMeaning:
+    """The theory's account of one channel at one epoch's shares (docs/theory.md, sections 5 to 8).
+
+    Attributes:
+        channel: from 1.
+        slow: A.
+        fast: B.
+        margin: stability margin of orthogonal data, the smallest of A, 2-A-B and B + A/T.
+        radius: spectral radius of an epoch with the fitted similarity; above 1 losses would grow.
+        transport: positions by which the pattern of the q moves along the ring in an epoch.
+        recovery: score of squared distances that training at these shares would approach.
+    """
+
+    channel: int
+    slow: float
+    fast: float
+    margin: float
+    radius: float
+    transport: float
+    recovery: RecoveryScore
+
+
+def meaning(result: FitResult, epoch: int | None = None, dataset: int = 0) -> list[ChannelMeaning]:
+    """What each channel's shares in an epoch (the last if None) say of the network."""
+    data = result.datasets[dataset]
+    number = data.epochs - 1 if epoch is None else epoch
+    ratio, _ = result.mechanism.similarity(result.theta(dataset), data.order)
+    gram = ratio[min(number, len(ratio) - 1)] if len(ratio) else np.eye(data.tasks)
+    # Theory numbers tasks as an epoch visits them.
+    visited = np.asarray(data.order[min(number, data.epochs - 1)])
+    whole = len(set(visited.tolist())) == data.tasks
+    order = visited if whole else np.arange(data.tasks)
+    found = []
+    for channel, (a, b) in enumerate(result.shares(number, dataset), start=1):
+        found.append(
+            ChannelMeaning(
+                channel,
+                a,
+                b,
+                float(stability_margin(a, b, data.tasks)),
+                float(np.abs(epoch_spectrum(gram, a, b, order)[0])),
+                transport(a, b, data.tasks),
+                asymptotics(gram, a, b, order=order).score,
+            )
+        )
+    return found
+
+
+def next_epoch(result: FitResult, dataset: int = 0) -> RecoveryScore:
+    """The recovery score that the fit predicts for one epoch more than it saw."""
+    data = result.datasets[dataset]
+    return recovery_scores(result.predict(epochs=data.epochs + 1, dataset=dataset))[-1]
