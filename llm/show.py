@@ -59,7 +59,7 @@ def show_run(path: str | os.PathLike[str]) -> str:
         done, loss = _progress(folder)
         more = f", mean loss {loss:.4g}" if loss is not None else ""
         lines.append(f"state     unfinished: {done} of {episodes} episodes{more}; the same command goes on")
-    lines += _facts(manifest)
+    lines += _facts(config, manifest)
     if folder.finished:
         run = Run.load(path)
         lines += _scores(recovery_scores(run.losses))
@@ -135,12 +135,13 @@ def _whole_epochs(folder: RunFolder, config: RunConfig) -> LossMatrix | None:
     return LossMatrix(rows[: 1 + epochs * config.num_documents], episode_order(config)[:epochs])
 
 
-def _facts(manifest: dict[str, Any]) -> list[str]:
+def _facts(config: RunConfig, manifest: dict[str, Any]) -> list[str]:
     if not manifest:
         return []
     versions = ", ".join(f"{name} {number}" for name, number in manifest.get("versions", {}).items())
     model, tasks = manifest.get("model", {}), manifest.get("tasks", {})
     precision = manifest.get("precision", {})
+    what = {"language": "documents", "image-modelling": "images", "classification": "batches"}[config.task]
     names, autocast = tasks.get("names", []), precision.get("autocast") or "none"
     execution = manifest.get("execution", "execution not recorded yet")
     return [
@@ -150,7 +151,7 @@ def _facts(manifest: dict[str, Any]) -> list[str]:
         f"precision matrix products {precision.get('matmul')}, autocast {autocast}",
         f"model     {model.get('parameters', math.nan):,} parameters, {model.get('trainable', math.nan):,} "
         f"trained, weights {model.get('sha256', '')[:12]}, revision {model.get('revision') or 'none'}",
-        f"tasks     {len(names)} documents, hash {tasks.get('sha256', '')[:12]}, "
+        f"tasks     {len(names)} {what}, hash {tasks.get('sha256', '')[:12]}, "
         f"{tasks.get('padded', 0)} padded",
     ]
 

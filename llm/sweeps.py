@@ -268,7 +268,7 @@ def _prepare_worker(numbers: Any, workers: int, devices: list[str], halt: Any) -
         os.environ["CUDA_VISIBLE_DEVICES"] = devices[number % len(devices)]
     import torch
 
-    torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // workers))
+    torch.set_num_threads(max(1, torch.get_num_threads() // workers))
 
 
 # What a worker process knows of itself.
