@@ -65,15 +65,15 @@ def _docstrings() -> dict[str, str]:
     return found
 
 
-def train_tokenizer(texts: list[str]) -> Any:
-    """A byte-level BPE of 1024 tokens trained on the texts (about a second); a `tokenizers.Tokenizer`."""
+def train_tokenizer(texts: list[str], size: int = EMBEDDED_VOCABULARY) -> Any:
+    """A byte-level BPE of `size` tokens trained on the texts (about a second); a `tokenizers.Tokenizer`."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=EMBEDDED_VOCABULARY,
+        vocab_size=size,
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )

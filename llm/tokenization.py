@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,8 +36,8 @@ def choose_tokenizer(config: RunConfig, source: Source) -> Tokenizer:
     """The tokenizer of a run.
 
     What ``--tokenizer`` names; else the model's own, where its weights are pretrained, its folder holds one,
-    or the documents come over the network anyway; else a BPE of 1024 tokens trained on the source's texts,
-    which needs no download.
+    or the documents come over the network anyway; else a BPE of 1024 tokens (or of the embedding's rows where
+    a folder's model has fewer) trained on the source's texts, which needs no download.
 
     Raises:
         InputError: for a tokenizer that is missing or damaged.
@@ -51,10 +52,19 @@ def choose_tokenizer(config: RunConfig, source: Source) -> Tokenizer:
             return _load(config.model)
     elif (name := hub_id(config.model)) and (config.weights == "pretrained" or source.hub):
         return _load(name, config.revision)
-    from llm.corpus import train_tokenizer
+    from llm.corpus import EMBEDDED_VOCABULARY, train_tokenizer
 
     texts = [source.text(row, config.text_field) for row in range(min(source.size, _TRAINED_ON))]
-    return _wrap(train_tokenizer(texts), "byte-level BPE trained on the documents' source")
+    size = min(EMBEDDED_VOCABULARY, _rows(folder) or EMBEDDED_VOCABULARY)
+    return _wrap(train_tokenizer(texts, size), "byte-level BPE trained on the documents' source")
+
+
+def _rows(folder: Path) -> int | None:
+    """Rows of the embedding that a model's folder describes; None where it does not say."""
+    try:
+        return int(json.loads((folder / "config.json").read_text(encoding="utf-8"))["vocab_size"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # what is wrong with the model is said where it is built
 
 
 def _load(name: str, revision: str | None = None) -> Tokenizer:

@@ -238,6 +238,13 @@ def test_unusable_settings_are_one_line(changes, words):
     assert "\n" not in str(caught.value)
 
 
+def test_a_checkpoint_without_tokenizer_gets_one_that_fits_its_embedding(config, tmp_path):
+    (tmp_path / "config.json").write_text('{"vocab_size": 300}')
+    assert load_documents(dataclasses.replace(config, model=str(tmp_path))).vocabulary <= 300
+    (tmp_path / "config.json").write_text('{"vocab_size": 50304}')
+    assert 300 < load_documents(dataclasses.replace(config, model=str(tmp_path))).vocabulary <= 1024
+
+
 def test_a_damaged_tokenizer_is_one_line(tmp_path):
     (tmp_path / "tokenizer.json").write_text("{}")
     with pytest.raises(InputError, match="is no tokenizer"):
