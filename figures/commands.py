@@ -18,34 +18,60 @@ def figures(
     out: Path = Path("out/figures"),
     formats: tuple[str, ...] = ("png", "pdf"),
 ) -> None:
-    """Draw figures and write each as PNG and vector PDF.
+    """Draw figures and write each as PNG and vector PDF, with a caption.
+
+    A figure whose runs are missing is left out, with the command that makes them. All figures together come
+    with gallery.html, which shows them beside what the paper found.
 
     Args:
-        names: figures to draw, e.g. 10 11 theory; all of them if none are named.
-        runs: folder of network runs, for the figures that need them.
-        out: folder for the files, made if it is not there.
-        formats: kinds of file to write.
+        names: Figures to draw, e.g. 5a 8 11 theory; all of them if none are named.
+        runs: Folder of network runs; the recorded results of small networks if not given.
+        out: Folder for the files, made if it is not there.
+        formats: Kinds of file to write.
     """
-    from figures.gallery import FIGURES, choose, render
-    from figures.style import FORMATS, save_figure
+    from figures.curves import MissingRuns
+    from figures.gallery import write_gallery
+    from figures.registry import FIGURES, caption, choose, render
+    from figures.runs import Runs, recorded
+    from figures.style import FORMATS, png_bytes, save_figure
+    from toymodel.files import atomic_write
 
     for name in formats:
         if name not in FORMATS:
             raise InputError(
                 f"format {name!r}", expected="some of " + ", ".join(FORMATS), fix="--formats png pdf"
             )
-    if runs is not None and not runs.is_dir():
-        raise InputError(
-            f"--runs {runs} is no folder", expected="a folder of run folders", fix="check the path"
-        )
     if out.exists() and not out.is_dir():
         raise InputError(
             f"--out {out} is a file", expected="a folder, or a new name", fix=f"--out {out}-figures"
         )
-    for name in choose(names, runs):
+    chosen = choose(names)
+    found = recorded() if runs is None else Runs.load(runs)
+    pictures, missing = {}, []
+    for name in chosen:
         stem = f"fig{name}" if name[0].isdigit() else name
-        for path in save_figure(render(name, runs), out / stem, formats):
+        try:
+            figure, words = render(name, found), caption(name, found)
+        except MissingRuns as error:
+            missing.append(error)
+            print(error)
+            continue
+        # Layout moves a little with every drawing: PNG comes first, whatever else is asked for.
+        pictures[name] = png_bytes(figure)
+        written = save_figure(figure, out / stem, [kind for kind in formats if kind != "png"])
+        if "png" in formats:
+            written.insert(0, out / f"{stem}.png")
+            with atomic_write(written[0]) as picture:
+                picture.write(pictures[name])
+        with atomic_write(out / f"{stem}.txt", "w") as file:
+            file.write(words)
+        for path in written:
             print(f"{path}   {FIGURES[name].title}")
+    if not names or "all" in names:
+        write_gallery(out / "gallery.html", found, pictures)
+        print(f"{out / 'gallery.html'}   all figures beside what the paper found")
+    elif len(missing) == len(chosen):
+        raise missing[0]
 
 
 COMMANDS: dict[str, Any] = {"": figures}

@@ -65,9 +65,10 @@ def find(runs: Runs, figure: str, name: str, forms: Sequence[str] = FORMS) -> Fa
     """
     found = runs.family(name, forms)
     if found is None:
+        laptop = f" (on a laptop: {name}-small)" if "-small" in forms else ""
         raise MissingRuns(f"figure {figure}: no run of preset family {name} in any of its forms",
                           expected="run folders of " + " or ".join(name + form for form in forms),
-                          fix=sweep_command(name))  # fmt: skip
+                          fix=sweep_command(name) + laptop)  # fmt: skip
     return found
 
 
@@ -191,6 +192,12 @@ class Curves:
         else:
             text += "The toy has no counterpart of what is varied."
         return text
+
+    def scores(self, runs: Runs) -> list[tuple[str, list[float]]]:
+        """Recovery scores by member and seed; those without a meaning are left out."""
+        found = find(runs, self.figure, self.family, self.forms)
+        table = [(line.label, [last_score(m, self.epoch) for m in line.losses]) for line in self.lines(found)]
+        return [(label, [v for v in values if math.isfinite(v)]) for label, values in table]
 
     def _mean(self, line: Line) -> tuple[Floats, Floats | None]:
         if self.align == "shift":

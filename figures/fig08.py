@@ -47,28 +47,65 @@ def _toy_activations(state: ToyState) -> Floats:
 PANELS = {
     panel.figure: panel
     for panel in (
-        Matrix("8a", "fig8", "fig8", "gradients", lambda run: run.probe("gradients")["cosines"],
-               _toy_gradients, ("document", "document"), "cosine", (-1, 1),
-               "Cosine similarity of the documents' loss gradients after training, at the attention of the "
-               "middle block (the toy's: of w)."),
-        Matrix("8b", "fig8", "fig8", "pairwise recovery", lambda run: run.probe("pairwise")["recovery"],
-               toy_pairwise, ("evaluated on", "trained on"), "fall of the loss", None,
-               "Fall of the loss (nats per token) on one document when the trained network is trained on "
-               "another for one episode; colours saturate on the diagonal."),
-        Matrix("8c", "fig8", "fig8", "weight residuals",
-               lambda run: _from_second_epoch(run.probe("residuals")["cosines"], run.config.num_documents),
-               _toy_residuals, ("episode", "episode"), "cosine", (-1, 1),
-               "Cosine similarity of weight residuals (paper eq. 2) after every episode from the second "
-               "epoch on; the toy has none where its window is cut.", lambda config: config.num_documents + 1),
-        Matrix("8d", "fig8", "fig8", "activations of document 1",
-               lambda run: run.probe("activations")["cosines"][0][
-                   : 1 + _ACTIVATION_EPOCHS * run.config.num_documents,
-                   : 1 + _ACTIVATION_EPOCHS * run.config.num_documents],
-               _toy_activations, ("episode", "episode"), "cosine", (0, 1),
-               "Cosine similarity of the last-layer activations of document 1 before training and after "
-               "every episode of three epochs (the toy's: of P x).", lambda config: 0),
+        Matrix(
+            "8a",
+            "fig8",
+            "fig8",
+            "gradients",
+            lambda run: run.probe("gradients")["cosines"],
+            _toy_gradients,
+            ("document", "document"),
+            "cosine",
+            (-1, 1),
+            "Cosine similarity of the documents' loss gradients after training, at the attention of the "
+            "middle block (the toy's: of w).",
+        ),
+        Matrix(
+            "8b",
+            "fig8",
+            "fig8",
+            "pairwise recovery",
+            lambda run: run.probe("pairwise")["recovery"],
+            toy_pairwise,
+            ("evaluated on", "trained on"),
+            "fall of the loss",
+            None,
+            "Fall of the loss (nats per token) on one document when the trained network is trained on "
+            "another for one episode; colours saturate on the diagonal.",
+        ),
+        Matrix(
+            "8c",
+            "fig8",
+            "fig8",
+            "weight residuals",
+            lambda run: _from_second_epoch(run.probe("residuals")["cosines"], run.config.num_documents),
+            _toy_residuals,
+            ("episode", "episode"),
+            "cosine",
+            (-1, 1),
+            "Cosine similarity of weight residuals (paper eq. 2) after every episode from the second "
+            "epoch on; the toy has none where its window is cut.",
+            lambda config: config.num_documents + 1,
+        ),
+        Matrix(
+            "8d",
+            "fig8",
+            "fig8",
+            "activations of document 1",
+            lambda run: run.probe("activations")["cosines"][0][
+                : 1 + _ACTIVATION_EPOCHS * run.config.num_documents,
+                : 1 + _ACTIVATION_EPOCHS * run.config.num_documents,
+            ],
+            _toy_activations,
+            ("episode", "episode"),
+            "cosine",
+            (0, 1),
+            "Cosine similarity of the last-layer activations of document 1 before training and after "
+            "every episode of three epochs (the toy's: of P x).",
+            lambda config: 0,
+        ),
     )
-}  # fmt: skip
+}
 
 
 def _from_second_epoch(values: Floats, tasks: int) -> Floats:

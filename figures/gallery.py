@@ -1,78 +1,211 @@
-"""The figures that ``reawaken figures`` can draw: which module draws each, and what it needs."""
+"""gallery.html: every figure beside what the paper found and what the runs here say, in one file."""
 
 from __future__ import annotations
 
-import difflib
-import importlib
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+import base64
+import html
+import os
+from collections.abc import Mapping, Sequence
+from string import Template
 
-from matplotlib.figure import Figure
+import numpy as np
 
-from toymodel.errors import InputError
+from figures.claims import Claim, Verdict, evaluate
+from figures.curves import Curves, MissingRuns
+from figures.registry import FIGURES, caption, commands, families, panel
+from figures.runs import Runs
+from toymodel.files import atomic_write
 
-__all__ = ["FIGURES", "Entry", "choose", "render"]
+__all__ = ["write_gallery"]
 
-
-@dataclass(frozen=True)
-class Entry:
-    """One figure.
-
-    Attributes:
-        module: the module whose ``draw`` makes it: ``draw() -> Figure``, or ``draw(runs: Path) -> Figure``
-            where runs are needed.
-        title: what it shows, in a line.
-        needs_runs: whether it is drawn from run folders of networks.
-    """
-
-    module: str
-    title: str
-    needs_runs: bool = False
-
-
-FIGURES: dict[str, Entry] = {
-    "10": Entry("figures.fig10", "loss of task 1 in the toy model, f(w) = w and f(w) = y - w"),
-    "11": Entry("figures.fig11", "solution vectors of the toy model becoming a ring"),
-    "geometry": Entry("figures.geometry", "Figs. 8, 9, 17 and 18 for the toy model"),
-    "theory": Entry("figures.theory", "every statement of docs/theory.md beside a simulation"),
+# Tables and commands scroll sideways, each in its own box; the page itself never does.
+_PAGE = Template("""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>Anticipatory recovery: the paper's figures, made here</title>
+<style>
+:root { color-scheme: light dark; --ink: #1b1b1b; --page: #ffffff; --line: #d0d0d0; --soft: #f4f4f2;
+  --yes: #00593f; --no: #8f3a00; --none: #555555; }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #e6e6e6; --page: #17191c; --line: #45494f; --soft: #22252a;
+    --yes: #5fd3ae; --no: #ffac70; --none: #b0b0b0; }
 }
+* { box-sizing: border-box; }
+body { margin: 0 auto; padding: 1rem; max-width: 72rem; color: var(--ink); background: var(--page);
+  font: 1rem/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
+h1 { font-size: 1.6rem; line-height: 1.25; }
+h2 { font-size: 1.25rem; margin: 2.5rem 0 0.5rem; padding-top: 0.8rem; border-top: 1px solid var(--line); }
+p { max-width: 46rem; }
+a { color: inherit; }
+nav a { display: inline-block; padding: 0.3rem 0.55rem; margin: 0 0.2rem 0.35rem 0; border-radius: 0.3rem;
+  background: var(--soft); text-decoration: none; }
+.box { overflow-x: auto; max-width: 100%; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; overflow-wrap: normal;
+  font-size: 0.92rem; }
+th, td { padding: 0.4rem 0.9rem 0.4rem 0; border-bottom: 1px solid var(--line); text-align: left;
+  vertical-align: top; }
+td.words { min-width: 13rem; }
+.figure { display: grid; grid-template-columns: minmax(0, 1.35fr) minmax(0, 1fr); gap: 0 2rem;
+  align-items: start; }
+@media (max-width: 52rem) { .figure { grid-template-columns: minmax(0, 1fr); } }
+/* The picture keeps a white ground in dark mode. */
+.figure img { display: block; width: 100%; max-width: 46rem; height: auto; background: #ffffff; }
+.figure h3 { font-size: 0.95rem; margin: 0.9rem 0 0.1rem; }
+.figure p, .figure ul { margin: 0.1rem 0 0.4rem; }
+.figure ul { padding-left: 1.1rem; }
+.state { font-weight: 600; white-space: nowrap; }
+.yes { color: var(--yes); } .no { color: var(--no); } .none { color: var(--none); }
+.small { font-size: 0.87rem; }
+pre { margin: 0.2rem 0; padding: 0.6rem 0.7rem; background: var(--soft); font-size: 0.82rem;
+  line-height: 1.45; white-space: pre-wrap; }
+details { margin-top: 0.6rem; }
+summary { cursor: pointer; padding: 0.35rem 0; }
+</style>
+</head>
+<body>
+<main>
+<h1>Anticipatory recovery: the paper's figures, made here</h1>
+<p>Networks that are trained on the same documents in the same order, epoch after epoch, begin to recover a
+document before it comes round again (arXiv 2403.09613). Each figure of the paper is drawn below from runs
+made with this software, with the toy model beside it where it has a counterpart.</p>
+<p><strong>$kind</strong> A disagreement is a finding about these networks, not about the paper's.</p>
+<nav aria-label="Figures">$links</nav>
+<h2 id="table">Paper against ours</h2>
+<p>$summary A claim holds if every seed says so. Effects are mean ± standard deviation over seeds.</p>
+<div class="box"><table>
+<thead><tr><th scope="col">Fig.</th><th scope="col">The paper says</th><th scope="col">Networks here</th>
+<th scope="col">Toy</th><th scope="col">Measured</th></tr></thead>
+<tbody>$rows</tbody></table></div>
+$figures
+</main>
+</body>
+</html>
+""")
+
+_CLASSES = {"holds": "yes", "does not hold": "no", "not testable here": "none"}
+_KINDS = {
+    "": "The runs have the paper's settings.",
+    "-random": "The runs have the paper's shapes with random weights and the Python manual as documents.",
+    "-embedded": "The runs are of small networks with random weights on the Python manual.",
+    "-small": "The runs are of small networks (some 10^5 weights, random to begin with) on the Python "
+    "manual, trained on a CPU: they are not the paper's results.",
+}
+Judged = Sequence[tuple[Claim, Verdict, Verdict]]
 
 
-def choose(names: Sequence[str], runs: Path | None = None) -> list[str]:
-    """The figures meant by names as typed.
+def write_gallery(path: str | os.PathLike[str], runs: Runs, pictures: Mapping[str, bytes]) -> None:
+    """Write the page, whole or not at all; it needs nothing but itself.
 
     Args:
-        names: names in `FIGURES`; a number alone means all its panels' figures (``8`` is 8a, 8b, ...);
-            ``all``, or nothing, means every figure that can be drawn with what is given.
-        runs: folder of network runs, if there is one.
-
-    Raises:
-        InputError: for an unknown figure (with the nearest name), or one that needs runs when none are given.
+        path: the file.
+        runs: what the numbers are computed from.
+        pictures: PNG by figure; a figure without one is shown with the command that makes its runs.
     """
-    chosen: list[str] = []
-    for name in names or ["all"]:
-        if name == "all":
-            found = [key for key, entry in FIGURES.items() if runs is not None or not entry.needs_runs]
-        elif name in FIGURES:
-            found = [name]
-        else:
-            found = [key for key in FIGURES if key.rstrip("abcdefgh") == name]
-        if not found:
-            near = difflib.get_close_matches(name, FIGURES, n=1, cutoff=0.0)[0]
-            raise InputError(f"there is no figure {name!r}", expected="all, or some of " + ", ".join(FIGURES),
-                             fix=f"reawaken figures {near}")  # fmt: skip
-        chosen += [key for key in found if key not in chosen]
-    for key in chosen:
-        if FIGURES[key].needs_runs and runs is None:
-            raise InputError(f"figure {key} without runs", expected="a folder of network runs",
-                             fix=f"reawaken figures {key} --runs DIR")  # fmt: skip
-    return chosen
+    judged = evaluate(runs)
+    found = [one for name in FIGURES for one in families(name, runs)]
+    kinds = dict.fromkeys(_KINDS[one.form] for one in found)
+    count = {state: sum(v.state == state for _, v, _ in judged) for state in _CLASSES}
+    page = _PAGE.substitute(
+        kind=html.escape(" ".join(kinds) or "There are no runs of networks yet."),
+        links="".join(f'<a href="#{name}">{_short(name)}</a>' for name in FIGURES),
+        summary=html.escape(
+            f"Of {len(judged)} claims {count['holds']} hold in the networks here, {count['does not hold']} "
+            f"do not, and {count['not testable here']} cannot be tested with these runs."
+        ),
+        rows="".join(_row(*one) for one in judged),
+        figures="".join(_section(name, runs, pictures.get(name), judged) for name in FIGURES),
+    )
+    with atomic_write(path, "w") as file:
+        file.write(page)
 
 
-def render(name: str, runs: Path | None = None) -> Figure:
-    """Draw one figure of `FIGURES`."""
+def _short(name: str) -> str:
+    return {"sec4": "Section 4"}.get(name, name if name[0].isdigit() else name.capitalize())
+
+
+def _state(verdict: Verdict) -> str:
+    return f'<span class="state {_CLASSES[verdict.state]}">{verdict.state}</span>'
+
+
+def _cell(verdict: Verdict) -> str:
+    return f'{_state(verdict)}<br><span class="small">{html.escape(_effect(verdict))}</span>'
+
+
+def _effect(verdict: Verdict) -> str:
+    """The numbers; where there are none, no more than a word, since commands stand by the figures."""
+    if verdict.values:
+        return str(verdict)
+    return "no runs" if verdict.reason.startswith("reawaken") else verdict.reason
+
+
+def _row(claim: Claim, networks: Verdict, toy: Verdict) -> str:
+    figure = f'<a href="#{claim.figure}">{_short(claim.figure)}</a>'
+    return (
+        f'<tr><td>{figure}</td><td class="words">{html.escape(claim.statement)}</td>'
+        f"<td>{_cell(networks)}</td><td>{_cell(toy)}</td>"
+        f'<td class="words small">{html.escape(claim.measure)}</td></tr>\n'
+    )
+
+
+def _section(name: str, runs: Runs, picture: bytes | None, judged: Judged) -> str:
     entry = FIGURES[name]
-    draw = importlib.import_module(entry.module).draw
-    figure: Figure = draw(runs) if entry.needs_runs else draw()
-    return figure
+    head = _short(name) if not name[0].isdigit() else f"Figure {name}"
+    parts = [f'<section><h2 id="{name}">{head}: {html.escape(entry.title)}</h2>\n<div class="figure"><div>']
+    if picture is not None:
+        data = base64.b64encode(picture).decode("ascii")
+        alt = html.escape(f"{head}: {entry.title}", quote=True)
+        parts.append(f'<img alt="{alt}" loading="lazy" src="data:image/png;base64,{data}">')
+    else:
+        parts.append("<p><em>No runs of this figure are here; the command makes them.</em></p>")
+    parts.append("</div><div>")
+    if entry.found:
+        parts.append(f"<h3>The paper found</h3><p>{html.escape(entry.found)}</p>")
+    if lines := _found(name, runs, judged):
+        parts.append("<h3>Found here</h3><ul>" + "".join(f"<li>{line}</li>" for line in lines) + "</ul>")
+    made = html.escape("\n".join(commands(name, runs)))
+    parts.append(f"<h3>Commands</h3><pre>{made}</pre>")
+    if picture is not None:
+        words = html.escape(_body(caption(name, runs)))
+        parts.append(
+            f"<details><summary>What is shown, and from which runs</summary><pre>{words}</pre></details>"
+        )
+    return "\n".join([*parts, "</div></div></section>\n"])
+
+
+def _body(words: str) -> str:
+    """A caption without its first line and its last part, which the section has already."""
+    return words.partition("\n\n")[2].partition("\n\nThe paper found:")[0].partition("\n\nCommand:")[0]
+
+
+def _found(name: str, runs: Runs, judged: Judged) -> list[str]:
+    """Numbers from the data, as HTML: recovery scores, then each claim with its verdict."""
+    lines = []
+    shown = panel(name) if FIGURES[name].needs_runs else None
+    if isinstance(shown, Curves) and shown.bars:
+        try:
+            scores = shown.scores(runs)
+        except MissingRuns:
+            scores = []
+        told = [f"{label} {_mean(values)}" for label, values in scores]
+        if told:
+            lines.append("Recovery scores in the last epoch: " + html.escape("; ".join(told)) + ".")
+    for claim, networks, toy in judged:
+        if claim.figure != name:
+            continue
+        effect = f" ({claim.measure}: {_effect(networks)})" if networks.values else ""
+        theirs = f" ({_effect(toy)})" if toy.values else ""
+        lines.append(
+            f"{_state(networks)}: {html.escape(claim.statement + effect)}. "
+            f"Toy: {_state(toy)}{html.escape(theirs)}."
+        )
+    return lines
+
+
+def _mean(values: Sequence[float]) -> str:
+    if not values:
+        return "no score"
+    spread = f" ± {np.std(values, ddof=1):.2f}" if len(values) > 1 else ""
+    return f"{np.mean(values):.2f}{spread}"

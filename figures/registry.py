@@ -51,53 +51,100 @@ class Entry:
 _CURVES, _TOY = "figures.panels", False
 
 FIGURES: dict[str, Entry] = {
-    "1a": Entry(_CURVES, "loss on document 1 through cyclic training",
-                "The loss peaks near episode 40 and has recovered more than half of its rise before the document returns."),
-    "1b": Entry(_CURVES, "loss of all documents, aligned at their first training",
-                "All documents recover in anticipation, not only the first."),
-    "2a": Entry(_CURVES, "model size, pretrained",
-                "Larger models recover more, with a sharp rise from 160M to 410M."),
-    "2b": Entry(_CURVES, "model size, random weights",
-                "Recovery is there from random weights too, weaker, and larger models recover more."),
+    "1a": Entry(
+        _CURVES,
+        "loss on document 1 through cyclic training",
+        "The loss peaks near episode 40; over half of its rise is undone before the document returns.",
+    ),
+    "1b": Entry(
+        _CURVES,
+        "loss of all documents, aligned at their first training",
+        "All documents recover in anticipation, not only the first.",
+    ),
+    "2a": Entry(
+        _CURVES, "model size, pretrained", "Larger models recover more, with a sharp rise from 160M to 410M."
+    ),
+    "2b": Entry(
+        _CURVES,
+        "model size, random weights",
+        "Recovery is there from random weights too, weaker, and larger models recover more.",
+    ),
     "3a": Entry(_CURVES, "width", "Recovery needs a width of at least 512."),
     "3b": Entry(_CURVES, "depth", "Recovery needs at least 8 blocks."),
     "4a": Entry(_CURVES, "random masking", "Recovery is weaker with more masking, and clearly still there."),
-    "4b": Entry(_CURVES, "random window shift", "Recovery is weaker with larger shifts, and clearly still there."),
+    "4b": Entry(
+        _CURVES, "random window shift", "Recovery is weaker with larger shifts, and clearly still there."
+    ),
     "5a": Entry(_CURVES, "number of documents", "Recovery is clear for all T from 10 to 200."),
     "5b": Entry(_CURVES, "gradient steps per episode", "More steps, more recovery; none at M = 1."),
     "5c": Entry(_CURVES, "context length", "Longer contexts recover less."),
     "5d": Entry(_CURVES, "frozen blocks", "At least 8 of 16 blocks must be trained for strong recovery."),
     "6": Entry(_CURVES, "Adam against gradient descent", "Adam 0.689, gradient descent 0.211."),
-    "8a": Entry("figures.fig08", "similarity of gradients",
-                "Mostly positive, and highest near the centre rather than on the diagonal."),
-    "8b": Entry("figures.fig08", "pairwise recovery",
-                "Roughly symmetric, and strongest 10 to 15 documents away from the last one trained."),
-    "8c": Entry("figures.fig08", "similarity of weight residuals", "Bright stripes one epoch apart, several documents wide."),
-    "8d": Entry("figures.fig08", "similarity of activations", "Blocks by epoch, more similar in every epoch."),
+    "8a": Entry(
+        "figures.fig08",
+        "similarity of gradients",
+        "Mostly positive, and highest near the centre rather than on the diagonal.",
+    ),
+    "8b": Entry(
+        "figures.fig08",
+        "pairwise recovery",
+        "Roughly symmetric, and strongest 10 to 15 documents away from the last one trained.",
+    ),
+    "8c": Entry(
+        "figures.fig08",
+        "similarity of weight residuals",
+        "Bright stripes one epoch apart, several documents wide.",
+    ),
+    "8d": Entry(
+        "figures.fig08", "similarity of activations", "Blocks by epoch, more similar in every epoch."
+    ),
     "9": Entry("figures.fig09", "path of the output layer", "A converging helix, one turn per epoch."),
-    "10": Entry("figures.fig10", "loss of task 1 in the toy model, f(w) = w and f(w) = y - w",
-                "Bell-shaped curves, as in networks.", _TOY),
-    "11": Entry("figures.fig11", "solution vectors of the toy model becoming a ring",
-                "The vectors become a circle in the order of training within 10 epochs.", _TOY),
+    "10": Entry(
+        "figures.fig10",
+        "loss of task 1 in the toy model, f(w) = w and f(w) = y - w",
+        "Bell-shaped curves, as in networks.",
+        _TOY,
+    ),
+    "11": Entry(
+        "figures.fig11",
+        "solution vectors of the toy model becoming a ring",
+        "The vectors become a circle in the order of training within 10 epochs.",
+        _TOY,
+    ),
     "12": Entry(_CURVES, "documents 2 to N shuffled every epoch", "Recovery survives even N = 24."),
     "13": Entry(_CURVES, "rate of one-step training", "A tenfold rate brings slight recovery at M = 1."),
     "14": Entry(_CURVES, "attention heads", "Little effect."),
-    "15": Entry(_CURVES, "scheme of random weights", "Pythia's scheme fits better and recovers more than N(0, 0.02)."),
+    "15": Entry(
+        _CURVES, "scheme of random weights", "Pythia's scheme fits better and recovers more than N(0, 0.02)."
+    ),
     "16a": Entry(_CURVES, "steps at the same total update", "More, smaller steps recover more."),
-    "16b": Entry(_CURVES, "steps for a context of 1024", "40 steps restore the score of a quarter of the context."),
+    "16b": Entry(
+        _CURVES, "steps for a context of 1024", "40 steps restore the score of a quarter of the context."
+    ),
     "17a": Entry("figures.fig17", "size of activation updates", "Steps from epoch to epoch."),
     "17b": Entry("figures.fig17", "size of weight updates", "A monotone fall, without steps."),
-    "18a": Entry("figures.fig18", "pairwise recovery, 50 documents", "One bright area near the centre begins to part."),
-    "18b": Entry("figures.fig18", "pairwise recovery, 100 documents",
-                 "Two bright areas, and a border without recovery 10 to 15 documents wide."),
-    "18c": Entry("figures.fig18", "pairwise recovery, 200 documents",
-                 "Two bright areas, and a border as wide as for 100 documents."),
-    "sec4": Entry(_CURVES, "neighbours reversed in the last epoch",
-                  "Document i + 1 primes i nearly as much as i primes i + 1 (section 4)."),
+    "18a": Entry(
+        "figures.fig18", "pairwise recovery, 50 documents", "One bright area near the centre begins to part."
+    ),
+    "18b": Entry(
+        "figures.fig18",
+        "pairwise recovery, 100 documents",
+        "Two bright areas, and a border without recovery 10 to 15 documents wide.",
+    ),
+    "18c": Entry(
+        "figures.fig18",
+        "pairwise recovery, 200 documents",
+        "Two bright areas, and a border as wide as for 100 documents.",
+    ),
+    "sec4": Entry(
+        _CURVES,
+        "neighbours reversed in the last epoch",
+        "Document i + 1 primes i nearly as much as i primes i + 1 (section 4).",
+    ),
     "control": Entry(_CURVES, "orders that do not repeat, as controls"),
     "geometry": Entry("figures.geometry", "Figs. 8, 9, 17 and 18 for the toy model", "", _TOY),
     "theory": Entry("figures.theory", "every statement of docs/theory.md beside a simulation", "", _TOY),
-}  # fmt: skip
+}
 """In the paper's order."""
 
 
@@ -177,7 +224,7 @@ def caption(name: str, runs: Runs) -> str:
 
 _SIZES = {
     "": "The paper's own setting.",
-    "-random": "Random weights and embedded documents in place of the paper's pretrained ones and news articles.",
+    "-random": "Random weights and embedded documents in place of trained weights and news articles.",
     "-embedded": "A small network with random weights on the Python manual; not the paper's.",
     "-small": "Small networks with random weights on the Python manual, trained on a CPU; not the paper's.",
 }

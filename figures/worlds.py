@@ -8,7 +8,6 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from figures.curves import MissingRuns
 from figures.fig09 import path
 from figures.matrices import Matrix, member_of, toy_state
 from figures.registry import panel
@@ -65,7 +64,9 @@ class Networks:
         """
         forms = ("",) if family == "fig2a" else FORMS
         figure = next(p.figure for p in PRESETS.values() if p.family == family)
-        return {run.config.seed: run.losses for run in member_of(self._runs, figure, family, label, forms).runs}
+        return {
+            run.config.seed: run.losses for run in member_of(self._runs, figure, family, label, forms).runs
+        }
 
     def matrices(self, figure: str) -> dict[int, Floats]:
         """As `World`."""
@@ -112,14 +113,18 @@ class Toy:
         preset = next(p for p in PRESETS.values() if (p.family, p.label) == (family, label))
         setting = counterpart(preset)
         if setting is None:
-            raise NoCounterpart(f"the toy has no {preset.varies}", expected="what the toy has", fix="fig5-steps")
+            raise NoCounterpart(
+                f"the toy has no {preset.varies}", expected="what the toy has", fix="fig5-steps"
+            )
         return {seed: toy_losses(setting, seed) for seed in range(self._seeds)}
 
     def matrices(self, figure: str) -> dict[int, Floats]:
         """As `World`."""
         shown = panel(figure)
         assert isinstance(shown, Matrix)
-        config = next(p.config for p in PRESETS.values() if (p.family, p.label) == (shown.family, shown.label))
+        config = next(
+            p.config for p in PRESETS.values() if (p.family, p.label) == (shown.family, shown.label)
+        )
         values = np.asarray(shown.toy(toy_state(config)))
         whole = np.isfinite(values).any(0)
         return {0: values[np.ix_(whole, whole)]}

@@ -1,0 +1,162 @@
+"""Claims are decided by data: known data decide them the known way."""
+
+import math
+
+import numpy as np
+import pytest
+
+from figures import measures
+from figures.claims import CLAIMS, Claim, Verdict, evaluate, table
+from figures.registry import FIGURES
+from figures.runs import Runs
+from figures.worlds import Networks, Toy
+from tests.figures.runs import write_family
+from toymodel import LossMatrix
+
+
+class Made:
+    """A world of made-up losses."""
+
+    def __init__(self, scores):
+        self.scores = scores
+
+    def losses(self, family, label):
+        return {seed: with_score(value) for seed, value in self.scores[label].items()}
+
+
+def with_score(score, tasks=4, epochs=3):
+    """A loss matrix whose recovery score is that in every epoch."""
+    values = np.full((1 + tasks * epochs, tasks), 1.0)
+    for episode in range(tasks * epochs):
+        task = episode % tasks
+        values[1 + episode, task] = 0.0
+        before = episode + tasks
+        if before < len(values):
+            values[before, task] = 1 - score
+    return LossMatrix.from_values(values)
+
+
+def judge(values, **bounds):
+    return Claim("1", "a statement", "a measure", lambda world: values, **bounds).judge(None)
+
+
+def test_a_claim_holds_if_every_seed_says_so():
+    assert judge({0: 0.1, 1: 0.2}).state == "holds"
+    assert judge({0: 0.1, 1: -0.2}).state == "does not hold"
+    assert judge({0: 0.1}, below=0.05).state == "does not hold"
+    assert judge({}).state == "not testable here"
+    lost = judge({0: math.nan, 1: 0.3})
+    assert (lost.state, lost.reason) == ("holds", "1 seed(s) without a recovery score")
+    assert judge({0: math.nan}).state == "not testable here"
+
+
+def test_effects_are_mean_and_deviation_over_seeds():
+    verdict = judge({0: 0.1, 1: 0.2, 2: 0.3})
+    assert (verdict.mean, verdict.deviation) == (pytest.approx(0.2), pytest.approx(0.1))
+    assert str(verdict) == "+0.20 ± 0.10 (3 seeds)"
+    assert str(Verdict("holds", (0.5,))) == "+0.50 (1 seed)"
+
+
+def test_gaps_pair_seeds():
+    world = Made({"more": {0: 0.6, 1: 0.7, 2: 0.9}, "less": {0: 0.5, 1: 0.2}})
+    found = measures.gap("any", "more", "less")(world)
+    assert found == {0: pytest.approx(0.1), 1: pytest.approx(0.5)}
+    assert measures.ratio("any", "less", "more")(world)[0] == pytest.approx(5 / 6)
+    assert measures.least("any", ["more", "less"])(world) == {0: pytest.approx(0.5), 1: pytest.approx(0.2)}
+    assert measures.spread("any", ["more", "less"])(world)[1] == pytest.approx(0.5)
+    assert measures.document("any", "more")(world)[2] == pytest.approx(0.9)
+
+
+def test_measures_of_matrices():
+    T = 25
+    apart = np.abs(np.subtract.outer(np.arange(T), np.arange(T)))
+    even = np.exp(-apart / 4.0)
+    assert measures.symmetry(even, T) == pytest.approx(1)
+    assert measures.near(even, T) > 0.3
+    assert measures.near(1 - even, T) < -0.3
+    bump = np.exp(-((np.arange(T) - 12.0) ** 2) / 20)
+    assert measures.centre(np.outer(bump, bump), T) > 0.1
+    assert measures.centre(1 - np.outer(bump, bump), T) < -0.1
+    assert measures.positive(np.where(apart % 2, 1.0, -1.0), T) == pytest.approx(0.5, abs=0.05)
+    late = np.tile(np.exp(-((np.arange(T) - (T - 13.0)) ** 2) / 4), (T, 1))
+    assert measures.away(late, T) > 0.3
+    assert measures.away(late[:, ::-1] * 0 + even, T) < 0.1
+    inner = np.zeros((50, 50))
+    inner[10:-10, 10:-10] = 1
+    assert measures.border(inner, 50) == pytest.approx(1)
+    phase = 2 * np.pi * np.subtract.outer(np.arange(3 * T), np.arange(3 * T)) / T
+    assert measures.stripes(np.cos(phase), T) == pytest.approx(2, abs=0.05)
+    assert measures.stripe_width(np.cos(phase), T) > 1.5
+    states = np.r_[0, 1 + np.arange(3 * T) // T]
+    rising = 0.2 * np.minimum.outer(states, states).astype(float)
+    assert measures.blocks(rising, T) == pytest.approx(0.2)
+    assert measures.blocks(-rising, T) == pytest.approx(-0.2)
+
+
+def test_measures_of_sizes_and_paths():
+    class World:
+        def tasks(self, figure):
+            return 10
+
+        def sizes(self, figure):
+            return {0: np.repeat([3.0, 2.0, 1.0], 10), 1: np.tile(np.linspace(1, 0, 10), 3)}
+
+        def paths(self):
+            turn = 2 * np.pi * np.arange(30) / 10
+            fading = np.repeat([1.0, 0.5, 0.25], 10)
+            return {0: np.stack([fading * np.cos(turn), fading * np.sin(turn), 0 * turn], axis=1)}
+
+    assert measures.by_epoch("17a")(World()) == {0: pytest.approx(1), 1: pytest.approx(0)}
+    assert measures.fall("17b")(World())[0] < -0.8
+    assert measures.fall("17b")(World())[1] > -0.5
+    assert measures.convergence(World()) == {0: pytest.approx(0.25)}
+    assert measures.turns(World())[0] == pytest.approx(1, abs=0.1)
+
+
+def test_claims_are_of_figures_and_say_what_is_measured():
+    assert {claim.figure for claim in CLAIMS} <= set(FIGURES)
+    statements = [claim.statement for claim in CLAIMS]
+    assert len(set(statements)) == len(statements)
+    for claim in CLAIMS:
+        assert claim.measure
+        assert claim.above < claim.below
+    claimed = {claim.figure for claim in CLAIMS}
+    found = {name for name, entry in FIGURES.items() if entry.found and entry.needs_runs}
+    assert found - {name for name in found if name.startswith("7")} <= claimed
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    root = tmp_path_factory.mktemp("runs")
+    for name in ("fig5-steps", "fig8", "fig9", "fig17", "fig1"):
+        write_family(root, f"{name}-small")
+    return Runs.load(root)
+
+
+def test_runs_of_the_toy_agree_with_the_toy(made):
+    claim = next(c for c in CLAIMS if c.figure == "5b" and "more" in c.statement)
+    networks, toy = claim.judge(Networks(made)), claim.judge(Toy(seeds=2))
+    assert networks.state == toy.state == "holds"
+    assert networks.values == toy.values
+
+
+def test_structure_that_was_put_in_is_found(made):
+    verdicts = {(c.figure, c.statement): n for c, n, _ in evaluate(made)}
+    for (figure, statement), verdict in verdicts.items():
+        if (
+            figure in ("8c", "8d", "9", "17a", "17b")
+            or "symmetric" in statement
+            or "near each other" in statement
+        ):
+            assert verdict.state == "holds", statement
+    assert (
+        verdicts[("2a", next(c.statement for c in CLAIMS if c.figure == "2a"))].state == "not testable here"
+    )
+
+
+def test_the_table_has_every_claim_with_its_verdict(made):
+    text = table(made)
+    for claim in CLAIMS:
+        assert claim.statement in text
+    assert "not testable here" in text
+    assert "reawaken llm sweep --presets fig2a" in text
