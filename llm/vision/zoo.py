@@ -158,7 +158,7 @@ def _vgg(side: int) -> Callable[[int], torch.nn.Module]:
                 # VGG-19's 0.01 is for 4096 inputs; with fewer, signals of the same size need larger weights.
                 torch.nn.init.normal_(module.weight, 0, 0.01 * (4096 / module.in_features) ** 0.5)
             if isinstance(module, torch.nn.Conv2d | torch.nn.Linear):
-                torch.nn.init.zeros_(module.bias)
+                torch.nn.init.zeros_(module.get_parameter("bias"))
         return model
 
     return build
