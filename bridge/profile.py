@@ -81,7 +81,7 @@ class Profiler:
                 gradient -= FJ.T @ back[:, -1]
         return gradient, hessian
 
-    def deviance(self, p: int, value: float, theta: Floats, most: int = 8) -> tuple[float, Floats]:
+    def deviance(self, p: int, value: float, theta: Floats, most: int = 5) -> tuple[float, Floats]:
         """Adjusted rise of the objective with component p held at `value`, and where the others went."""
         problem = self.problem
         theta = theta.copy()
@@ -120,7 +120,7 @@ class Profiler:
         for sign, edge in ((-1.0, self.problem.low[p]), (1.0, self.problem.high[p])):
             distance, known = reach, [(0.0, 0.0)]
             theta = self.best.theta
-            for _ in range(5):
+            for _ in range(4):
                 limit = abs(edge - self.best.theta[p])
                 at_edge = distance >= limit
                 distance = min(distance, limit)
@@ -130,7 +130,7 @@ class Profiler:
                 # The root of the deviance is near to linear in the distance.
                 root = math.sqrt(max(value, 0.0))
                 known.append((distance, root))
-                if abs(root - math.sqrt(target)) < 0.05 or (at_edge and value < target):
+                if abs(root - math.sqrt(target)) < 0.07 or (at_edge and value < target):
                     break
                 known.sort()
                 inside = [k for k in known if k[1] < math.sqrt(target)]
