@@ -28,6 +28,7 @@ GROUPS = {
     "llm": ("llm.commands", "run the paper's experiments on real networks"),
     "fit": ("bridge.commands", "fit the toy model to loss matrices"),
     "figures": ("figures.commands", "draw the figures of the paper from runs"),
+    "record": ("figures.record", "train the small networks behind the recorded results"),
 }
 
 
