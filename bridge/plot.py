@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from bridge.judgement import residuals_by_lag
+from bridge.judgement import noisy_recovery, residuals_by_lag
 from toymodel import recovery_scores, shift_averaged
 
 if TYPE_CHECKING:
@@ -58,14 +58,15 @@ def _curves(axes: Any, result: FitResult, ahead: Forecast | None) -> None:
 
 def _scatter(axes: Any, result: FitResult, ahead: Forecast | None) -> None:
     values, guess = result.data.values, result.prediction.values
-    label = "fitted"
+    title, label = "all losses", "fitted"
     if ahead is not None and ahead.prediction is not None:
         first = 1 + ahead.fitted_epochs * result.data.tasks
-        values, guess, label = values[first:], ahead.prediction.values[first:], "predicted, held out"
+        values, guess, label = values[first:], ahead.prediction.values[first:], "predicted"
+        title = f"losses after epoch {ahead.fitted_epochs}, held out"
     top = 1.03 * float(max(values.max(), guess.max()))
     axes.plot([0, top], [0, top], color="0.6", linewidth=1)
     axes.plot(guess.ravel(), values.ravel(), ".", markersize=2, alpha=0.5, color="#0072b2", rasterized=True)
-    axes.set(title=f"(b) measured against {label} losses", xlabel=f"{label} loss", ylabel="measured loss")
+    axes.set(title=f"(b) {title}", xlabel=f"{label} loss", ylabel="measured loss")
     axes.set(xlim=(0, top), ylim=(0, top), aspect="equal")
 
 
@@ -94,6 +95,11 @@ def _recovery(axes: Any, result: FitResult) -> None:
         epochs = [n for n, s in enumerate(scores, start=1) if s]
         axes.plot([n + shift for n in epochs], [scores[n - 1].value for n in epochs], "o", linewidth=1.4,
                   **({"linestyle": "-"} | look), label=label)  # fmt: skip
+    noisy = noisy_recovery(result)
+    epochs = [n for n, s in enumerate(noisy, start=1) if s]
+    values = [noisy[n - 1].value for n in epochs]
+    label = "fitted, with noise like the residuals'"
+    axes.plot(epochs, values, "s:", label=label, linewidth=1.4, markerfacecolor="white", color=_TOY["color"])
     axes.set(title="(d) recovery score", xlabel="epoch", ylabel="recovery score", ylim=(-0.03, 1.05))
     axes.set_xticks(range(1, result.data.epochs))
     axes.legend(frameon=False, fontsize=8)
