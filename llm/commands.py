@@ -173,6 +173,11 @@ def _documents(config: RunConfig, *, preset: str | None = None, out: Path | None
         print("\n".join(f"{number:>4}  {name}" for number, name in enumerate(data["names"])))
         print(f"images sha256 {data['sha256']}")
         return
+    if config.task != "language":
+        from llm.vision.listing import list_images
+
+        print(list_images(config))
+        return
     from llm.documents import load_documents
 
     documents = load_documents(config)

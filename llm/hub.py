@@ -46,9 +46,15 @@ def fetch_model(name: str, revision: str | None, *, weights: bool) -> Path:
 
 
 def load_hub_dataset(
-    name: str, subset: str | None, split: str, revision: str | None
+    name: str,
+    subset: str | None,
+    split: str,
+    revision: str | None,
+    command: str = "reawaken llm prefetch",
 ) -> tuple[Any, dict[str, Any]]:
     """A split of a hub dataset and where it came from, with the commit that was read.
+
+    `command` is what a message says to run where there is a network.
 
     Raises:
         InputError: without `datasets`, network or access, for a dataset that needs code of its own, or an
@@ -57,7 +63,7 @@ def load_hub_dataset(
     datasets = _datasets(f"--documents {name}")
     flag = f"--documents {name}" + (f" --documents-revision {revision}" if revision else "")
     with (
-        _reaching(flag, f"reawaken llm prefetch {flag}"),
+        _reaching(flag, f"{command} {flag}"),
         _cache_if_unreachable(datasets, name, revision),
         _dataset_errors(flag, split),
     ):
@@ -101,6 +107,10 @@ def prefetch(config: RunConfig) -> dict[str, str]:
     Returns:
         What is now at hand and where; empty where the run needs no download.
     """
+    if config.task != "language":
+        from llm.vision.listing import prefetch_images
+
+        return prefetch_images(config)
     from llm.models import hub_id
     from llm.sources import open_source
     from llm.tokenization import choose_tokenizer
@@ -192,7 +202,7 @@ def _reaching(flag: str, prefetch: str) -> Iterator[None]:
 def _unreachable(flag: str, prefetch: str) -> InputError:
     return InputError(
         f"{flag} is not in the local cache and the hub cannot be reached",
-        expected=f"a network connection once: {_OFFLINE}",
+        expected=f"a network connection once: {_OFFLINE}; or something of that name on this disk",
         fix=f"on a machine with network: {prefetch}",
     )
 

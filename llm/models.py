@@ -133,7 +133,8 @@ def read_architecture(config: RunConfig) -> tuple[Any, Path | None]:
         raise InputError(
             f"--model {name}",
             expected=f"a folder with config.json, a hub id (owner/name), or one of {', '.join(SHAPES)}",
-            fix=f"--model {difflib.get_close_matches(name, SHAPES, n=1, cutoff=0.0)[0]}",
+            fix=other_task(config)
+            or f"--model {difflib.get_close_matches(name, SHAPES, n=1, cutoff=0.0)[0]}",
         )
     architecture = read_config(folder, name)
     check_heads(overrides.get("hidden_size", architecture.hidden_size),
@@ -144,6 +145,20 @@ def read_architecture(config: RunConfig) -> tuple[Any, Path | None]:
             values["num_key_value_heads"] = overrides["num_attention_heads"]
         architecture = type(architecture).from_dict(values)
     return architecture, folder
+
+
+def other_task(config: RunConfig) -> str:
+    """The flag that asks for the kind of task ``--model`` belongs to; empty where it is this, or none."""
+    task = ""
+    if config.model in SHAPES and config.model != "embedded":
+        task = "language"
+    elif config.model.startswith("imagegpt"):
+        task = "image-modelling"
+    else:
+        from llm.vision.zoo import known
+
+        task = "classification" if known(config.model) else ""
+    return f"--task {task}" if task not in ("", config.task) else ""
 
 
 def read_config(folder: Path, name: str) -> Any:

@@ -1,4 +1,4 @@
-"""The paper's language experiments as data: one configuration per curve, in families per panel.
+"""The paper's experiments as data: one configuration per curve, in families per panel.
 
 Every preset has further forms by suffix: ``-random`` (random weights and embedded documents, so that it needs
 no download), ``-embedded`` (the same experiment scaled to the embedded network, for a laptop) and ``-small``
@@ -50,10 +50,23 @@ _PAPER = RunConfig(model="pythia-1b", weights="pretrained", documents="cnn_daily
 
 def random_init(config: RunConfig) -> RunConfig:
     """The same experiment without any download: random weights, embedded documents."""
-    return replace(config, weights="random", documents="embedded", revision=None, evaluate_summaries=False)
+    return replace(
+        config, weights="random", documents="embedded", documents_split="train", revision=None,
+        evaluate_summaries=False,
+    )  # fmt: skip
 
 
 _RANDOM = random_init(_PAPER)
+# CIFAR-10 is the text's; the program has CIFAR-100 (--documents cifar100).
+_PIXELS = RunConfig(
+    task="image-modelling", weights="pretrained", documents="cifar10", optimizer="adam", lr=1e-3
+)
+# As in the program, dropout is on in training. Of ImageNet the validation images are taken: 50,000 to draw
+# 800 from, at a twentieth of the download.
+_CLASSES = RunConfig(
+    task="classification", weights="pretrained", documents="imagenet", documents_split="validation",
+    optimizer="adam", lr=1e-4, dropout=True,
+)  # fmt: skip
 _LAPTOP = replace(_RANDOM, model="embedded", context=32)
 _SIZES = ("160m", "410m", "1b", "1.4b", "2.8b")
 
@@ -81,6 +94,10 @@ _FAMILIES: dict[str, tuple[str, str, RunConfig, Mapping[str, Mapping[str, Any]]]
     # The text gives no rate for Adam; the program's scripts use 1e-4.
     "fig6": ("6", "optimizer, random weights", _RANDOM,
         {"adam": {"optimizer": "adam", "lr": 1e-4}, "gd": {}}),
+    "fig7a": ("7a", "size of ImageGPT", _PIXELS,
+        {s: {"model": f"imagegpt-{s}"} for s in ("small", "medium")}),
+    "fig7b": ("7b", "classifier: a transformer, a convolutional network", _CLASSES,
+        {"vit": {"model": "vit_b_32"}, "vgg": {"model": "vgg19"}}),
     "fig8": ("8", "nothing: gradients, pairwise recovery, weights and activations", _PAPER,
         {"": {"model": "pythia-410m", "epochs": 4,
               "probes": ("gradients", "pairwise", "residuals", "activations")}}),
@@ -122,6 +139,8 @@ PRESETS: dict[str, Preset] = _build()
 
 def embedded_size(config: RunConfig) -> RunConfig:
     """The same experiment on the embedded network: sizes scaled from Pythia-1B's, rates to what suits it."""
+    if config.task != "language":
+        return _embedded_images(config)
     width, depth, context = 2048 / 192, 16 / 6, 256 / 32
     return replace(
         random_init(config),
@@ -136,12 +155,28 @@ def embedded_size(config: RunConfig) -> RunConfig:
     )
 
 
+_EMBEDDED: dict[str, dict[str, Any]] = {
+    "imagegpt-small": {"model": "embedded"},
+    "imagegpt-medium": {"model": "embedded", "width": 192, "depth": 6, "heads": 6},
+    "vit_b_32": {"model": "embedded-vit"},
+    "vgg19": {"model": "embedded-vgg"},
+}
+
+
+def _embedded_images(config: RunConfig) -> RunConfig:
+    """An experiment on images, embedded: small networks, pieces of a photograph, batches of 8."""
+    changes = {"batch": 8, "lr": 3 * config.lr} if config.task == "classification" else {}
+    return replace(random_init(config), **(_EMBEDDED.get(config.model, {"model": "embedded"}) | changes))
+
+
 def small_size(config: RunConfig) -> RunConfig:
     """The same experiment on a network of some 10^5 weights: one scale for every shape, so that ladders stay.
 
     Pythia-1B becomes width 64, depth 4, 4 heads at context 16. Heads keep at least 8 channels: the rotary
     embedding turns a quarter of them, in pairs.
     """
+    if config.task != "language":
+        return _embedded_images(config)
     from llm.models import SHAPES
 
     base = "pythia-1b" if config.model == "embedded" else config.model
@@ -202,7 +237,8 @@ def family(name: str) -> list[Preset]:
     Raises:
         InputError: for an unknown name, with the nearest known one.
     """
-    suffix = next((s for s in _FORMS if name.endswith(s)), "")
+    # A name as it stands comes first: fig7a-small is a member, not the small form of its family.
+    suffix = "" if name in PRESETS else next((s for s in _FORMS if name.endswith(s)), "")
     base = name.removesuffix(suffix)
     form = _FORMS.get(suffix, lambda config: config)
     members = [p for p in PRESETS.values() if base in (p.family, p.name)]

@@ -13,7 +13,7 @@ from toymodel.errors import InputError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Classifier", "build_classifier", "logits", "targets"]
+__all__ = ["Classifier", "build_classifier", "logits", "on_hub", "targets"]
 
 
 @dataclass(frozen=True)
@@ -47,11 +47,16 @@ def build_classifier(config: RunConfig, classes: Sequence[str]) -> Classifier:
     """
     from llm.vision.pair import check_pair
 
-    if config.model.count("/") == 1 or (Path(config.model) / "config.json").is_file():
+    if on_hub(config) or (Path(config.model) / "config.json").is_file():
         check_pair(f"--model {config.model}", needed=False)
         return _from_hub(config, classes)
     check_pair(f"--model {config.model}")
     return _from_torchvision(config, classes)
+
+
+def on_hub(config: RunConfig) -> bool:
+    """Whether ``--model`` is owner/name on the hub rather than a folder here."""
+    return config.model.count("/") == 1 and not Path(config.model).exists()
 
 
 def logits(model: Any, pixels: torch.Tensor) -> torch.Tensor:

@@ -66,6 +66,6 @@ def embedded_images(config: RunConfig) -> ImageSource:
         read=read,
         name=lambda index: f"place {index // moves**2}, piece {index % moves**2}",
         label=lambda index: index // moves**2,
-        classes=tuple(f"place {place}" for place in range(PLACES**2)),
+        classes=tuple(map(str, range(PLACES**2))),
         origin={"name": "embedded", "photograph_sha256": hashlib.sha256(file.read_bytes()).hexdigest()},
     )

@@ -24,6 +24,7 @@ HUB = {"cifar10": "uoft-cs/cifar10", "cifar100": "uoft-cs/cifar100", "imagenet":
 """Datasets that have a short name."""
 
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp", ".gif"}
+_SPLITS = ("validation", "val", "valid")  # names of one split
 _LABELS = ("label", "labels", "fine_label")
 # Beyond this the shorter side would be scaled up to a strip of hundreds of megapixels.
 _MOST_STRETCHED = 50
@@ -155,7 +156,11 @@ def open_images(config: RunConfig) -> ImageSource:
         from llm.hub import load_hub_dataset
 
         found = load_hub_dataset(
-            HUB.get(name, name), config.documents_subset, config.documents_split, config.documents_revision
+            HUB.get(name, name),
+            config.documents_subset,
+            config.documents_split,
+            config.documents_revision,
+            command=f"reawaken llm prefetch --task {config.task}",
         )
         return _table(*found, hub=True)
     near = difflib.get_close_matches(name, ("embedded", *HUB), n=1, cutoff=0.0)[0]
@@ -169,8 +174,7 @@ def open_images(config: RunConfig) -> ImageSource:
 
 def _folder(path: Path, config: RunConfig) -> ImageSource:
     """Images in a folder, or one subfolder per class (of the split, where there is a folder of its name)."""
-    root = path / config.documents_split
-    root = root if root.is_dir() else path
+    root = _split(path, config.documents_split)
     flat = _images_in(root)
     if flat:
         return _files(root, flat, None, ())
@@ -190,6 +194,18 @@ def _folder(path: Path, config: RunConfig) -> ImageSource:
         expected="image files, one subfolder of image files per class, or a saved dataset",
         fix="--documents embedded, or name another folder",
     )
+
+
+def _split(path: Path, split: str) -> Path:
+    """The folder of a split, the folder itself where it has no splits."""
+    inside = {folder.name for folder in path.iterdir() if folder.is_dir()}
+    for name in (split, *(_SPLITS if split in _SPLITS else ())):
+        if name in inside:
+            return path / name
+    if there := sorted(inside & {"train", "test", *_SPLITS}):
+        raise InputError(f"--documents-split {split}", expected=f"{' or '.join(there)}, as in {str(path)!r}",
+                         fix=f"--documents-split {there[0]}")  # fmt: skip
+    return path
 
 
 def _images_in(folder: Path, deep: bool = False) -> list[Path]:

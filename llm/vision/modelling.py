@@ -142,7 +142,7 @@ def side_of(model: Any) -> int:
 def _architecture(config: RunConfig) -> tuple[Any, Path | None]:
     from transformers import ImageGPTConfig
 
-    from llm.models import check_heads, read_config, refuse_shape
+    from llm.models import check_heads, other_task, read_config, refuse_shape
 
     given = {"n_embd": config.width, "n_layer": config.depth, "n_head": config.heads,
              "n_inner": config.feed_forward}  # fmt: skip
@@ -170,7 +170,8 @@ def _architecture(config: RunConfig) -> tuple[Any, Path | None]:
         raise InputError(
             f"--model {name}" + (" has no pretrained weights" if name == "embedded" else ""),
             expected=f"a folder with ImageGPT's config.json, a hub id (owner/name), or {', '.join(SHAPES)}",
-            fix=f"--model {difflib.get_close_matches(name, list(SHAPES)[1:], n=1, cutoff=0.0)[0]}",
+            fix=other_task(config)
+            or f"--model {difflib.get_close_matches(name, list(SHAPES)[1:], n=1, cutoff=0.0)[0]}",
         )
     architecture = read_config(folder, name)
     if architecture.model_type != "imagegpt":

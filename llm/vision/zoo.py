@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import io
 import os
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +62,14 @@ def names() -> list[str]:
     return list(torchvision.models.list_models(module=torchvision.models))
 
 
+def known(name: str) -> bool:
+    """Whether it is one of them, as far as this machine can tell."""
+    try:
+        return name in EMBEDDED or name in names()
+    except (ImportError, RuntimeError, OSError, AttributeError):  # torchvision is missing, or of another pair
+        return False
+
+
 def recipe(config: RunConfig) -> Recipe:
     """How to get the classifier that ``--model`` names.
 
@@ -70,7 +81,7 @@ def recipe(config: RunConfig) -> Recipe:
     name = "embedded-vit" if config.model == "embedded" else config.model
     if name in EMBEDDED:
         return _embedded(name, config)
-    weights = _weights_entry(name, config.revision)
+    weights = _weights_entry(name, config)
     own = weights.transforms()
     transform = own
     if config.image_size is not None:
@@ -173,8 +184,12 @@ def _refuse_shape(config: RunConfig, name: str) -> None:
     refuse_shape(shape_only, f"with --model {name}", "a network whose shape can be set", "--model vit_b_32")
 
 
-def _weights_entry(name: str, revision: str | None) -> Any:
+def _weights_entry(name: str, config: RunConfig) -> Any:
     import torchvision.models
+
+    from llm.models import other_task
+
+    revision = config.revision
 
     if name not in names():
         near = difflib.get_close_matches(name, [*EMBEDDED, *names()], n=3, cutoff=0.0)
@@ -182,24 +197,26 @@ def _weights_entry(name: str, revision: str | None) -> Any:
             f"--model {name}",
             expected=f"{', '.join(EMBEDDED)}, a classifier of torchvision such as {', '.join(near)}, "
             "a hub id (owner/name), or a folder with config.json",
-            fix=f"--model {near[0]}",
+            fix=other_task(config) or f"--model {near[0]}",
         )
-    known = torchvision.models.get_model_weights(name)
+    entries = torchvision.models.get_model_weights(name)
     if revision is None:
-        return known.DEFAULT
-    if revision not in known.__members__:
+        return entries.DEFAULT
+    if revision not in entries.__members__:
         raise InputError(f"--revision {revision} of --model {name}", expected="one of "
-                         + ", ".join(w.name for w in known), fix="leave --revision out")  # fmt: skip
-    return known[revision]
+                         + ", ".join(w.name for w in entries), fix="leave --revision out")  # fmt: skip
+    return entries[revision]
 
 
 def _state(config: RunConfig, weights: Any) -> Mapping[str, torch.Tensor]:
     if config.weights_file is not None:
         return read_state(config.weights_file)
     try:
-        state: Mapping[str, torch.Tensor] = weights.get_state_dict(
-            progress=False, check_hash=True, weights_only=True, map_location="cpu"
-        )
+        # torch says where it downloads to on a line of its own, which progress=False leaves unfinished.
+        with contextlib.nullcontext() if sys.stderr.isatty() else contextlib.redirect_stderr(io.StringIO()):
+            state: Mapping[str, torch.Tensor] = weights.get_state_dict(
+                progress=True, check_hash=True, weights_only=True, map_location="cpu"
+            )
     except (OSError, RuntimeError) as error:
         if isinstance(error, OSError) and error.filename and not str(error.filename).startswith("http"):
             raise  # a disk's error, not the network's
