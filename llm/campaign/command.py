@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from llm.interrupt import Interrupted
 from toymodel.errors import InputError
 
 __all__ = ["campaign", "main"]
@@ -106,7 +105,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"reawaken: {error}", file=sys.stderr)
         return 2
-    except Interrupted as stop:
-        print(f"reawaken: {stop}", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        print(f"reawaken: {str(stop) or 'stopped'}", file=sys.stderr)
         return 130
     return 0
