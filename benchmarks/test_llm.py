@@ -111,4 +111,4 @@ def test_pythia_70m_against_the_plain_loop(benchmark):
     from llm import RunConfig
 
     config = RunConfig(model="pythia-70m")
-    assert compare(benchmark, config, episodes=3, rounds=1) > 1
+    assert compare(benchmark, config, episodes=2, rounds=3) > 1
