@@ -12,7 +12,7 @@ env: $(VENV)/.ready
 $(VENV)/.ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[llm,dev]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[llm,vision,dev]'
 	touch $@
 
 run: env

@@ -165,15 +165,6 @@ def _documents(config: RunConfig, *, preset: str | None = None, out: Path | None
             print(file)
         return
     if config.task != "language":
-        import torch
-
-        from llm.adapter import make_adapter
-
-        data = make_adapter(config, torch.device("cpu")).data
-        print("\n".join(f"{number:>4}  {name}" for number, name in enumerate(data["names"])))
-        print(f"images sha256 {data['sha256']}")
-        return
-    if config.task != "language":
         from llm.vision.listing import list_images
 
         print(list_images(config))
