@@ -133,8 +133,8 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "1a",
         "document 1 recovers more than half of its forgetting in the second epoch",
-        f"{_SCORE} of document 1, epoch 1 to 2",
-        document("fig1", "fig1", 1),
+        f"{_SCORE} of document 1, epoch 2",
+        document("fig1", "fig1", 2),
         above=0.5,
     ),
     Claim(

@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from figures.fits import fitted_losses
+from figures.fits import fitted_losses, r2
 from figures.runs import FORMS, Family, Runs, sweep_command
 from figures.style import INK, SERIES, SHADE, TOY, figure_style, letter, new_figure
 from figures.toys import COUNTERPARTS, counterpart, toy_losses
@@ -191,6 +191,11 @@ class Curves:
             text += f"{COUNTERPARTS[self.family][1]}; its loss has no unit."
         else:
             text += "The toy has no counterpart of what is varied."
+        for label, member in zip(labels(found), found.members, strict=True):
+            fits = fitted_losses(member.runs)
+            if fits is not None:
+                shares = [r2(run.losses, fit) for run, fit in zip(member.runs, fits, strict=True)]
+                text += f" Thin dots: the toy fitted to {label}, R² {np.mean(shares):.3f}."
         return text
 
     def scores(self, runs: Runs) -> list[tuple[str, list[float]]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,21 +12,40 @@ from toymodel.losses import LossMatrix
 if TYPE_CHECKING:
     from figures.runs import RecordedRun
 
-__all__ = ["fitted_losses"]
+__all__ = ["FILE", "fit_runs", "fitted", "fitted_losses", "r2"]
+
+FILE = "fit.npz"
+"""The fitted toy's loss matrix, in the run folder."""
+
+
+def fit_runs(runs: Iterable[RecordedRun]) -> int:
+    """Fit the toy to every run in a folder that has no fit yet, and leave it there; how many there were."""
+    from bridge import fit
+
+    todo = [run for run in runs if run.path.is_dir() and not (run.path / FILE).is_file()]
+    for run in todo:
+        fit(run.losses, intervals_by="none").prediction.save(run.path / FILE)
+    return len(todo)
+
+
+def fitted(run: RecordedRun) -> LossMatrix | None:
+    """The toy's loss matrix that was fitted to a run; None where none was.
+
+    A fit lies in a run folder as `FILE`, in packed results under the key ``fit``.
+    """
+    if run.path.is_dir():
+        return LossMatrix.load(run.path / FILE) if (run.path / FILE).is_file() else None
+    with np.load(run.path, allow_pickle=False) as arrays:
+        return LossMatrix.from_values(arrays["fit"], arrays["order"]) if "fit" in arrays else None
 
 
 def fitted_losses(runs: Sequence[RecordedRun]) -> list[LossMatrix] | None:
-    """The fitted toy's loss matrices of the runs that have one; None where none has.
+    """The fitted toys of a member's runs; None unless every run has one, as a mean would mix seeds."""
+    found = [matrix for run in runs if (matrix := fitted(run)) is not None]
+    return found if found and len(found) == len(runs) else None
 
-    A fit lies in a run folder as ``fit.npz`` (a loss matrix), in packed results under the key ``fit``.
-    """
-    found = []
-    for run in runs:
-        if run.path.is_dir():
-            if (run.path / "fit.npz").is_file():
-                found.append(LossMatrix.load(run.path / "fit.npz"))
-            continue
-        with np.load(run.path, allow_pickle=False) as arrays:
-            if "fit" in arrays:
-                found.append(LossMatrix.from_values(arrays["fit"], arrays["order"]))
-    return found or None
+
+def r2(network: LossMatrix, toy: LossMatrix) -> float:
+    """Share of the network's variance about the mean of all its losses that the toy accounts for."""
+    left = ((network.values - toy.values) ** 2).sum()
+    return float(1 - left / ((network.values - network.values.mean()) ** 2).sum())

@@ -56,6 +56,17 @@ td.words { min-width: 13rem; }
 .figure h3 { font-size: 0.95rem; margin: 0.9rem 0 0.1rem; }
 .figure p, .figure ul { margin: 0.1rem 0 0.4rem; }
 .figure ul { padding-left: 1.1rem; }
+@media (max-width: 44rem) {
+  /* A row becomes a card: nothing to scroll sideways on a phone. */
+  table, tbody, tr, td { display: block; }
+  thead { display: none; }
+  tr { padding: 0.6rem 0; border-bottom: 1px solid var(--line); }
+  td { border: 0; padding: 0; }
+  td.networks::before { content: "Networks here: "; }
+  td.toy::before { content: "Toy: "; }
+  td.measure::before { content: "Measured: "; }
+  td br { display: none; }
+}
 .state { font-weight: 600; white-space: nowrap; }
 .yes { color: var(--yes); } .no { color: var(--no); } .none { color: var(--none); }
 .small { font-size: 0.87rem; }
@@ -131,7 +142,7 @@ def _state(verdict: Verdict) -> str:
 
 
 def _cell(verdict: Verdict) -> str:
-    return f'{_state(verdict)}<br><span class="small">{html.escape(_effect(verdict))}</span>'
+    return f'{_state(verdict)}<br> <span class="small">{html.escape(_effect(verdict))}</span>'
 
 
 def _effect(verdict: Verdict) -> str:
@@ -145,8 +156,8 @@ def _row(claim: Claim, networks: Verdict, toy: Verdict) -> str:
     figure = f'<a href="#{claim.figure}">{_short(claim.figure)}</a>'
     return (
         f'<tr><td>{figure}</td><td class="words">{html.escape(claim.statement)}</td>'
-        f"<td>{_cell(networks)}</td><td>{_cell(toy)}</td>"
-        f'<td class="words small">{html.escape(claim.measure)}</td></tr>\n'
+        f'<td class="networks">{_cell(networks)}</td><td class="toy">{_cell(toy)}</td>'
+        f'<td class="words small measure">{html.escape(claim.measure)}</td></tr>\n'
     )
 
 

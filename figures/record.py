@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from llm import RunConfig
 
-__all__ = ["COMMANDS", "FAMILIES", "configurations", "record"]
+__all__ = ["COMMANDS", "FAMILIES", "FITTED", "configurations", "record"]
 
 FAMILIES = (
     "fig1", "control", "fig8", "fig9", "fig17", "fig5-steps", "fig6", "fig3-width", "fig3-depth", "sec4",
@@ -22,6 +22,9 @@ FAMILIES = (
 )  # fmt: skip
 """Families of presets that are recorded, the most telling first. Fig. 2a is missing: it needs Pythia's
 trained weights."""
+
+FITTED = ("fig1", "fig6", "fig5-steps")
+"""Families to whose runs the toy is fitted too."""
 
 # Documents from which on a run takes minutes rather than seconds.
 _MANY = 100
@@ -69,11 +72,17 @@ def record(
 
         # Short runs share a process: starting one takes as long as training the smallest.
         sweep(configs, runs, launcher="processes", workers=workers)
+    from figures.fits import fit_runs
     from figures.runs import Runs, pack
 
     found = Runs.load(runs)
-    pack([run for run in found if run.config in configs], out)
-    print(f"{len(found)} of {len(configs)} runs packed into {out}")
+    for name in FITTED:
+        shown = found.family(name, ("-small",))
+        fit_runs(shown.runs if shown else [])
+    wanted = set(configs)
+    kept = [run for run in found if run.config in wanted]
+    pack(kept, out)
+    print(f"{len(kept)} of {len(configs)} runs packed into {out}")
 
 
 COMMANDS: dict[str, Any] = {"": record}

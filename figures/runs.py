@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from figures.fits import fitted
 from llm.config import RunConfig
 from llm.presets import Preset, family
 from toymodel.errors import InputError
@@ -246,6 +247,8 @@ def pack(runs: Iterable[RecordedRun], out: str | os.PathLike[str]) -> None:
         for name in run.config.probes:
             for key, values in run.probe(name).items():
                 arrays[f"{name}/{key}"] = values.astype(np.float32) if values.dtype == np.float64 else values
+        if (fit := fitted(run)) is not None:
+            arrays["fit"] = fit.values.astype(np.float32)
         with atomic_write(root / f"{run.config.id}.npz") as file:
             np.savez_compressed(file, **arrays)
         identity = {key: run.manifest[key] for key in _IDENTITY if key in run.manifest}
