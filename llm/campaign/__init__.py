@@ -4,7 +4,7 @@
 """
 
 from llm.campaign.folder import CampaignFolder
-from llm.campaign.plan import ENTRIES, Entry, Planned, plan
+from llm.campaign.plan import ENTRIES, Entry, Planned, as_preset, plan
 from llm.campaign.runner import Progress, run_campaign
 
-__all__ = ["ENTRIES", "CampaignFolder", "Entry", "Planned", "Progress", "plan", "run_campaign"]
+__all__ = ["ENTRIES", "CampaignFolder", "Entry", "Planned", "Progress", "as_preset", "plan", "run_campaign"]

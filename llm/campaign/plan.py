@@ -11,7 +11,7 @@ from llm.config import RunConfig
 from llm.presets import preset, random_init
 from toymodel.errors import InputError
 
-__all__ = ["DOCUMENTS", "ENTRIES", "TOKENIZER", "Entry", "Planned", "plan", "select"]
+__all__ = ["DOCUMENTS", "ENTRIES", "TOKENIZER", "Entry", "Planned", "as_preset", "plan", "select"]
 
 DOCUMENTS, TOKENIZER = "documents.jsonl", "tokenizer.json"
 """Files of the campaign's folder. Runs name them without a path, so that a run is the same run anywhere."""
@@ -141,6 +141,16 @@ def select(runs: Sequence[Planned], only: Sequence[str]) -> list[Planned]:
                 fix=f"--only {near}",
             )  # fmt: skip
     return [run for run in runs if not only or run.serves & set(only)]
+
+
+def as_preset(config: RunConfig) -> RunConfig:
+    """A run of the campaign in the words of its preset's form without downloads, to be found by it.
+
+    Any other run is returned as it is.
+    """
+    if (config.documents, config.tokenizer, config.selection) != (DOCUMENTS, TOKENIZER, "seed"):
+        return config
+    return replace(config, documents="embedded", tokenizer=None, selection="auto")
 
 
 def _config(name: str, overrides: Mapping[str, Any], seed: int) -> RunConfig:

@@ -1,5 +1,6 @@
 """The campaign: in order, within its time, resumed, collected, and refused where it cannot work."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -14,7 +15,7 @@ import pytest
 import torch
 
 from llm import run as train
-from llm.campaign import ENTRIES, CampaignFolder, Entry, plan, run_campaign
+from llm.campaign import ENTRIES, CampaignFolder, Entry, as_preset, plan, run_campaign
 from llm.campaign import runner as runner_module
 from llm.campaign.attempt import Deadline, attempt
 from llm.campaign.command import main
@@ -26,6 +27,7 @@ from llm.corpus import export_documents
 from llm.device import require_gpu
 from llm.interrupt import Interrupted
 from llm.models import SHAPES
+from llm.presets import preset
 from llm.results import Run
 from llm.work import count_work
 from toymodel import InputError, LossMatrix
@@ -68,6 +70,17 @@ def test_the_plan_is_the_papers_experiments_in_order_of_worth():
     frozen = [run.config.freeze_blocks for run in select(runs, ["fig5"]) if run.config.freeze_blocks]
     assert set(frozen) == {6, 9, 12, 15, 18}
     assert {run.config.model for run in select(runs, ["fig5", "fig8", "fig9", "fig17"])} == {"pythia-410m"}
+
+
+def test_runs_are_found_by_their_presets():
+    for run in select(
+        plan(), ["fig2b", "fig6", "fig3", "fig14", "fig15", "fig12", "fig4", "fig18", "control"]
+    ):
+        assert as_preset(run.config) == dataclasses.replace(
+            preset(run.name.rpartition("-seed")[0] + "-random"), seed=run.config.seed
+        )
+    other = RunConfig(documents="mine.jsonl")
+    assert as_preset(other) == other
 
 
 def test_a_name_that_is_not_in_the_plan():
