@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bridge.checks import choose
 from bridge.fit import fit
 from bridge.mechanism import Mechanism
 from bridge.nulls import continuations
 from toymodel import InputError, LossMatrix
 
-__all__ = ["Forecast", "forecast", "held_out_documents", "r_squared"]
+__all__ = ["Forecast", "forecast", "forecast_jointly", "held_out_documents", "r_squared"]
 
 Floats = NDArray[np.float64]
 
@@ -38,16 +40,44 @@ class Forecast:
 
 def forecast(losses: LossMatrix, held_out: int = 2, mechanism: Mechanism | None = None) -> Forecast:
     """Fit the first epochs only and predict the last `held_out` ones, drift continued, nothing refitted."""
-    seen = losses.epochs - held_out
+    return forecast_jointly([losses], held_out, mechanism)[0]
+
+
+def forecast_jointly(
+    runs: Sequence[LossMatrix],
+    held_out: int = 2,
+    mechanism: Mechanism | None = None,
+    shared: Sequence[str] | None = None,
+) -> list[Forecast]:
+    """The same for several runs fitted jointly: what seeds have in common is known better from all of them.
+
+    Args:
+        runs: loss matrices of one shape.
+        held_out: epochs at the end that the fit does not see.
+        mechanism: the form; the fullest that the losses can bear if None.
+        shared: parameters in common; all if None.
+    """
+    seen = runs[0].epochs - held_out
     if seen < 2:
-        return Forecast(0, None, None, reason=f"{losses.epochs} epochs leave {seen} to fit after holding out "
-                        f"{held_out}; at least 2 are needed")  # fmt: skip
-    known = losses.first_epochs(seen)
+        reason = (
+            f"{runs[0].epochs} epochs leave {seen} to fit after holding out {held_out}; at least 2 are needed"
+        )
+        return [Forecast(0, None, None, reason=reason)] * len(runs)
+    known = [losses.first_epochs(seen) for losses in runs]
+    form = mechanism or choose(known[0], known[0].values.size)
     try:
-        result = fit(known, mechanism, intervals_by="none")
+        result = fit(known, form, shared=form.names if shared is None else shared, intervals_by="none")
     except InputError as error:
-        return Forecast(0, None, None, reason=f"the first {seen} epochs: {error.problem}")
-    prediction = result.predict(order=losses.order)
+        reason = f"the first {seen} epochs: {error.problem}"
+        return [Forecast(0, None, None, reason=reason)] * len(runs)
+    return [
+        _judge(losses, part, result.predict(order=losses.order, dataset=number))
+        for number, (losses, part) in enumerate(zip(runs, known, strict=True))
+    ]
+
+
+def _judge(losses: LossMatrix, known: LossMatrix, prediction: LossMatrix) -> Forecast:
+    seen = known.epochs
     first = 1 + seen * losses.tasks
     truth = losses.values[first:]
     if float(np.ptp(truth)) == 0.0:

@@ -1,7 +1,16 @@
 import numpy as np
 import pytest
 
-from bridge import NULLS, Mechanism, continuations, fit, forecast, held_out_documents, r_squared
+from bridge import (
+    NULLS,
+    Mechanism,
+    continuations,
+    fit,
+    forecast,
+    forecast_jointly,
+    held_out_documents,
+    r_squared,
+)
 from bridge.judgement import family, goodness, noisy_recovery, residuals_by_lag, table
 from bridge.meaning import meaning, next_epoch
 from bridge.nulls import lags
@@ -79,6 +88,17 @@ def test_a_forecast_never_sees_what_it_predicts(losses):
     assert ref.r2 > 0.9
     assert ref.fitted_epochs == 3
     assert set(ref.nulls) == set(continuations(losses.first_epochs(3), losses.order[3:]))
+
+
+def test_runs_of_one_network_are_forecast_together():
+    rng = np.random.default_rng(13)
+    theta = truth(ONE, rng, 0.3)
+    runs = [simulated(ONE, theta, rng, tasks=9, epochs=4, deviation=0.3) for _ in range(3)]
+    jointly = forecast_jointly(runs, 1, ONE)
+    alone = [forecast(run, 1, ONE) for run in runs]
+    assert [f.fitted_epochs for f in jointly] == [3, 3, 3]
+    assert np.mean([f.r2 for f in jointly]) > np.mean([f.r2 for f in alone]) - 0.02
+    assert not np.allclose(jointly[0].prediction.values, jointly[1].prediction.values)
 
 
 def test_a_forecast_that_cannot_be_says_why(losses):
