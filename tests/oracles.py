@@ -164,3 +164,33 @@ def toy_losses(tasks, task_map, rate, inner_steps, fast_rate, order, noise=None)
             w = w + fast_rate * (f(task_map.inverse, P @ x, i) - w)
         rows.append(losses())
     return np.array(rows)
+
+
+def plain_classification(model, batches, labels, order, steps, optimizer, reset=True):
+    """Cyclic training of a classifier, one image at a time: a batch's gradient is the mean of its images'.
+
+    `batches` and `labels` are per task; `optimizer` makes one from parameters. Returns the loss matrix.
+    """
+    import torch
+
+    def losses_of(task):
+        for image, label in zip(batches[task], labels[task], strict=True):
+            yield torch.nn.functional.cross_entropy(model(image[None]), torch.tensor([int(label)]))
+
+    def evaluate():
+        model.eval()
+        with torch.no_grad():
+            return [np.mean([loss.item() for loss in losses_of(task)]) for task in range(len(batches))]
+
+    rows = [evaluate()]
+    current = optimizer(model.parameters())
+    for task in order:
+        if reset:
+            current = optimizer(model.parameters())
+        for _ in range(steps):
+            current.zero_grad()
+            for loss in losses_of(task):
+                (loss / len(batches[task])).backward()
+            current.step()
+        rows.append(evaluate())
+    return np.array(rows)

@@ -64,8 +64,8 @@ class ImageSource:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("error", PIL.Image.DecompressionBombWarning)
-                image = self.read(index)
-                image.load()
+                with self.read(index) as image:
+                    image.load()
         except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError, Warning) as error:
             raise InputError(
                 f"{name!r} cannot be read as an image ({str(error).strip().splitlines()[0]})",
