@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from bridge.forecast import forecast, forecast_jointly, r_squared
 from bridge.judgement import goodness, noisy_recovery
 from bridge.mechanism import Mechanism
 from bridge.result import FitResult
-from bridge.runs import INTERVENTIONS, SCIENCE, make
+from bridge.runs import CAMPAIGNS, make
 from toymodel import LossMatrix, recovery_scores
 from toymodel.files import atomic_write
 
@@ -60,7 +60,7 @@ def predict(result: FitResult, name: str, truth: LossMatrix, dataset: int = 0) -
     The null takes the fitted run's own losses, by document, visits so far and episodes since the last one, as
     if the intervention changed nothing else.
     """
-    changes = INTERVENTIONS[name]
+    changes = {**CAMPAIGNS["embedded"].interventions, **CAMPAIGNS["small"].interventions}[name]
     options: dict[str, Any] = {"order": truth.order, "dataset": dataset}
     if "num_documents" in changes:
         options["documents"] = range(int(changes["num_documents"]))
@@ -106,11 +106,11 @@ def _unchanged(source: LossMatrix, truth: LossMatrix) -> np.ndarray:
     return values
 
 
-def science(runs: Path, seeds: Sequence[int] = (0, 1, 2)) -> dict[str, Any]:
+def science(runs: Path, seeds: Sequence[int] = (0, 1, 2), campaign: str = "small") -> dict[str, Any]:
     """Train what is missing, fit and predict everything."""
-    record: dict[str, Any] = {"runs": {}, "predictions": {}}
-    for name in SCIENCE:
-        matrices = [make(name, seed, runs).losses for seed in seeds]
+    record: dict[str, Any] = {"campaign": campaign, "runs": {}, "predictions": {}}
+    for name in CAMPAIGNS[campaign].runs:
+        matrices = [make(name, seed, runs, campaign).losses for seed in seeds]
         # What seeds have in common is known better from all of them.
         ahead = forecast_jointly(matrices)
         for seed, losses, forecasted in zip(seeds, matrices, ahead, strict=True):
@@ -121,8 +121,8 @@ def science(runs: Path, seeds: Sequence[int] = (0, 1, 2)) -> dict[str, Any]:
             form = choose(matrices[0], matrices[0].values.size)
             joint = fit(matrices, form, shared=form.names, intervals_by="none")
             for number, seed in enumerate(seeds):
-                for other in INTERVENTIONS:
-                    truth = make(other, seed, runs).losses
+                for other in CAMPAIGNS[campaign].interventions:
+                    truth = make(other, seed, runs, campaign).losses
                     record["predictions"][f"{other}-{seed}"] = predict(joint, other, truth, number)
     return record
 
@@ -146,7 +146,7 @@ def table(record: Mapping[str, Any]) -> str:
         "| slow share s | drift of u | drift of s | exponent p |",
         "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
-    for name in SCIENCE:
+    for name in CAMPAIGNS[record["campaign"]].runs:
         rows = of("runs", name)
         if not rows:
             continue
@@ -163,7 +163,7 @@ def table(record: Mapping[str, Any]) -> str:
         ]  # fmt: skip
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     lines += ["", "| prediction | R² | as if nothing changed | score error |", "|---|---|---|---|"]
-    for name in INTERVENTIONS:
+    for name in CAMPAIGNS[record["campaign"]].interventions:
         rows = of("predictions", name)
         if rows:
             cells = [over([r[k] for r in rows]) for k in ("r2", "unchanged", "recovery_error")]
@@ -186,6 +186,7 @@ def main(
     runs: Path = Path("runs/science"),
     out: Path = Path("runs/science.json"),
     seeds: tuple[int, ...] = (0, 1, 2),
+    campaign: Literal["small", "embedded"] = "small",
 ) -> None:
     """Train, fit, predict, print the tables and write the record.
 
@@ -193,8 +194,9 @@ def main(
         runs: Folder of run folders; what it holds is not trained again.
         out: Where the record goes.
         seeds: Seeds of every run.
+        campaign: The runs: a small network in six variants, or the preset "embedded" itself.
     """
-    record = science(runs, seeds)
+    record = science(runs, seeds, campaign)
     with atomic_write(out, "w") as file:
         json.dump(record, file, indent=1)
         file.write("\n")
