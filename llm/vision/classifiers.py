@@ -100,11 +100,12 @@ def _from_torchvision(config: RunConfig, classes: Sequence[str]) -> Classifier:
     fresh = found.outputs is None or (config.classes == "images" and config.weights == "random")
     outputs = len(classes) if fresh else found.outputs
     assert outputs is not None
+    state = found.load() if config.weights == "pretrained" else None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         model = found.build(outputs)
-    if config.weights == "pretrained":
-        _put(model, found.load(), config)
+    if state is not None:
+        _put(model, state, config)
     if config.classes == "images" and not fresh:
         outputs, fresh = replace_output(model, len(classes), config), True
     return Classifier(model, found.transform, () if fresh else found.labels, outputs, not fresh)
