@@ -18,8 +18,9 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 run: env
 	$(BIN)/reawaken compare --out $(OUT) $(ARGS)
 
+# One process for each core and one thread in each: threads that wait for one another would share the cores.
 test: env
-	$(BIN)/pytest $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile $(ARGS)
 
 lint: env
 	$(BIN)/ruff check .

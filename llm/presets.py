@@ -225,9 +225,11 @@ def preset(name: str) -> RunConfig:
             f"preset {name!r} is a family", expected="one of " + ", ".join(members),
             fix=f"--preset {members[0]}",
         )  # fmt: skip
-    near = difflib.get_close_matches(name, PRESETS, n=1, cutoff=0.0)[0]
+    near = difflib.get_close_matches(name, PRESETS, n=3, cutoff=0.0)
     raise InputError(
-        f"there is no preset {name!r}", expected="one of " + ", ".join(PRESETS), fix=f"--preset {near}"
+        f"there is no preset {name!r}",
+        expected=f"one of the {len(PRESETS)} that `reawaken llm presets` lists, such as " + ", ".join(near),
+        fix=f"--preset {near[0]}",
     )
 
 
