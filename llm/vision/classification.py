@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Batches", "ClassificationAdapter", "classification_adapter", "load_batches"]
 
-# Evaluation takes as many images at once as have this many bytes of input: on a CPU few enough for the
-# activations to stay in the caches, on a GPU enough to fill it.
+# Evaluation takes as many images at once as have this many bytes of input, and no fewer than a gradient step:
+# on a CPU few enough for the activations of small images to stay in the caches, on a GPU enough to fill it.
 _BUDGET = {"cpu": 2 << 20, "cuda": 256 << 20}
 
 
@@ -128,7 +128,7 @@ class ClassificationAdapter:
         """Mean cross entropy of every batch in nats, float32, shape ``(T,)``."""
         import torch
 
-        at_once = max(1, _BUDGET[self._device.type] // (4 * self._pixels[0].numel()))
+        at_once = max(len(self._labels[0]), _BUDGET[self._device.type] // (4 * self._pixels[0].numel()))
         images, labels = self._images.flatten(0, 1), self._labels.flatten()
         self.model.eval()
         with torch.inference_mode(), autocast(self._config, self._device):
