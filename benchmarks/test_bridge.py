@@ -35,11 +35,13 @@ def losses(form, tasks, epochs, seed=0):
 def test_fit_with_intervals(benchmark, form, tasks, limit):
     data = losses(form, tasks, 5)
     fit(losses(form, 8, 3), form, starts=1)  # compile
-    # What the processes of others take is not the fit's: the limit is on processor time over two cores.
+    # What other programs take is not the fit's: the limit is on processor time (OMP_NUM_THREADS=1 where the
+    # machine is shared: BLAS threads that wait for a core burn it).
     began = time.process_time()
     result = benchmark.pedantic(fit, args=(data, form), rounds=1, iterations=1)
-    benchmark.extra_info |= {"processor_seconds": time.process_time() - began, "r2": result.r2}
-    assert time.process_time() - began < 2 * limit
+    spent = time.process_time() - began
+    benchmark.extra_info |= {"processor_seconds": spent, "r2": result.r2}
+    assert spent < limit
 
 
 def test_exact_derivatives_against_differences(benchmark):
