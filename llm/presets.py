@@ -165,7 +165,7 @@ _EMBEDDED: dict[str, dict[str, Any]] = {
 
 def _embedded_images(config: RunConfig) -> RunConfig:
     """An experiment on images, embedded: small networks, pieces of a photograph, batches of 8."""
-    changes = {"batch": 8, "lr": 3 * config.lr} if config.task == "classification" else {}
+    changes = {"batch": 8, "lr": round(3 * config.lr, 9)} if config.task == "classification" else {}
     return replace(random_init(config), **(_EMBEDDED.get(config.model, {"model": "embedded"}) | changes))
 
 
