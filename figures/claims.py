@@ -231,6 +231,20 @@ CLAIMS: tuple[Claim, ...] = (
         "6", "Adam recovers more than gradient descent", f"difference of {_SCORE}s", gap("fig6", "adam", "gd")
     ),
     Claim(
+        "7a",
+        "ImageGPT of either size recovers clearly",
+        f"smaller {_SCORE} of the two",
+        least("fig7a", ("small", "medium")),
+        above=_CLEAR,
+    ),
+    Claim(
+        "7b",
+        "a transformer and a convolutional network both recover clearly",
+        f"smaller {_SCORE} of the two",
+        least("fig7b", ("vit", "vgg")),
+        above=_CLEAR,
+    ),
+    Claim(
         "8a",
         "gradients are mostly similar",
         "part of pairs with positive cosine, the last document left out",

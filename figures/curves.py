@@ -19,6 +19,7 @@ from figures.runs import FORMS, Family, Runs, sweep_command
 from figures.style import INK, SERIES, SHADE, TOY, figure_style, letter, new_figure
 from figures.toys import COUNTERPARTS, counterpart, toy_losses
 from llm.config import RunConfig
+from llm.presets import PRESETS
 from toymodel.errors import InputError
 from toymodel.losses import LossMatrix
 from toymodel.recovery import recovery_scores, shift_averaged, visits
@@ -296,15 +297,19 @@ class Curves:
 
 
 def labels(found: Family) -> list[str]:
-    """What tells the members apart, from their configurations; their own names where that is much."""
+    """What tells the members apart: their values of the first fields, of those the paper varies, that do."""
     from llm.sweeps import varied
 
-    configs = [member.config for member in found.members]
-    fields = [f for f in varied(configs) if f in _FIELDS] if len(configs) > 1 else []
-    told = [" ".join(_told(config, field) for field in fields) for config in configs]
-    if not fields or len(fields) > 2 or found.members[0].preset.family.startswith("fig2"):
-        return [m.preset.label for m in found.members]
-    return told
+    members, family = found.members, found.members[0].preset.family
+    if len(members) == 1 and members[0].preset.label == family:
+        return ["cyclic order"]
+    papers = [preset.config for preset in PRESETS.values() if preset.family == family]
+    fields = [name for name in varied(papers) if name in _FIELDS and name != "model"]
+    for count in range(1, len(fields) + 1):
+        told = [" ".join(_told(member.config, name) for name in fields[:count]).strip() for member in members]
+        if len(set(told)) == len(members):
+            return told
+    return [member.preset.label for member in members]
 
 
 def _told(config: RunConfig, field: str) -> str:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from figures.matrices import Matrix, ToyState
+from figures.runs import RecordedRun
 from toymodel.geometry import (
     cosines,
     gradient_cosines,
@@ -44,69 +45,66 @@ def _toy_activations(state: ToyState) -> Floats:
     return cosines(state.q[: 1 + _ACTIVATION_EPOCHS * state.order.shape[1], 0])
 
 
+def _activations(run: RecordedRun) -> Floats:
+    states = 1 + _ACTIVATION_EPOCHS * run.config.num_documents
+    return np.asarray(run.probe("activations")["cosines"][0][:states, :states])
+
+
+def _residuals(run: RecordedRun) -> Floats:
+    first = run.config.num_documents
+    return np.asarray(run.probe("residuals")["cosines"][first:, first:])
+
+
 PANELS = {
     panel.figure: panel
     for panel in (
         Matrix(
             "8a",
             "fig8",
-            "fig8",
-            "gradients",
-            lambda run: run.probe("gradients")["cosines"],
-            _toy_gradients,
-            ("document", "document"),
-            "cosine",
-            (-1, 1),
-            "Cosine similarity of the documents' loss gradients after training, at the attention of the "
-            "middle block (the toy's: of w).",
+            title="gradients",
+            read=lambda run: run.probe("gradients")["cosines"],
+            toy=_toy_gradients,
+            axes_labels=("document", "document"),
+            bar="cosine",
+            words="Cosine similarity of the documents' loss gradients after training, at the attention of "
+            "the middle block (the toy's: of w); colours saturate on the diagonal, which is 1.",
         ),
         Matrix(
             "8b",
             "fig8",
-            "fig8",
-            "pairwise recovery",
-            lambda run: run.probe("pairwise")["recovery"],
-            toy_pairwise,
-            ("evaluated on", "trained on"),
-            "fall of the loss",
-            None,
-            "Fall of the loss (nats per token) on one document when the trained network is trained on "
+            title="pairwise recovery",
+            read=lambda run: run.probe("pairwise")["recovery"],
+            toy=toy_pairwise,
+            axes_labels=("evaluated on", "trained on"),
+            bar="fall of the loss",
+            words="Fall of the loss (nats per token) on one document when the trained network is trained on "
             "another for one episode; colours saturate on the diagonal.",
         ),
         Matrix(
             "8c",
             "fig8",
-            "fig8",
-            "weight residuals",
-            lambda run: _from_second_epoch(run.probe("residuals")["cosines"], run.config.num_documents),
-            _toy_residuals,
-            ("episode", "episode"),
-            "cosine",
-            (-1, 1),
-            "Cosine similarity of weight residuals (paper eq. 2) after every episode from the second "
+            title="weight residuals",
+            read=_residuals,
+            toy=_toy_residuals,
+            axes_labels=("episode", "episode"),
+            bar="cosine",
+            limits="whole",
+            words="Cosine similarity of weight residuals (paper eq. 2) after every episode from the second "
             "epoch on; the toy has none where its window is cut.",
-            lambda config: config.num_documents + 1,
+            first=lambda config: config.num_documents + 1,
         ),
         Matrix(
             "8d",
             "fig8",
-            "fig8",
-            "activations of document 1",
-            lambda run: run.probe("activations")["cosines"][0][
-                : 1 + _ACTIVATION_EPOCHS * run.config.num_documents,
-                : 1 + _ACTIVATION_EPOCHS * run.config.num_documents,
-            ],
-            _toy_activations,
-            ("episode", "episode"),
-            "cosine",
-            (0, 1),
-            "Cosine similarity of the last-layer activations of document 1 before training and after "
-            "every episode of three epochs (the toy's: of P x).",
-            lambda config: 0,
+            title="activations of document 1",
+            read=_activations,
+            toy=_toy_activations,
+            axes_labels=("episode", "episode"),
+            bar="cosine",
+            limits="one-sided",
+            words="Cosine similarity of the last-layer activations of document 1 before training and after "
+            "every episode of three epochs (the toy's: of P x). Colours begin at each one's 2nd percentile.",
+            first=lambda config: 0,
         ),
     )
 }
-
-
-def _from_second_epoch(values: Floats, tasks: int) -> Floats:
-    return values[tasks:, tasks:]

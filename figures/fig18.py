@@ -8,9 +8,17 @@ from figures.matrices import Matrix
 __all__ = ["PANELS"]
 
 PANELS = {
-    name: Matrix(name, "fig18", label, f"{label} documents", lambda run: run.probe("pairwise")["recovery"],
-                 toy_pairwise, ("evaluated on", "trained on"), "fall of the loss", None,
-                 "Fall of the loss (nats per token) on one document when the trained network is trained on "
-                 f"another for one episode, T = {label}; colours saturate on the diagonal.")
+    name: Matrix(
+        name,
+        "fig18",
+        title=f"{label} documents",
+        read=lambda run: run.probe("pairwise")["recovery"],
+        toy=toy_pairwise,
+        axes_labels=("evaluated on", "trained on"),
+        bar="fall of the loss",
+        words="Fall of the loss (nats per token) on one document when the trained network is trained on "
+        f"another for one episode, T = {label}; colours saturate on the diagonal.",
+        label=label,
+    )
     for name, label in (("18a", "50"), ("18b", "100"), ("18c", "200"))
-}  # fmt: skip
+}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -81,26 +80,28 @@ class Matrix:
     Attributes:
         figure: the paper's figure.
         family: of presets.
-        label: which member of it.
         title: what is seen.
         read: the matrix of a run.
         toy: the toy's, from its run.
         axes_labels: of x and y.
         bar: label of the colour bar.
-        limits: of the colours; None for symmetric ones that fit what lies off the diagonal.
         words: what the matrix is, for the caption.
+        limits: of the colours: ``off-diagonal``, symmetric and fitting what lies off the diagonal; ``whole``,
+            symmetric and fitting all; ``one-sided``, from the 2nd percentile to the largest.
+        label: which member of the family; the only one if empty.
+        first: number of the first row and column.
     """
 
     figure: str
     family: str
-    label: str
     title: str
     read: Callable[[RecordedRun], Floats]
     toy: Callable[[ToyState], Floats]
     axes_labels: tuple[str, str]
     bar: str
-    limits: tuple[float, float] | None
     words: str
+    limits: str = "off-diagonal"
+    label: str = ""
     first: Callable[[RunConfig], int] = lambda config: 1
 
     @property
@@ -108,13 +109,18 @@ class Matrix:
         """Families of presets that the figure shows."""
         return (self.family,)
 
+    @property
+    def member(self) -> str:
+        """Label of the member of the family."""
+        return self.label or self.family
+
     def values(self, runs: Runs) -> tuple[Floats, Floats, Member]:
         """Mean over seeds, the toy's, and whose.
 
         Raises:
             MissingRuns: when there is no run.
         """
-        member = member_of(runs, self.figure, self.family, self.label)
+        member = member_of(runs, self.figure, self.family, self.member)
         mean = np.mean([self.read(run) for run in member.runs], axis=0)
         return mean, self.toy(toy_state(member.config)), member
 
@@ -137,21 +143,24 @@ class Matrix:
 
     def caption(self, runs: Runs) -> str:
         """What is drawn, in words."""
-        member = member_of(runs, self.figure, self.family, self.label)
+        member = member_of(runs, self.figure, self.family, self.member)
         seeds = f"Mean over {len(member.runs)} seed(s)."
         return f"{self.words} {seeds} Right: the same of the toy with as many tasks."
 
     def _map(self, axes: Axes, values: Floats, first: int) -> None:
-        limits: Any = self.limits or _limits(values)
+        low, high = _limits(values, self.limits)
         rows, columns = values.shape
         extent = (first - 0.5, first + columns - 0.5, first + rows - 0.5, first - 0.5)
-        image = axes.imshow(values, vmin=limits[0], vmax=limits[1], interpolation="nearest", extent=extent)
+        image = axes.imshow(values, vmin=low, vmax=high, interpolation="nearest", extent=extent)
         axes.figure.colorbar(image, ax=axes, shrink=0.9, pad=0.02, label=self.bar)
         axes.set(xlabel=self.axes_labels[0], ylabel=self.axes_labels[1])
 
 
-def _limits(values: Floats) -> tuple[float, float]:
-    """Symmetric about 0, from what lies off the diagonal: one document's own gain is of another size."""
-    off = np.abs(values[~np.eye(len(values), dtype=bool)])
-    reach = float(np.nanquantile(off, 0.995))
+def _limits(values: Floats, rule: str) -> tuple[float, float]:
+    if rule == "one-sided":
+        return float(np.nanquantile(values, 0.02)), float(np.nanmax(values))
+    if rule == "whole":
+        reach = float(np.nanmax(np.abs(values)))
+    else:  # one document's own gain is of another size
+        reach = float(np.nanquantile(np.abs(values[~np.eye(len(values), dtype=bool)]), 0.995))
     return -reach, reach

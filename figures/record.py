@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from llm import RunConfig
 
-__all__ = ["COMMANDS", "FAMILIES", "FITTED", "configurations", "record"]
+__all__ = ["COMMANDS", "FAMILIES", "FITTED", "IMAGES", "configurations", "record"]
 
 FAMILIES = (
     "fig1", "control", "fig8", "fig9", "fig17", "fig5-steps", "fig6", "fig3-width", "fig3-depth", "sec4",
@@ -22,6 +22,9 @@ FAMILIES = (
 )  # fmt: skip
 """Families of presets that are recorded, the most telling first. Fig. 2a is missing: it needs Pythia's
 trained weights."""
+
+IMAGES = ("fig7b-embedded", "fig7a-embedded")
+"""The same on images; their embedded form is the small one (fig7a-small is the smaller ImageGPT itself)."""
 
 FITTED = ("fig1", "fig6", "fig5-steps")
 """Families to whose runs the toy is fitted too."""
@@ -38,8 +41,8 @@ def configurations(seeds: tuple[int, ...] = (0, 1, 2)) -> list[RunConfig]:
     from llm import family
 
     probes: dict[RunConfig, dict[Any, None]] = {}
-    for name in FAMILIES:
-        for member in family(f"{name}-small"):
+    for name in (*(f"{name}-small" for name in FAMILIES), *IMAGES):
+        for member in family(name):
             bare = replace(member.config, probes=())
             probes.setdefault(bare, {}).update(dict.fromkeys(member.config.probes))
     every: list[Any] = [

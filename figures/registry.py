@@ -12,6 +12,7 @@ from typing import Protocol
 from matplotlib.figure import Figure
 
 from figures.runs import FORMS, Family, Runs, sweep_command
+from llm.config import RunConfig
 from toymodel.errors import InputError
 
 __all__ = ["FIGURES", "Entry", "Panel", "caption", "choose", "commands", "identity", "panel", "render"]
@@ -80,6 +81,14 @@ FIGURES: dict[str, Entry] = {
     "5c": Entry(_CURVES, "context length", "Longer contexts recover less."),
     "5d": Entry(_CURVES, "frozen blocks", "At least 8 of 16 blocks must be trained for strong recovery."),
     "6": Entry(_CURVES, "Adam against gradient descent", "Adam 0.689, gradient descent 0.211."),
+    "7a": Entry(
+        "figures.fig07", "causal image modelling", "ImageGPT recovers images in anticipation, as texts are."
+    ),
+    "7b": Entry(
+        "figures.fig07",
+        "image classification",
+        "A transformer and a convolutional network both recover batches in anticipation.",
+    ),
     "8a": Entry(
         "figures.fig08",
         "similarity of gradients",
@@ -230,17 +239,27 @@ _SIZES = {
 }
 
 
+def _size(config: RunConfig) -> str:
+    """Size of a task; an image's is its model's."""
+    return {"language": f"C={config.context} ", "classification": f"B={config.batch} "}.get(config.task, "")
+
+
 def identity(found: Sequence[Family]) -> list[str]:
     """Which runs are shown, and of what kind; lines of text."""
     lines = []
     for one in found:
-        lines.append(_SIZES[one.form])
+        words = _SIZES[one.form]
+        if one.members[0].config.task != "language":
+            words = words.replace("the Python manual", "pieces of a photograph")
+            words = words.replace("embedded documents", "pieces of a photograph")
+            words = words.replace("news articles", "data sets")
+        lines.append(words)
         for member in one.members:
             ids = " ".join(f"{run.config.id} (seed {run.config.seed})" for run in member.runs)
             config, weights = member.config, member.runs[0].manifest.get("model", {}).get("parameters")
             many = f", {weights:,} weights" if weights else ""
             lines.append(
-                f"{member.preset.name}: T={config.num_documents} C={config.context} M={config.steps} "
+                f"{member.preset.name}: T={config.num_documents} {_size(config)}M={config.steps} "
                 f"E={config.epochs}, {config.optimizer} {config.rate:g}{many}; runs {ids}"
             )
         if one.missing:

@@ -10,7 +10,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from figures.fits import fitted
 from llm.config import RunConfig
-from llm.presets import Preset, family
+from llm.presets import PRESETS, Preset, family
 from toymodel.errors import InputError
 from toymodel.files import atomic_write
 from toymodel.losses import LossMatrix
@@ -30,6 +30,7 @@ __all__ = [
     "Member",
     "RecordedRun",
     "Runs",
+    "made_by",
     "pack",
     "recorded",
     "run_command",
@@ -41,17 +42,7 @@ FORMS = ("", "-random", "-embedded", "-small")
 
 _INDEX = "index.json"
 # What of a manifest tells runs apart; the rest is in the run folder.
-_IDENTITY = (
-    "started",
-    "finished",
-    "git_commit",
-    "device",
-    "threads",
-    "precision",
-    "versions",
-    "model",
-    "tasks",
-)
+_IDENTITY = ("started", "finished", "git_commit", "device", "threads", "versions", "model")
 
 
 @dataclass(frozen=True, eq=False)
@@ -229,6 +220,25 @@ def run_command(config: RunConfig, preset: Preset, out: str = "RUN") -> str:
     return " ".join([*words, f"--out {out}"])
 
 
+def made_by(config: RunConfig) -> str:
+    """The command that makes exactly this run, from the preset of any form that is nearest to it.
+
+    Raises:
+        InputError: for a configuration that is of no preset.
+    """
+    for preset in _every_preset():
+        if _key(preset.config) == _key(config):
+            return run_command(config, preset)
+    raise InputError(f"run {config.id} is of no preset", expected="a run that a figure shows",
+                     fix="reawaken llm presets")  # fmt: skip
+
+
+@cache
+def _every_preset() -> tuple[Preset, ...]:
+    names = dict.fromkeys(preset.family for preset in PRESETS.values())
+    return tuple(member for form in FORMS for name in names for member in family(name + form))
+
+
 def pack(runs: Iterable[RecordedRun], out: str | os.PathLike[str]) -> None:
     """Write runs as small files: losses, order and probes in one ``.npz`` each, and an index.
 
@@ -252,7 +262,11 @@ def pack(runs: Iterable[RecordedRun], out: str | os.PathLike[str]) -> None:
         with atomic_write(root / f"{run.config.id}.npz") as file:
             np.savez_compressed(file, **arrays)
         identity = {key: run.manifest[key] for key in _IDENTITY if key in run.manifest}
-        index.append({"id": run.config.id, "config": run.config.to_json(), "manifest": identity})
+        identity["tasks"] = {"sha256": run.manifest.get("tasks", {}).get("sha256")}
+        index.append({
+            "id": run.config.id, "command": made_by(run.config), "config": run.config.to_json(),
+            "manifest": identity,
+        })  # fmt: skip
     kept = {entry["id"] for entry in index}
     for old in root.glob("*.npz"):
         if old.stem not in kept:

@@ -90,7 +90,7 @@ class Networks:
 
     def _member(self, figure: str) -> Member:
         shown = panel(figure)
-        label = shown.label if isinstance(shown, Matrix) else shown.families[0]
+        label = shown.member if isinstance(shown, Matrix) else shown.families[0]
         return member_of(self._runs, figure, shown.families[0], label)
 
 
@@ -123,7 +123,7 @@ class Toy:
         shown = panel(figure)
         assert isinstance(shown, Matrix)
         config = next(
-            p.config for p in PRESETS.values() if (p.family, p.label) == (shown.family, shown.label)
+            p.config for p in PRESETS.values() if (p.family, p.label) == (shown.family, shown.member)
         )
         values = np.asarray(shown.toy(toy_state(config)))
         whole = np.isfinite(values).any(0)
@@ -140,7 +140,7 @@ class Toy:
     def tasks(self, figure: str) -> int:
         """As `World`."""
         shown = panel(figure)
-        label = shown.label if isinstance(shown, Matrix) else shown.families[0]
+        label = shown.member if isinstance(shown, Matrix) else shown.families[0]
         return next(
             p.config.num_documents
             for p in PRESETS.values()

@@ -9,12 +9,13 @@ import pytest
 
 from figures.runs import RecordedRun, Runs, pack, recorded, run_command, sweep_command
 from llm.presets import PRESETS, family, preset
+from reawaken import main
 from tests.figures.runs import write_family, write_run
 from toymodel import InputError, LossMatrix
 
 
 def tiny(**changes):
-    return replace(preset("fig1-small"), **({"num_documents": 3, "epochs": 2} | changes))
+    return replace(preset("fig5-documents-10-small"), **changes)
 
 
 def matrix(config, seed=0):
@@ -109,6 +110,26 @@ def test_commands_make_the_runs():
     base = PRESETS["fig6-adam"]
     config = replace(base.config, seed=2, lr=0.5)
     assert run_command(config, base) == "reawaken llm run --preset fig6-adam --lr 0.5 --seed 2 --out RUN"
+
+
+def test_the_commands_of_recorded_results_make_exactly_them(monkeypatch, tmp_path):
+    started = []
+
+    class Stop(Exception):
+        pass
+
+    def run(config, *args, **kwargs):
+        started.append(config)
+        raise Stop
+
+    monkeypatch.setattr("llm.training.run", run)
+    root = recorded()[0].path.parent
+    for entry in json.loads((root / "index.json").read_text()):
+        program, *words = entry["command"].split()
+        assert program == "reawaken"
+        with pytest.raises(Stop):
+            main(words)
+        assert started[-1].id == entry["id"], entry["command"]
 
 
 def test_the_recorded_results_are_small_networks_and_small_files():
