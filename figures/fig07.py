@@ -6,10 +6,13 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
-from figures.curves import Curves
-from figures.runs import Runs
+from figures.curves import Curves, Line
+from figures.runs import Family, Runs
 
 __all__ = ["PANELS", "ImageCurves"]
+
+
+_NAMES = {"small": "ImageGPT small", "medium": "ImageGPT medium", "vit": "ViT", "vgg": "VGG-19"}
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,10 @@ class ImageCurves(Curves):
 
     tasks: str = "images"
     unit: str = "pixel"
+
+    def lines(self, found: Family) -> list[Line]:
+        """One per network, by its name."""
+        return [Line(_NAMES[member.preset.label], member.losses) for member in found.members]
 
     def draw(self, runs: Runs) -> Figure:
         """Curves and scores.

@@ -34,8 +34,11 @@ def runs(tmp_path_factory):
 
 @pytest.mark.parametrize(
     ("name", "unit", "tasks", "names"),
-    [("7a", "pixel", "images", ["small", "medium"]), ("7b", "image", "batches", ["embedded-vit", "embedded-vgg"])],
-)  # fmt: skip
+    [
+        ("7a", "pixel", "images", ["ImageGPT small", "ImageGPT medium"]),
+        ("7b", "image", "batches", ["ViT", "VGG-19"]),
+    ],
+)
 def test_curves_scores_and_units_are_the_runs(runs, name, unit, tasks, names):
     found = runs.family(f"fig{name}")
     assert found.form == "-embedded"
