@@ -92,6 +92,10 @@ def _warnings(result: FitResult, ahead: Forecast | None) -> list[str]:
     if not result.solution.converged:
         lines.append("Warning     the last search ended at its limit of evaluations")
     lines += [f"Warning     flat direction: {words}" for words in result.flat_directions]
+    if result.mechanism.channels > 1:
+        lines.append(
+            "Warning     several channels have several optima of nearly equal worth; intervals hold around one"
+        )
     how = {"profile": "read off profiles", "quadratic": "from the curvature (profile() gives exact ones)",
            "none": "not asked for"}[result.intervals_by]  # fmt: skip
     lines.append(f"Note        95% intervals {how}; weak priors on all parameters (Term.centre, Term.width)")
