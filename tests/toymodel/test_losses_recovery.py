@@ -42,7 +42,8 @@ def test_round_trip_and_scores_against_oracle(tmp_path_factory, losses):
             assert 0 <= score.value <= 1 + 1e-12
         else:
             assert score.reason
-            assert peak - after <= 1e-13 * peak or before < after
+            sunk = peak <= 64 * np.finfo(float).eps * losses.values[0].max()
+            assert sunk or peak - after <= 1e-13 * peak or before < after
 
 
 def test_falling_loss_has_no_score():
