@@ -94,7 +94,7 @@ def _warnings(result: FitResult, ahead: Forecast | None) -> list[str]:
     lines += [f"Warning     flat direction: {words}" for words in result.flat_directions]
     if result.mechanism.channels > 1:
         lines.append(
-            "Warning     several channels have several optima of nearly equal worth; intervals hold around one"
+            "Warning     several channels have several optima of nearly equal worth; intervals know one"
         )
     how = {"profile": "read off profiles", "quadratic": "from the curvature (profile() gives exact ones)",
            "none": "not asked for"}[result.intervals_by]  # fmt: skip
