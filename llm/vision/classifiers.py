@@ -165,9 +165,13 @@ def _from_hub(config: RunConfig, classes: Sequence[str]) -> Classifier:
     common = {"dtype": torch.float32, "trust_remote_code": False}
     try:
         architecture = read_config(folder, config.model)
+        if arguments := getattr(architecture, "model_args", None):  # timm's, which the library also gives
+            arguments.pop("num_classes", None)
         transform = _processor(folder, config)
         if config.weights == "pretrained":
-            model = load_weights(AutoModelForImageClassification, folder, config, common)
+            model = load_weights(
+                AutoModelForImageClassification, folder, config, common | {"config": architecture}
+            )
         else:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(config.seed)
@@ -176,6 +180,8 @@ def _from_hub(config: RunConfig, classes: Sequence[str]) -> Classifier:
         reason = next(line for line in str(error).splitlines() if line.strip())
         raise InputError(f"--model {config.model} needs a package that is missing ({reason.strip()})",
                          expected="timm, for its models", fix="pip install timm") from error  # fmt: skip
+    except InputError:
+        raise
     except ValueError as error:
         reason = str(error).strip().splitlines()[0].partition(": <")[0]
         raise InputError(

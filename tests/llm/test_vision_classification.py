@@ -385,3 +385,15 @@ def test_weights_that_cannot_be_downloaded(monkeypatch, tmp_path):
     words = refusal(lambda: run(config, tmp_path / "run"))
     assert "reawaken llm prefetch --task classification --weights pretrained --model vgg19" in words
     assert "--weights-file vgg19-dcbb9e9d.pth" in words
+
+
+def test_a_model_of_timm_without_timm(monkeypatch, tmp_path, pictures):
+    """Its public folders have no model_type of transformers but timm's architecture."""
+    monkeypatch.setitem(sys.modules, "timm", None)
+    monkeypatch.setattr("transformers.utils.import_utils.is_timm_available", lambda: False)
+    folder = tmp_path / "timm"
+    folder.mkdir()
+    settings = {"architecture": "test_vit", "num_classes": 1000, "pretrained_cfg": {"tag": "r160_in1k"}}
+    (folder / "config.json").write_text(json.dumps(settings))
+    config = dataclasses.replace(TINY, model=str(folder), documents=str(pictures), **NO_SHAPE)
+    assert "Fix: pip install timm" in refusal(lambda: run(config, tmp_path / "run"))
