@@ -19,7 +19,7 @@ from figures.runs import FORMS, Family, Runs, sweep_command
 from figures.style import INK, SERIES, SHADE, TOY, figure_style, letter, new_figure
 from figures.toys import COUNTERPARTS, counterpart, toy_losses
 from llm.config import RunConfig
-from llm.presets import PRESETS
+from llm.presets import PRESETS, family
 from toymodel.errors import InputError
 from toymodel.losses import LossMatrix
 from toymodel.recovery import recovery_scores, shift_averaged, visits
@@ -66,7 +66,8 @@ def find(runs: Runs, figure: str, name: str, forms: Sequence[str] = FORMS) -> Fa
     """
     found = runs.family(name, forms)
     if found is None:
-        laptop = f" (on a laptop: {name}-small)" if "-small" in forms else ""
+        small = "-small" if family(name)[0].config.task == "language" else "-embedded"
+        laptop = f" (on a laptop: {name}{small})" if small in forms else ""
         raise MissingRuns(f"figure {figure}: no run of preset family {name} in any of its forms",
                           expected="run folders of " + " or ".join(name + form for form in forms),
                           fix=sweep_command(name) + laptop)  # fmt: skip
