@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from figures.fits import fitted_losses, r2
 from figures.runs import FORMS, Family, Runs, sweep_command
-from figures.style import INK, SERIES, SHADE, TOY, figure_style, letter, new_figure
+from figures.style import INK, SERIES, SHADE, figure_style, letter, new_figure
 from figures.toys import COUNTERPARTS, counterpart, toy_losses
 from llm.config import RunConfig
 from llm.presets import PRESETS, family
@@ -33,6 +33,8 @@ _CONTROLS: Mapping[str, tuple[str, Any]] = {
     "reshuffled": ("order reshuffled every epoch", (0, (1, 1.2))),
     "iid": ("documents drawn at random", (0, (5, 1.2))),
 }
+# Black, so that it is seen on a curve of any colour.
+_FIT: dict[str, Any] = {"color": INK, "linestyle": (0, (1, 1.7)), "linewidth": 1.3}
 _FIELDS = {
     "model": "", "width": "width ", "depth": "depth ", "heads": "heads ", "num_documents": "T = ",
     "steps": "M = ", "context": "C = ", "freeze_blocks": "frozen ", "mask_probability": "masked ≤ ",
@@ -148,7 +150,7 @@ class Curves:
             for number, (line, fit) in enumerate(zip(lines, fits, strict=True)):
                 self._curve(grid[0, 0], line, number)
                 if fit is not None:
-                    self._fit(grid[0, 0], fit, number)
+                    self._fit(grid[0, 0], fit)
             for kind, control in controls.items():
                 _, dash = _CONTROLS[kind]
                 grid[0, 0].plot(self._x(control.losses[0]), self._mean(control)[0], color="0.55", lw=1.1,
@@ -197,7 +199,7 @@ class Curves:
             fits = fitted_losses(member.runs)
             if fits is not None:
                 shares = [r2(run.losses, fit) for run, fit in zip(member.runs, fits, strict=True)]
-                text += f" Thin dots: the toy fitted to {label}, R² {np.mean(shares):.3f}."
+                text += f" Black dots: the toy fitted to {label}, R² {np.mean(shares):.3f}."
         return text
 
     def scores(self, runs: Runs) -> list[tuple[str, list[float]]]:
@@ -243,10 +245,9 @@ class Curves:
         common = set(rows[0].tolist()).intersection(*(r.tolist() for r in rows))
         return np.array(sorted(common), dtype=np.int64)
 
-    def _fit(self, axes: Axes, fit: Sequence[LossMatrix], number: int) -> None:
+    def _fit(self, axes: Axes, fit: Sequence[LossMatrix]) -> None:
         mean, _ = self._mean(Line("", fit))
-        axes.plot(self._x(fit[0]), mean, color=TOY["color"] if number == 0 else SERIES[number]["color"],
-                  linestyle=(0, (1, 2.2)), lw=1.1, zorder=3, label="_fit")  # fmt: skip
+        axes.plot(self._x(fit[0]), mean, label="_fit", zorder=3, **_FIT)
 
     def _scores(self, axes: Axes, lines: Sequence[Line]) -> None:
         """Horizontal bars, first member on top; each seed a dot."""
@@ -293,7 +294,7 @@ class Curves:
         if any(len(line.losses) > 1 for line in lines):
             handles.append(Patch(facecolor=SHADE, alpha=0.5, label="± s.d. over seeds"))
         if fitted:
-            handles.append(Line2D([], [], color=INK, linestyle=(0, (1, 2.2)), lw=1.1, label="fitted toy"))
+            handles.append(Line2D([], [], label="fitted toy", **_FIT))
         return handles
 
 
