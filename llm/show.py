@@ -151,8 +151,8 @@ def _facts(config: RunConfig, manifest: dict[str, Any]) -> list[str]:
         f"precision matrix products {precision.get('matmul')}, autocast {autocast}",
         f"model     {model.get('parameters', math.nan):,} parameters, {model.get('trainable', math.nan):,} "
         f"trained, weights {model.get('sha256', '')[:12]}, revision {model.get('revision') or 'none'}",
-        f"tasks     {len(names)} {what}, hash {tasks.get('sha256', '')[:12]}, "
-        f"{tasks.get('padded', 0)} padded",
+        f"tasks     {len(names)} {what}, hash {tasks.get('sha256', '')[:12]}"
+        + (f", {tasks.get('padded', 0)} padded" if config.task == "language" else ""),
     ]
 
 
