@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bridge import FitResult, Forecast, fit, forecast, report, to_json
+from bridge.judgement import noisy_recovery
 from figures.comparison import Comparison, Parameter, draw
 from figures.report import write_report
 from figures.style import png_bytes
@@ -121,6 +122,7 @@ def _comparison(
         networks=networks,
         toy=fitted.prediction,
         r2=fitted.r2,
+        toy_noisy=noisy_recovery(fitted),
         held_out=ahead.prediction,
         fitted_epochs=ahead.fitted_epochs or None,
         held_out_r2=ahead.r2,

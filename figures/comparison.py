@@ -23,6 +23,9 @@ from toymodel.recovery import RecoveryScore, recovery_scores, shift_averaged, vi
 
 __all__ = ["Comparison", "Parameter", "RecoveryRow", "draw", "recovery_table"]
 
+# How the toy's scores with noise differ from its own: a hollow marker and a finer line.
+_NOISY: dict[str, Any] = {"linestyle": ":", "linewidth": 1.2, "marker": "^", "markerfacecolor": "white"}
+
 
 class Parameter(NamedTuple):
     """One fitted parameter; without an interval, `reason` says why there is none."""
@@ -42,6 +45,8 @@ class Comparison:
         networks: loss matrices of the network, one per seed, all of one shape and order.
         toy: loss matrix of the toy model fitted to all epochs.
         r2: share of the network's variance that `toy` accounts for, all entries.
+        toy_noisy: recovery scores of the toy with noise like its residuals added, per epoch. A score takes
+            the largest loss of an interval, which noise raises: the network's is to be compared with these.
         held_out: full-size prediction of a fit to the first `fitted_epochs` epochs only, or None.
         fitted_epochs: number of epochs behind `held_out`, from 1 to E - 1.
         held_out_r2: R^2 of `held_out` over the entries after those epochs.
@@ -57,6 +62,7 @@ class Comparison:
     networks: Sequence[LossMatrix]
     toy: LossMatrix
     r2: float
+    toy_noisy: Sequence[RecoveryScore] = ()
     held_out: LossMatrix | None = None
     fitted_epochs: int | None = None
     held_out_r2: float | None = None
@@ -91,6 +97,12 @@ class Comparison:
                     expected=f"the order of network 1 ({first.tasks} documents, {first.epochs} epochs)",
                     fix="compare runs of one schedule only",
                 )
+        if self.toy_noisy and len(self.toy_noisy) != len(recovery_scores(self.toy)):
+            raise InputError(
+                f"{len(self.toy_noisy)} recovery scores of the toy with noise",
+                expected=f"one per epoch that has a score: {len(recovery_scores(self.toy))}",
+                fix="pass toy_noisy=() or one score per epoch",
+            )
         object.__setattr__(self, "networks", tuple(self.networks))
         object.__setattr__(self, "parameters", tuple(Parameter(*row) for row in self.parameters))
 
@@ -116,6 +128,7 @@ class RecoveryRow:
         seeds: number of seeds that have a score.
         network_reason: why the other seeds have none; empty where all have one.
         toy: the toy model's score.
+        toy_noisy: the same with noise like the residuals added; None where it is not known.
     """
 
     epoch: int
@@ -124,6 +137,7 @@ class RecoveryRow:
     seeds: int
     network_reason: str
     toy: RecoveryScore
+    toy_noisy: RecoveryScore | None = None
 
 
 def recovery_table(comparison: Comparison) -> list[RecoveryRow]:
@@ -142,6 +156,7 @@ def recovery_table(comparison: Comparison) -> list[RecoveryRow]:
                 seeds=len(values),
                 network_reason="; ".join(reasons),
                 toy=toy,
+                toy_noisy=comparison.toy_noisy[index] if comparison.toy_noisy else None,
             )
         )
     return rows
@@ -185,6 +200,9 @@ def _legend(comparison: Comparison) -> list[Line2D | Patch]:
         Line2D([], [], label="(a) network right before return", **circle),
         Line2D([], [], label="(a) toy right before return", markerfacecolor="white", **circle),
     ]
+    if comparison.toy_noisy:
+        look: dict[str, Any] = {**TOY, **_NOISY}
+        handles.append(Line2D([], [], label="(e) toy with noise", markersize=4, **look))
     if comparison.held_out is not None:
         label = f"toy, fitted to epochs 1–{comparison.fitted_epochs}"
         if comparison.fitted_epochs == 1:
@@ -298,6 +316,9 @@ def _draw_recovery(axes: Axes, comparison: Comparison) -> None:
     )
     toy = np.array([row.toy.value for row in table])
     axes.plot(epoch + 0.04, toy, marker="s", markersize=5, label="toy", **TOY)
+    if comparison.toy_noisy:
+        noisy = np.array([score.value for score in comparison.toy_noisy])
+        axes.plot(epoch, noisy, markersize=5, label="toy with noise", **{**TOY, **_NOISY})
     absent = False
     for series, values, height, look in (("network", score, -0.09, NETWORK), ("toy", toy, -0.18, TOY)):
         for where in epoch[~np.isfinite(values)]:

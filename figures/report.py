@@ -56,7 +56,8 @@ is fitted to the network's losses and shown beside them.</p>
 <figure class="box"><img alt="$alt" src="data:image/png;base64,$png"></figure>
 <h2>Recovery score per epoch</h2>
 <p>The share of an epoch's forgetting that is undone before the document returns: 0 is none, 1 is all of it.
-$seeds</p>
+$seeds Where a column says so, noise like the fit's residuals was added to the toy's losses: a score takes the
+largest loss of an epoch, which noise raises.</p>
 $recovery
 <h2>Goodness of fit</h2>
 <p>$verdict</p>
@@ -132,10 +133,12 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]], *, words: int | N
 def _recovery(table: Sequence[RecoveryRow], seeds: int) -> str:
     if not table:
         return "<p>There is none: every document was trained only once.</p>"
-    return _table(
-        ["Epoch", "Network", "Toy"],
-        ([str(row.epoch), _network_score(row, seeds), str(row.toy)] for row in table),
-    )
+    head = ["Epoch", "Network", "Toy"]
+    rows = [[str(row.epoch), _network_score(row, seeds), str(row.toy)] for row in table]
+    if all(row.toy_noisy is not None for row in table):
+        head.append("Toy with noise")
+        rows = [[*cells, str(row.toy_noisy)] for cells, row in zip(rows, table, strict=True)]
+    return _table(head, rows)
 
 
 def _network_score(row: RecoveryRow, seeds: int) -> str:

@@ -58,6 +58,8 @@ def test_fit_json_is_plain_and_complete(trained):
     for parameter in record["parameters"].values():
         assert math.isfinite(parameter["value"])
         assert (parameter["low"] is None) == bool(parameter["reason"])
+    noisy = [score["value"] for score in record["recovery"]["toy_with_noise"]]
+    assert noisy == [score.value if score else None for score in result.comparison.toy_noisy]
     assert len(record["recovery"]["network"]) == len(record["recovery"]["toy"]) == TINY.epochs - 1
     assert record["r2"] == pytest.approx(result.comparison.r2)
 
