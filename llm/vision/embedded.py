@@ -1,6 +1,6 @@
 """Embedded images: pieces of a real photograph that is on every machine with this package.
 
-matplotlib, which the figures need anyway, ships one (Rear Admiral Grace Hopper, 1984; U.S. Navy, public
+matplotlib, which the figures need anyway, ships one (Commodore Grace Hopper, 1984; U.S. Navy, public
 domain): 512 x 606 pixels of skin, cloth, metal, flag and sky. Pieces of it are real pictures in colour that
 need no download and no further dependency; scikit-learn's digits are grey and 8 x 8, and scikit-image's
 photographs are no more than a dozen behind 14 MB.
