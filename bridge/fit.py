@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from bridge.checks import Bounds, check_bounds, check_data, check_size, choose
 from bridge.mechanism import Mechanism
@@ -75,10 +76,12 @@ def fit(
                          fix="intervals_by='auto'")  # fmt: skip
     began = time.perf_counter()
     problem, names = pose(matrices, form, shared, bounds or {}, [mask.astype(np.float64) for mask in masks])
-    best, noise, tried, evaluations = search(problem, starts, seed)
-    if not any(name[-1:].isdigit() for name in shared):
-        best, noise = _in_order(problem, best, noise)
-    parameters, reduced, how = intervals(problem, best, noise, names, tried[0].begin, intervals_by)
+    # A fit is thousands of products of small matrices: threads that wait for one another cost five times more.
+    with threadpool_limits(1, user_api="blas"):
+        best, noise, tried, evaluations = search(problem, starts, seed)
+        if not any(name[-1:].isdigit() for name in shared):
+            best, noise = _in_order(problem, best, noise)
+        parameters, reduced, how = intervals(problem, best, noise, names, tried[0].begin, intervals_by)
     return FitResult(
         mechanism=form,
         datasets=tuple(matrices),
