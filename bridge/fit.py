@@ -76,7 +76,7 @@ def fit(
                          fix="intervals_by='auto'")  # fmt: skip
     began = time.perf_counter()
     problem, names = pose(matrices, form, shared, bounds or {}, [mask.astype(np.float64) for mask in masks])
-    # A fit is thousands of products of small matrices: threads that wait for one another cost five times more.
+    # A fit is thousands of products of small matrices, where threads that wait for one another cost more.
     with threadpool_limits(1, user_api="blas"):
         best, noise, tried, evaluations = search(problem, starts, seed)
         if not any(name[-1:].isdigit() for name in shared):
