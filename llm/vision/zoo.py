@@ -33,7 +33,7 @@ EMBEDDED = ("embedded-vit", "embedded-vgg")
 """Small classifiers for a laptop: ViT-B/32 and VGG-19 with everything scaled down but VGG's 19 layers."""
 
 # Of the embedded VGG: VGG-19's channels are divided by the first; width of its classifier; side of the image.
-_VGG_CHANNELS, _VGG_HIDDEN, _VGG_SIDE = 4, 256, 32
+_VGG_CHANNELS, _VGG_HIDDEN, _VGG_SIDE = 8, 256, 32
 
 
 @dataclass(frozen=True)
