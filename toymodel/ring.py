@@ -56,7 +56,8 @@ def gauge_shares(slow: ArrayLike, fast: ArrayLike, similarity: ArrayLike) -> tup
 def ring_stable(slow: ArrayLike, fast: ArrayLike, tasks: int) -> NDArray[np.bool_]:
     """Whether no loss grows: A >= 0, A + B <= 2 and A + B T >= 0 (docs/theory.md, section 6).
 
-    The `energy` proves it for every order of the tasks. On the edge A + B = 2 losses neither grow nor die out.
+    The `energy` proves it for every order of the tasks. On the edge A + B = 2 losses neither grow nor die
+    out.
 
     Args:
         slow: A, any shape.

@@ -26,7 +26,8 @@ def recorded(draw, epochs=3):
     """A simulation that keeps P, with what the moment functions may use of it."""
     T, K = draw(st.integers(2, 6)), draw(st.integers(1, 3))
     eta = draw(st.floats(0.2, 0.9))
-    tasks = random_tasks(T, draw(st.integers(T + 1, 12)), 4, seed=draw(st.integers(0, 2**32 - 1)), target="normal")
+    dimension, seed = draw(st.integers(T + 1, 12)), draw(st.integers(0, 2**32 - 1))
+    tasks = random_tasks(T, dimension, 4, seed=seed, target="normal")
     name, slope = draw(st.sampled_from([("identity", 1.0), ("reflection", -1.0)]))
     rate = draw(st.floats(0.05, 0.8)) / np.trace(tasks.gram)
     order = schedule(draw(st.sampled_from(["cyclic", "reshuffled", "iid"])), T, epochs, 0)
