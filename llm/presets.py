@@ -160,14 +160,14 @@ _EMBEDDED: dict[str, dict[str, Any]] = {
     "imagegpt-medium": {"model": "embedded", "width": 192, "depth": 6, "heads": 6},
     "vit_b_32": {"model": "embedded-vit"},
     # Half of so few units dropped leaves a network that fits no batch: then it has nothing to recover.
-    "vgg19": {"model": "embedded-vgg", "dropout": False},
+    "vgg19": {"model": "embedded-vgg", "dropout": False, "lr": 5e-4},
 }
 
 
 def _embedded_images(config: RunConfig) -> RunConfig:
     """An experiment on images, embedded: small networks, pieces of a photograph, batches of 8."""
     changes = {"batch": 8, "lr": round(3 * config.lr, 9)} if config.task == "classification" else {}
-    return replace(random_init(config), **(_EMBEDDED.get(config.model, {"model": "embedded"}) | changes))
+    return replace(random_init(config), **(changes | _EMBEDDED.get(config.model, {"model": "embedded"})))
 
 
 def small_size(config: RunConfig) -> RunConfig:
