@@ -311,6 +311,10 @@ def split_head(model: Any) -> tuple[Callable[[torch.Tensor], torch.Tensor], Call
     Leaves out logits nobody asks for: of padding, and of positions that predict nothing. Where logits are
     more than an output layer of hidden states the first part gives them and the second changes nothing.
     """
+    if model.config.model_type == "gpt_neox":
+        from llm.neox import hidden_states
+
+        return lambda tokens: hidden_states(model.base_model, tokens), model.get_output_embeddings()
     if model.config.model_type in _PLAIN:
         body, head = model.base_model, model.get_output_embeddings()
         return lambda tokens: body(input_ids=tokens, use_cache=False).last_hidden_state, head

@@ -96,13 +96,18 @@ class Moments:
 
     def __init__(self, optimizer: torch.optim.Optimizer) -> None:
         self.optimizer = optimizer
+        self._parameters = [p for group in optimizer.param_groups for p in group["params"]]
 
     def update(self, loss: torch.Tensor) -> None:
         """One gradient step on the loss."""
-        self.optimizer.zero_grad(set_to_none=True)
+        self._clear()
         loss.backward()
         self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)  # frees them before all tasks are evaluated
+        self._clear()  # frees them before all tasks are evaluated
+
+    def _clear(self) -> None:
+        for parameter in self._parameters:
+            parameter.grad = None
 
     def reset(self) -> None:
         """Zero the moments and step counts in place."""
