@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Literal
 
 import numpy as np
@@ -183,15 +183,9 @@ class Mechanism:
         epochs, tasks = order.shape
         near, reach = theta[-2], math.exp(theta[-1])
         own = np.eye(tasks, dtype=bool)
-        fall, slope = np.zeros((epochs, tasks, tasks)), np.zeros((epochs, tasks, tasks))
-        for e in range(epochs):
-            place = np.full(tasks, np.nan)
-            place[order[e, ::-1]] = np.arange(tasks)[::-1]
-            apart = np.abs(place[:, None] - place[None, :])
-            distance = np.nan_to_num(np.minimum(apart, tasks - apart), nan=tasks / 2)
-            beyond = np.maximum(distance - 1, 0.0) / reach
-            fall[e] = np.where(own, 0.0, np.exp(-beyond))
-            slope[e] = fall[e] * beyond
+        beyond = _beyond(np.array(order, dtype=np.int64).tobytes(), epochs, tasks) / reach
+        fall = np.where(own, 0.0, np.exp(-beyond))
+        slope = fall * beyond
         since = np.arange(1, epochs + 1)[:, None, None]
         fall, slope = np.cumsum(fall, axis=0) / since, np.cumsum(slope, axis=0) / since
         return near * fall + own, np.stack([fall, near * slope], axis=1)
@@ -324,3 +318,21 @@ class Mechanism:
             dx *= dh
             dx[at] += value * x * (x - 1) / (x + value) ** 2
         return h, dh
+
+
+@lru_cache(maxsize=16)
+def _beyond(order: bytes, epochs: int, tasks: int) -> Floats:
+    """How much farther than next to each other documents are in every epoch's ring, ``(E, T, T)``.
+
+    The same in every evaluation of a fit, so it is kept; the order is given as bytes to be a key.
+    """
+    orders = np.frombuffer(order, dtype=np.int64).reshape(epochs, tasks)
+    result = np.empty((epochs, tasks, tasks))
+    for e in range(epochs):
+        place = np.full(tasks, np.nan)
+        place[orders[e, ::-1]] = np.arange(tasks)[::-1]
+        apart = np.abs(place[:, None] - place[None, :])
+        distance = np.nan_to_num(np.minimum(apart, tasks - apart), nan=tasks / 2)
+        result[e] = np.maximum(distance - 1, 0.0)
+    result.flags.writeable = False
+    return result
