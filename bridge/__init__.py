@@ -1,7 +1,14 @@
 """The fit of the toy model to loss matrices, with its uncertainty, its forecasts and the null models."""
 
 from bridge.fit import fit
-from bridge.forecast import Forecast, forecast, forecast_jointly, held_out_documents, r_squared
+from bridge.forecast import (
+    Forecast,
+    carry_residuals,
+    forecast,
+    forecast_jointly,
+    held_out_documents,
+    r_squared,
+)
 from bridge.mechanism import Mechanism
 from bridge.nulls import NULLS, Null, continuations
 from bridge.profile import Profile
@@ -21,6 +28,7 @@ __all__ = [
     "Start",
     "continuations",
     "fit",
+    "carry_residuals",
     "forecast",
     "forecast_jointly",
     "held_out_documents",

@@ -71,11 +71,11 @@ def check_size(mechanism: Mechanism, losses: LossMatrix, count: int) -> None:
                          fix="Mechanism(pairs=False)")  # fmt: skip
 
 
-def choose(losses: LossMatrix, count: int) -> Mechanism:
-    """The fullest form that so many losses can bear; ten losses to a parameter is the rule."""
+def choose(losses: LossMatrix, count: int, channels: int = 2) -> Mechanism:
+    """The fullest form of so many channels that so many losses can bear, ten losses to a parameter."""
     forms = (
-        Mechanism(),
-        Mechanism(pairs=False),
+        Mechanism(channels=channels),
+        Mechanism(channels=channels, pairs=False),
         Mechanism(channels=1, nearness=False, pairs=False),
         Mechanism(channels=1, nearness=False, pairs=False, drift="none"),
     )

@@ -73,7 +73,9 @@ def _goodness(result: FitResult, judged: Goodness, ahead: Forecast | None) -> li
     if ahead.r2 is None:
         lines.append(f"Held out    none: {ahead.reason}")
     else:
-        lines.append(f"Held out    R^2 {ahead.r2:.3f} on the epochs after the first {ahead.fitted_epochs}; "
+        lines.append(f"Held out    R^2 {ahead.r2:.3f} on the epochs after the first {ahead.fitted_epochs} "
+                     f"(mechanism alone {ahead.r2_mechanism:.3f}; residuals carried, {ahead.carried:.2f} of "
+                     "each an epoch); "
                      + "; ".join(f"null '{k}' {v:.3f}" for k, v in ahead.nulls.items()))  # fmt: skip
     return lines
 
@@ -171,10 +173,14 @@ def to_json(result: FitResult, ahead: Forecast | None = None) -> dict[str, Any]:
         },
     }
     if ahead is None:
-        return record | {"held_out_r2": None, "held_out_reason": "no forecast asked for", "fitted_epochs": 0,
-                         "nulls": {}}  # fmt: skip
+        numbers = dict.fromkeys(("held_out_r2", "held_out_r2_mechanism", "residual_carried"))
+        return record | numbers | {
+            "held_out_reason": "no forecast asked for", "fitted_epochs": 0, "nulls": {},
+        }  # fmt: skip
     return record | {
         "held_out_r2": ahead.r2,
+        "held_out_r2_mechanism": ahead.r2_mechanism,
+        "residual_carried": ahead.carried if ahead.r2 is not None else None,
         "held_out_reason": ahead.reason,
         "fitted_epochs": ahead.fitted_epochs,
         "nulls": ahead.nulls,

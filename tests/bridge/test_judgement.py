@@ -4,6 +4,7 @@ import pytest
 from bridge import (
     NULLS,
     Mechanism,
+    carry_residuals,
     continuations,
     fit,
     forecast,
@@ -88,6 +89,37 @@ def test_a_forecast_never_sees_what_it_predicts(losses):
     assert ref.r2 > 0.9
     assert ref.fitted_epochs == 3
     assert set(ref.nulls) == set(continuations(losses.first_epochs(3), losses.order[3:]))
+
+
+def test_residuals_that_come_again_are_carried_on():
+    order = np.vstack([cyclic_order(4, 4), [[3, 2, 1, 0]]])
+    rng = np.random.default_rng(3)
+    model = LossMatrix(rng.uniform(5, 6, (21, 4)), order)
+    pattern = rng.normal(size=(4, 4))
+    values = np.array(model.values[:13])
+    for epoch, size in enumerate((1.0, 0.8, 0.4)):
+        values[1 + 4 * epoch : 5 + 4 * epoch] += size * pattern
+    part, found = carry_residuals(LossMatrix(values, order[:3]), model)
+    assert part == pytest.approx(0.5)
+    assert np.allclose(found.values[13:17] - model.values[13:17], 0.2 * pattern)
+    assert np.array_equal(found.values[17:], model.values[17:])  # another order: nothing to carry on
+    assert np.array_equal(found.values[:13], model.values[:13])
+
+
+def test_no_residuals_or_another_order_leave_nothing_to_carry(losses):
+    none, found = carry_residuals(losses.first_epochs(3), losses)
+    assert none == 0.0
+    assert np.array_equal(found.values, np.maximum(losses.values, 0.0))
+    shuffled = LossMatrix(losses.values, np.vstack([losses.order[:4], losses.order[:1, ::-1]]))
+    part, _ = carry_residuals(shuffled, LossMatrix(shuffled.values + 1.0, shuffled.order))
+    assert part == 0.0
+
+
+def test_forecasts_say_what_the_mechanism_alone_predicts(losses):
+    ahead = forecast(losses, 2, ONE)
+    mechanism = fit(losses.first_epochs(3), ONE, intervals_by="none").predict(order=losses.order)
+    assert ahead.r2_mechanism == pytest.approx(r_squared(losses.values[31:], mechanism.values[31:]))
+    assert 0 <= ahead.carried <= 1
 
 
 def test_runs_of_one_network_are_forecast_together():
