@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import os
+import subprocess
 import sys
 
 import datasets
@@ -82,6 +84,14 @@ def test_the_embedded_corpus_serves_200_documents_and_travels_in_a_file(tmp_path
     )  # fmt: skip
     assert there.sha256 == here.sha256
     assert there.names == here.names
+
+
+def test_every_process_has_the_same_corpus():
+    code = "from llm.corpus import embedded_corpus; import sys; sys.stdout.write(repr(embedded_corpus(200)))"
+    for seed in ("1", "2"):
+        done = subprocess.run([sys.executable, "-c", code], env=os.environ | {"PYTHONHASHSEED": seed},
+                              capture_output=True, text=True, check=True)  # fmt: skip
+        assert done.stdout == repr(embedded_corpus(200))
 
 
 def test_the_datasets_package_is_not_needed_without_a_dataset(config, monkeypatch):
