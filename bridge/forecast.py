@@ -5,8 +5,9 @@ to another beyond any mechanism comes again in the next epoch, so the residual o
 first-order autoregressive over epochs (the noise of `bridge.uncertainty` is so over episodes), and the
 forecast is the expectation given the last epoch that the fit saw. Only orders that repeat have such entries.
 
-Two channels explain more of the epochs that are seen, but their drifts are not determined by two or three
-epochs and can run away beyond them; forecasts are made with one channel unless another form is asked for.
+Two channels explain more of the epochs that are seen than one, but what they are is not determined by two or
+three epochs and can go wrong beyond them; forecasts are made with one channel unless another form is asked
+for. Shares stay what they were in the last epoch seen (`FitResult.predict`).
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class Forecast:
 
 
 def forecast(losses: LossMatrix, held_out: int = 2, mechanism: Mechanism | None = None) -> Forecast:
-    """Fit the first epochs only and predict the last `held_out` ones, drift continued, nothing refitted."""
+    """Fit the first epochs only and predict the last `held_out` ones with nothing refitted."""
     return forecast_jointly([losses], held_out, mechanism)[0]
 
 

@@ -17,7 +17,7 @@ def sensitivity_kernel() -> Callable[..., None]:
     """Expected losses and their exact derivatives (see `_sensitivity`)."""
     import numba
 
-    inputs = "f8[:,:,::1], f8[:,:,::1], f8[:,:,:,::1], f8[::1], i8[:,::1], b1, f8, f8, f8"
+    inputs = "f8[:,:,::1], f8[:,:,::1], f8[:,:,:,::1], f8[::1], i8[:,::1], b1, f8, f8, f8, f8"
     signature = f"void({inputs}, f8[:,:,::1], f8[:,::1])"
     return numba.njit(signature, cache=True, error_model="numpy")(_sensitivity)
 
@@ -41,6 +41,7 @@ def _sensitivity(
     start: Any,
     dstart: Any,
     steps: Any,
+    last: Any,
     out: Any,
     shares: Any,
 ) -> None:
@@ -62,6 +63,7 @@ def _sensitivity(
         start: rr before training.
         dstart: derivative of log(start) by the first parameter.
         steps: gradient steps of an episode relative to those u belongs to: u becomes u^steps (section 2).
+        last: the epoch after which shares that drift by epoch stay what they are.
         out: losses and derivatives, shape ``(1 + P, 1 + E*T, T)``.
         shares: slow and fast share of every episode, shape ``(E*T, 2)``.
     """
@@ -83,7 +85,7 @@ def _sensitivity(
                 for j in range(w + 1):
                     v[p, j] = S[p, j, i] - S[p, j, w]
                 rr[p] = v[p, i] - v[p, w]
-            x = float(e)
+            x = min(float(e), last)
             if by_loss:
                 x = math.log(max(rr[0], 1e-300) / start)
             unfitted = 1.0 / (1.0 + math.exp(-(phi[0] + phi[2] * x)))

@@ -198,6 +198,7 @@ class Mechanism:
         *,
         jacobian: bool = True,
         features: bool = False,
+        drifting: int | None = None,
     ) -> Evaluation:
         """Shapes and exact derivatives.
 
@@ -207,11 +208,20 @@ class Mechanism:
             pairs: D_ij for i < j in row order, shape ``(T(T-1)/2,)``; 0 if None.
             jacobian: compute the derivatives by theta (else there are none, shape ``(0, ...)``).
             features: compute the derivatives by `pairs` too.
+            drifting: as in `losses`.
         """
-        return self._run(theta, order, pairs, steps=1.0, derivatives=jacobian, features=features)
+        return self._run(
+            theta, order, pairs, steps=1.0, drifting=drifting, derivatives=jacobian, features=features
+        )
 
     def losses(
-        self, theta: Floats, order: Order, pairs: Floats | None = None, *, steps: float = 1.0
+        self,
+        theta: Floats,
+        order: Order,
+        pairs: Floats | None = None,
+        *,
+        steps: float = 1.0,
+        drifting: int | None = None,
     ) -> Floats:
         """Shapes alone, shape ``(1 + E*T, T)``: what `evaluate` gives, without derivatives.
 
@@ -221,8 +231,13 @@ class Mechanism:
             pairs: likewise.
             steps: gradient steps per episode relative to the fitted run's; K steps leave g^K of a residual,
                 so u becomes u^steps while the slow share stays (docs/theory.md, section 2).
+            drifting: epochs in which shares drift by epoch; later ones have those of the last of them. All if
+                None.
         """
-        return self._run(theta, order, pairs, steps=steps, derivatives=False, features=False).shapes
+        run = self._run(
+            theta, order, pairs, steps=steps, drifting=drifting, derivatives=False, features=False
+        )
+        return run.shapes
 
     def _run(
         self,
@@ -231,12 +246,14 @@ class Mechanism:
         pairs: Floats | None,
         *,
         steps: float,
+        drifting: int | None,
         derivatives: bool,
         features: bool,
     ) -> Evaluation:
         tasks = order.shape[1]
         size, rows = len(self.terms), 1 + order.size
         schedule = np.array(order, dtype=np.int64)
+        last = math.inf if drifting is None else drifting - 1.0
         each = 3 if self.drift == "none" else 5
         similar = 2 if self.nearness else 0
         slots = 6 + similar if derivatives else 1
@@ -264,8 +281,9 @@ class Mechanism:
             shares = np.empty((order.size, 2))
             phi = np.array([u, s, du, ds])
             sensitivity_kernel()(
-                S, ratio, dratio, phi, schedule, self.drift == "loss", 1 + v, v / (1 + v), steps, out, shares
-            )
+                S, ratio, dratio, phi, schedule, self.drift == "loss", 1 + v, v / (1 + v), steps, last,
+                out, shares,
+            )  # fmt: skip
             all_shares.append(shares)
             total += weight * out[0]
             initial += weight * (1 + v) / 2

@@ -141,10 +141,16 @@ class FitResult:
         return sum(s.cost <= 1.01 * least for s in self.starts)
 
     def shares(self, epoch: int, dataset: int = 0) -> list[tuple[float, float]]:
-        """Slow and fast share (A, B) of every channel in an epoch (mean over its episodes), from 0."""
+        """Slow and fast share (A, B) of every channel in an epoch (mean over its episodes), from 0.
+
+        Epochs beyond the fitted run have the shares of its last one.
+        """
         block = self.problem.blocks[dataset]
         order = block.order if epoch < len(block.order) else cyclic_order(block.tasks, epoch + 1)
-        run = self.mechanism.evaluate(self.theta(dataset), order, self.pairs(dataset))
+        drifting = len(block.order)
+        run = self.mechanism.evaluate(
+            self.theta(dataset), order, self.pairs(dataset), jacobian=False, drifting=drifting
+        )
         rows = slice(epoch * block.tasks, (epoch + 1) * block.tasks)
         return [(float(s[rows, 0].mean()), float(s[rows, 1].mean())) for s in run.shares]
 
@@ -158,6 +164,9 @@ class FitResult:
         dataset: int = 0,
     ) -> LossMatrix:
         """The losses of a run that was not made.
+
+        Epochs beyond the fitted run have the shares of its last one: a drift is known only where it was seen,
+        and one that is continued runs away.
 
         Args:
             order: schedule, shape ``(E, T)``, documents by their new numbers if some are left out; the
@@ -210,7 +219,9 @@ class FitResult:
             pairs = whole[np.ix_(kept, kept)][np.triu_indices(len(kept), 1)]
         # The loss matrix judges the schedule before anything is computed from it.
         frame = LossMatrix(np.zeros((1 + schedule.size, len(kept))), schedule)
-        shapes = self.mechanism.losses(self.theta(dataset), frame.order, pairs, steps=steps)
+        shapes = self.mechanism.losses(
+            self.theta(dataset), frame.order, pairs, steps=steps, drifting=fitted.epochs
+        )
         values = self.floors(dataset)[kept] + self.scales(dataset)[kept] * shapes
         return LossMatrix(values, frame.order, {"mechanism": self.mechanism.name, "predicted": True})
 

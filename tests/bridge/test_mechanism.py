@@ -117,3 +117,17 @@ def test_power_one_is_the_linear_link_and_a_small_rate_too():
 def test_a_form_that_cannot_be_is_refused(wrong, words):
     with pytest.raises(InputError, match=words):
         Mechanism(**wrong)
+
+
+def test_shares_stay_after_the_epochs_in_which_they_drift():
+    form = Mechanism(channels=1, nearness=False, pairs=False, link="linear")
+    theta, _, _ = drawn(form, 2)
+    order = cyclic_order(6, 5)
+    whole = form.evaluate(theta, order).shares[0].reshape(5, 6, 2)
+    held = form.evaluate(theta, order, drifting=3).shares[0].reshape(5, 6, 2)
+    assert np.array_equal(held[:3], whole[:3])
+    assert np.array_equal(held[3:], np.broadcast_to(held[2], (2, 6, 2)))
+    assert not np.allclose(whole[3], whole[2])
+    losses = form.losses(theta, order, drifting=3)
+    assert np.array_equal(losses[:19], form.losses(theta, order)[:19])
+    assert np.array_equal(losses, form.evaluate(theta, order, drifting=3).shapes)
