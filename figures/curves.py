@@ -167,7 +167,7 @@ class Curves:
                 if toys:
                     self._scores(grid[1, 1], toys)
                 epoch = self.epoch or lines[0].losses[0].epochs - 1
-                grid[-1, 1].set_xlabel(f"recovery score, epoch {epoch}")
+                grid[-1, 1].set_xlabel(f"recovery score, epoch {epoch}", loc="right")
             grid[-1, 0].set_xlabel("training epoch" if self.by_epoch else "training episode")
             self._ticks(grid[-1, 0], lines)
             figure.legend(handles=self._legend(lines, controls, any(f is not None for f in fits)),

@@ -100,9 +100,12 @@ _CLASSES = {"holds": "yes", "does not hold": "no", "not testable here": "none"}
 _KINDS = {
     "": "The runs have the paper's settings.",
     "-random": "The runs have the paper's shapes with random weights and the Python manual as documents.",
-    "-embedded": "The runs are of small networks with random weights on the Python manual.",
-    "-small": "The runs are of small networks (some 10^5 weights, random to begin with) on the Python "
-    "manual, trained on a CPU: they are not the paper's results.",
+    # Both small forms in the same words, so that the page says them once.
+    **dict.fromkeys(
+        ("-embedded", "-small"),
+        "The runs are of small networks (some 10^5 weights, random to begin with) on the Python manual and "
+        "on pieces of one photograph, trained on a CPU: they are not the paper's results.",
+    ),
 }
 Judged = Sequence[tuple[Claim, Verdict, Verdict]]
 

@@ -143,7 +143,9 @@ def test_the_recorded_results_are_small_networks_and_small_files():
         assert run.manifest["tasks"]["sha256"]
         values = run.losses.values
         assert values.shape == (1 + run.config.epochs * run.config.num_documents, run.config.num_documents)
-        assert values[-1].mean() < values[0].mean()  # it has learned
+        # It has learned. Of all tasks together that need not be true: small classifiers end above chance.
+        trained = values[np.arange(1, len(values)), run.losses.order.ravel()]
+        assert trained[-run.config.num_documents :].mean() < values[0].mean() - 0.5
     folder = runs[0].path.parent
     assert sum(p.stat().st_size for p in folder.iterdir()) < 20e6
     entries = json.loads((folder / "index.json").read_text())
