@@ -101,11 +101,11 @@ def test_share_losses(benchmark, reference):
 
 def test_drawn_in_distribution(benchmark, tasks, start, reference):
     _, a, b, order = start
-    rng = np.random.default_rng(0)
+    rng, gram = np.random.default_rng(0), tasks.gram
 
     def experiment():
-        S = sample_moments(tasks.gram, 1000, variance_p=1e-6, variance_w=1 / 3, seed=rng)
-        return moment_losses(S, a, b, order, gram=tasks.gram)
+        S = sample_moments(gram, 1000, variance_p=1e-6, variance_w=1 / 3, seed=rng)
+        return moment_losses(S, a, b, order, gram=gram)
 
     benchmark(experiment)
     compare(benchmark, reference, 2_000)

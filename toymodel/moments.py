@@ -276,6 +276,8 @@ def gram_ratio(gram: ArrayLike) -> Floats:
 def per_episode(share: ArrayLike, shape: tuple[int, ...]) -> Floats:
     """A share given as a scalar, by epoch or by episode, as one value per episode, shape ``(E*T,)``."""
     values = np.asarray(share, dtype=np.float64)
+    if values.shape == shape:
+        return values.reshape(-1)
     whole = np.empty(shape)
     try:
         whole[...] = values[:, None] if values.ndim == 1 else values

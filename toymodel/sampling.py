@@ -65,8 +65,8 @@ def sample_moments(
     tasks = len(G)
     s = np.broadcast_to(np.asarray(slopes, dtype=np.float64), (tasks,))
     root = _root((variance_p * G + variance_y * np.eye(tasks)) / np.outer(s, s))
-    w = rng.uniform(-1, 1, dimension) * np.sqrt(3) if uniform_w else rng.normal(size=dimension)
-    length = np.sqrt(variance_w * (w @ w))
+    squared = 3 * np.square(rng.uniform(-1, 1, dimension)).sum() if uniform_w else rng.chisquare(dimension)
+    length = np.sqrt(variance_w * squared)
     if dimension <= tasks:
         along, across = rng.normal(size=tasks), rng.normal(size=(dimension - 1, tasks))
     else:
