@@ -127,6 +127,7 @@ def _comparison(
         held_out=ahead.prediction,
         fitted_epochs=ahead.fitted_epochs or None,
         held_out_r2=ahead.r2,
+        held_out_r2_alone=ahead.r2_mechanism,
         held_out_reason=ahead.reason,
         parameters=[Parameter(p.name, p.value, p.low, p.high, p.reason) for p in fitted.parameters],
         nulls=ahead.nulls,

@@ -50,6 +50,7 @@ class Comparison:
         held_out: full-size prediction of a fit to the first `fitted_epochs` epochs only, or None.
         fitted_epochs: number of epochs behind `held_out`, from 1 to E - 1.
         held_out_r2: R^2 of `held_out` over the entries after those epochs.
+        held_out_r2_alone: the same without what is carried on of the fit's residuals, where something is.
         held_out_reason: why there is no `held_out`, in words.
         parameters: rows (name, value, low, high, reason).
         nulls: name to R^2 over the same held-out entries; None where a null cannot be computed.
@@ -66,6 +67,7 @@ class Comparison:
     held_out: LossMatrix | None = None
     fitted_epochs: int | None = None
     held_out_r2: float | None = None
+    held_out_r2_alone: float | None = None
     held_out_reason: str = ""
     parameters: Sequence[Parameter | tuple[str, float | None, float | None, float | None, str]] = ()
     nulls: Mapping[str, float | None] = field(default_factory=dict)

@@ -37,6 +37,7 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; overflow-
 th, td { padding: 0.35rem 0.8rem 0.35rem 0; border-bottom: 1px solid var(--line); text-align: left;
   vertical-align: top; }
 td.words { min-width: 12rem; }
+@media (max-width: 30rem) { th, td { padding-right: 0.5rem; } td.words { min-width: 8rem; } }
 figure { margin: 0; }
 /* The picture keeps a white ground in dark mode, and a width at which its labels can be read. */
 figure img { display: block; width: 100%; min-width: 36rem; height: auto; background: #ffffff; }
@@ -122,7 +123,8 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]], *, words: int | N
         cells = ""
         for column, cell in enumerate(row):
             tag = '<td class="words">' if column == words else "<td>"
-            cells += f"{tag}{html.escape(cell)}</td>"
+            # Names may break after an underscore, or a phone would show little beside them.
+            cells += f"{tag}{html.escape(cell).replace('_', '_<wbr>')}</td>"
         lines.append(f"<tr>{cells}</tr>")
     body = "\n".join(lines)
     return (
@@ -194,7 +196,11 @@ def _goodness(comparison: Comparison) -> str:
     else:
         seen = "epoch 1" if fitted == 1 else f"epochs 1–{fitted}"
         what = f"later epochs, fitted to {seen}"
-    rows.append(["Toy model", what, _r2(comparison.held_out_r2)])
+    if comparison.held_out_r2_alone is None:
+        rows.append(["Toy model", what, _r2(comparison.held_out_r2)])
+    else:
+        rows.append(["Toy model, its residuals carried on", what, _r2(comparison.held_out_r2)])
+        rows.append(["Toy model alone", "the same", _r2(comparison.held_out_r2_alone)])
     later = "held-out epochs" if fitted is None else "the same later epochs"
     rows += [[f"Null: {name}", later, _r2(value)] for name, value in comparison.nulls.items()]
     return _table(["Prediction", "Of", "R²"], rows)
