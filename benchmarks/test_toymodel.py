@@ -130,9 +130,10 @@ def test_projected_affine(benchmark, tasks, reference, name):
     compare(benchmark, reference, 100)
 
 
+@pytest.mark.parametrize("shared", [True, False], ids=["one phi", "any f_i"])
 @pytest.mark.parametrize("name", ["sinh-arcsinh", "softsign", "leaky", "cubic"])
-def test_projected_nonlinear_against_its_forward_evaluations(benchmark, tasks, name):
-    """The losses of all tasks need M*T evaluations of f per episode: what all else costs beside them."""
+def test_projected_nonlinear_against_forward_evaluations(benchmark, tasks, name, shared):
+    """M*T evaluations of f per episode is what losses need unless tasks share all of f but their targets."""
     import numba
 
     from toymodel.kernels import _MAP, _MATRIX, _VECTOR, projected_kernel
@@ -151,16 +152,18 @@ def test_projected_nonlinear_against_its_forward_evaluations(benchmark, tasks, n
     rest = (2e-4, 1.0, 1, order, out, none3, none2)
 
     def episodes():
-        kernel(forward, inverse, theta, gram, Z0.copy(), tasks.w.copy(), *rest)
+        row, y = task_map.common(theta, 1000) if shared else (theta, 0.0)
+        kernel(forward, inverse, row, gram, Z0 - y, tasks.w.copy(), *rest)
 
     alone = least(lambda: evaluate(forward, theta, tasks.w, buffer, 176), 10)
     benchmark(episodes)
     ratio = benchmark.stats.stats.min / alone
-    benchmark.extra_info["times the cost of its forward evaluations"] = round(ratio, 2)
-    print(
-        f"\n{name}: {benchmark.stats.stats.min * 1e3:.2f} ms, {ratio:.2f} x its M*T forward evaluations alone"
-    )
-    assert ratio < {"leaky": 4, "cubic": 6}.get(name, 2)  # f costs 0.1 ns an entry there, less than memory
+    benchmark.extra_info["times the cost of M*T forward evaluations"] = round(ratio, 2)
+    milliseconds = benchmark.stats.stats.min * 1e3
+    print(f"\n{name} ({'one phi' if shared else 'any f_i'}): {milliseconds:.2f} ms, {ratio:.2f} x")
+    # An evaluation of leaky and cubic takes 0.13 ns, less than what the loss itself needs beside it.
+    most = 2 if shared else {"leaky": 4, "cubic": 4}.get(name, 2)
+    assert ratio < most
 
 
 def test_cost_grows_as_the_square_of_tasks():

@@ -66,7 +66,11 @@ class Problem:
 
 
 def projected(problem: Problem) -> Outcome:
-    """P enters only through Z = P X: z_j <- z_j - alpha G_ij (z_i - f_i(w)); O(M T) per episode, any map."""
+    """P enters only through Z = P X: z_j <- z_j - alpha G_ij (z_i - f_i(w)); O(M T) per episode, any map.
+
+    Where tasks differ by their targets alone, f_i(w) = phi(w) + y_i, everything is said in z_i - y_i and one
+    evaluation of phi serves all losses.
+    """
     size = len(problem.w)
     Z = np.ascontiguousarray(problem.x @ problem.P.T)
     w = problem.w.copy()
@@ -75,18 +79,24 @@ def projected(problem: Problem) -> Outcome:
     keep_w = {"w", "S"} & set(problem.record)
     Zs = np.empty((problem.rows if keep_z else 0, problem.tasks, size))
     ws = np.empty((problem.rows if keep_w else 0, size))
-    task_map = problem.map
+    task_map, theta, y = problem.map, problem.theta, None
     if task_map.jitted:
         from toymodel.kernels import projected_kernel
 
+        common = task_map.common(theta, size)
+        if common is not None:
+            theta, y = common
+            Z -= y
         failed = projected_kernel()(
-            task_map.forward.compiled, task_map.inverse.compiled, problem.theta, problem.gram, Z, w,
-            problem.rate, problem.fast_rate, problem.inner_steps, problem.order.reshape(-1), out, Zs, ws,
+            task_map.forward.compiled, task_map.inverse.compiled, theta, problem.gram, Z, w, problem.rate,
+            problem.fast_rate, problem.inner_steps, problem.order.reshape(-1), out, Zs, ws,
         )  # fmt: skip
     else:
         failed = _interpreted(problem, Z, w, out, Zs, ws)
     if failed >= 0:
         raise _not_finite(task_map, failed, problem.rate)
+    if y is not None and len(Zs):
+        Zs += y[: problem.tasks]
     return out, _trajectories(problem, Zs, ws)
 
 

@@ -241,11 +241,13 @@ def _projected(
 ) -> int:
     """Episodes on Z = P X for any map: ``out.shape[1]`` evaluations of f per episode and one pass over Z.
 
-    Inner steps touch z_i alone; the others move once, by the sum of the steps. Zs and ws take the
-    trajectories, if they have room. Returns -1, or the first row of `out` that is not finite.
+    A single row of theta is that of all tasks, and needs one evaluation per episode. Inner steps touch z_i
+    alone; the others move once, by the sum of the steps. Zs and ws take the trajectories, if they have room.
+    Returns -1, or the first row of `out` that is not finite.
     """
     size = w.shape[0]
     shown = out.shape[1]
+    one = theta.shape[0] == 1
     f = np.empty(size)
     total = np.zeros(size)
     for t in range(order.shape[0] + 1):
@@ -253,22 +255,25 @@ def _projected(
         if t > 0:
             i = order[t - 1]
             squared = gram[i, i]
-            for m in range(size):
-                total[m] = 0.0
-            for _ in range(steps):
-                forward(w, theta[i], f)
+            own = 0 if one else i
+            for k in range(steps):
+                if not one or k > 0:  # else f is still what the last losses were measured against
+                    forward(w, theta[own], f)
                 for m in range(size):
                     step = rate * (Z[i, m] - f[m])
-                    total[m] += step
+                    total[m] = step if k == 0 else total[m] + step
                     Z[i, m] -= squared * step
-                inverse(Z[i], theta[i], f)
+                inverse(Z[i], theta[own], f)
                 for m in range(size):
                     w[m] += eta * (f[m] - w[m])
         bad = False
+        if one:
+            forward(w, theta[0], f)
         for j in range(gram.shape[0]):
             g = 0.0 if j == i else gram[i, j]
             if j < shown:
-                forward(w, theta[j], f)
+                if not one:
+                    forward(w, theta[j], f)
                 loss = 0.0
                 for m in range(size):
                     z = Z[j, m] - g * total[m]

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numba
 import numpy as np
 import pytest
@@ -74,6 +76,50 @@ def test_promised_structure_holds(name):
         np.testing.assert_allclose(A, task_map.task_slopes(theta)[:, None] * v[1], rtol=1e-12, atol=1e-12)
     if task_map.slope is not None:
         assert (task_map.task_slopes(theta) == task_map.slope).all()
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_one_phi_for_all_tasks_runs_as_each_with_its_own(name):
+    task_map = EVERY[name]()
+    x = random_tasks(4, 6, 5, seed=2)
+    x = Tasks(x.x, 0.1 * x.y, 0.05 * x.P, 0.1 * x.w)
+    common = task_map.common(task_map.theta(x.y), 5)
+    assert (common is not None) == (name in FORMULAS)
+    if common is not None:
+        (phi,), y = common
+        w = np.linspace(-2, 2, 5)
+        rows = task_map.forward.rows(w, np.tile(phi, (4, 1)))
+        assert np.allclose(rows + y, task_map.forward.rows(w, task_map.theta(x.y)), rtol=1e-14, atol=1e-14)
+    apart = dataclasses.replace(task_map, phi_parameters=None)
+    comp, ref = (
+        simulate(x, m, rate=0.02, epochs=3, inner_steps=2, engine="projected", record=("Z", "w", "q"))
+        for m in (task_map, apart)
+    )
+    assert np.allclose(comp.losses.values, ref.losses.values, rtol=1e-10, atol=1e-13)
+    for part in ("Z", "w", "q"):
+        assert np.allclose(comp.trajectories[part], ref.trajectories[part], rtol=1e-10, atol=1e-12)
+
+
+def test_a_false_promise_of_one_phi_is_caught():
+    broken = dataclasses.replace(maps.diagonal(np.full((3, 5), 2.0)), phi_parameters=0)
+    with pytest.raises(InputError, match="10 numbers after phi's 0; expected the 5 targets, or none"):
+        check_task_map(broken, targets=np.random.default_rng(0).normal(size=(3, 5)))
+    own = from_functions(shifted, unshifted, slope=3.0, phi_parameters=0)
+    assert check_task_map(own).worst < 1
+    with pytest.raises(InputError, match=r"but phi \+ y is .*phi_parameters=None"):
+        check_task_map(from_functions(reversed_by_target, undone_by_target, phi_parameters=0))
+
+
+@numba.njit
+def reversed_by_target(w, theta, out):
+    for m in range(w.shape[0]):
+        out[m] = w[m] * (2.0 + np.tanh(theta[m]))
+
+
+@numba.njit
+def undone_by_target(z, theta, out):
+    for m in range(z.shape[0]):
+        out[m] = z[m] / (2.0 + np.tanh(theta[m]))
 
 
 @pytest.mark.parametrize("name", FORMULAS)

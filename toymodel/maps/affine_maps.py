@@ -76,14 +76,14 @@ def identity() -> TaskMap:
     """f_i(w) = w, the paper's first map: one target for all tasks."""
     pair = vector_function(_copy)
     return TaskMap("identity", pair, pair, lambda y: np.empty((len(y), 0)), "scalar", 1.0,
-                   lipschitz=lambda theta: np.ones((len(theta), 2)))  # fmt: skip
+                   lipschitz=lambda theta: np.ones((len(theta), 2)), phi_parameters=0)  # fmt: skip
 
 
 def reflection() -> TaskMap:
     """f_i(w) = y_i - w, the paper's second map."""
     pair = vector_function(_reflect)
     return TaskMap("reflection", pair, pair, structure="scalar", slope=-1.0,
-                   lipschitz=lambda theta: np.ones((len(theta), 2)))  # fmt: skip
+                   lipschitz=lambda theta: np.ones((len(theta), 2)), phi_parameters=0)  # fmt: skip
 
 
 def affine(slope: float = 2.0) -> TaskMap:
@@ -121,7 +121,7 @@ def _scalar(name: str, slopes: Floats | None, slope: float | None, seed: int = 0
         return np.stack([s, 1 / s], axis=1)
 
     return TaskMap(name, vector_function(_scale), vector_function(_unscale), parameters, "scalar", slope,
-                   lambda theta: theta[:, 0], lipschitz=constants)  # fmt: skip
+                   lambda theta: theta[:, 0], lipschitz=constants, phi_parameters=1)  # fmt: skip
 
 
 def diagonal(entries: ArrayLike | None = None, *, seed: int = 0) -> TaskMap:

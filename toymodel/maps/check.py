@@ -58,6 +58,8 @@ def check_task_map(
         samples: vectors tried for each task from each side.
         seed: of the draws.
 
+    Where the map promises ``f_i(w) = phi(w) + y_i`` (`TaskMap.phi_parameters`), that is tried as well.
+
     Returns:
         How close it came.
 
@@ -73,6 +75,7 @@ def check_task_map(
         raise InputError(f"targets of shape {y.shape}", expected="(T, M)", fix="targets=np.zeros((3, 5))")
     theta = task_map.theta(y)
     worst = MapCheck(0.0, np.zeros(y.shape[1]), "f^-1(f(w))", 1.0)
+    _check_common(task_map, theta, rng, y.shape[1])
     for task, row in enumerate(theta):
         for side, interval in enumerate((task_map.domain, task_map.codomain)):
             for v in _probes(interval, samples if interval is not None else 0, y.shape[1], rng):
@@ -83,6 +86,27 @@ def check_task_map(
                     worst = MapCheck(worst.worst, worst.worst_input, worst.worst_side,
                                      max(worst.condition, trip[1]))  # fmt: skip
     return worst
+
+
+def _check_common(task_map: TaskMap, theta: Floats, rng: np.random.Generator, size: int) -> None:
+    """Refuse a map that differs between tasks in more than it promises."""
+    common = task_map.common(theta, size)
+    if common is None:
+        return
+    (phi,), y = common
+    for v in _probes(task_map.domain, 20, size, rng):
+        image = _call(task_map.forward, v, phi, 0)
+        for task, row in enumerate(theta):
+            whole = _call(task_map.forward, v, row, task)
+            error = np.abs(whole - (image + y[task]))
+            if np.isfinite(whole).all() and not (error <= 8 * EPS * (np.abs(image) + np.abs(y[task]))).all():
+                m = int(np.argmax(error))
+                raise InputError(
+                    f"map {task_map.name!r}, task {task}: f({v[m]:.6g}) = {whole[m]:.9g}, but phi + y is "
+                    f"{image[m] + y[task, m]:.9g} (entry {m})",
+                    expected="f_i(w) = phi(w) + y_i, as phi_parameters promises",
+                    fix="phi_parameters=None",
+                )
 
 
 _SIDES = ("f^-1(f(w))", "f(f^-1(z))")

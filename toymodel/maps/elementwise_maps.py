@@ -49,20 +49,23 @@ def _cubic(w: Floats, theta: Floats, out: Floats) -> None:
 
 
 def _cubic_inverse(z: Floats, theta: Floats, out: Floats) -> None:
-    # Newton's method from above on w + c w^3 = y >= 0, which is convex there: no step overshoots, no term
-    # cancels, and six reach rounding from 1.6 times the root. The first guess is y or the cube root of y/c,
-    # the latter from a third of its exponent bits (off by 6% at most). Eight times faster than Cardano's
-    # formula by hyperbolic functions, because it vectorises.
+    # Halley's method on w + c w^3 = y >= 0, three steps of which reach rounding from 1.5 times the root. The
+    # first guess is y or the cube root of y/c, the latter from a third of its exponent bits (off by 6% at
+    # most). Many times faster than Cardano's formula by hyperbolic functions, because it vectorises.
     c = theta[0]
+    over = 1.0 / c
     for m in range(z.shape[0]):
         v = z[m] - theta[1 + m]
         y = abs(v)
-        bits = np.float64(y / c).view(np.int64)
+        bits = np.float64(y * over).view(np.int64)
         third = np.int64(np.float64(bits) * 0.3333333333333333 + 3071306043645493248.0)
-        root = 1.06 * third.view(np.float64)
+        root = third.view(np.float64)
         w = y if y < root else root
-        for _ in range(6):
-            w = (2.0 * c * w * w * w + y) / (1.0 + 3.0 * c * w * w)
+        for _ in range(3):
+            u = c * w * w
+            slope = 1.0 + 3.0 * u
+            rest = w + u * w - y
+            w -= rest * slope / (slope * slope - 3.0 * c * w * rest)
         out[m] = math.copysign(w, v)
 
 
@@ -95,7 +98,7 @@ def sinh_arcsinh(skew: float = 0.3, tail: float = 0.8) -> TaskMap:
 
     return TaskMap(
         "sinh-arcsinh", vector_function(_sinh_arcsinh), vector_function(_sinh_arcsinh_inverse),
-        lambda y: _before(y, skew, tail), lipschitz=constants if tail == 1 else None,
+        lambda y: _before(y, skew, tail), lipschitz=constants if tail == 1 else None, phi_parameters=2,
     )  # fmt: skip
 
 
@@ -112,7 +115,7 @@ def leaky(slope: float = 0.5) -> TaskMap:
         return np.tile([max(1.0, slope), max(1.0, 1 / slope)], (len(theta), 1))
 
     return TaskMap("leaky", vector_function(_leaky), vector_function(_leaky_inverse),
-                   lambda y: _before(y, slope), lipschitz=constants)  # fmt: skip
+                   lambda y: _before(y, slope), lipschitz=constants, phi_parameters=1)  # fmt: skip
 
 
 def cubic(strength: float = 0.3) -> TaskMap:
@@ -125,7 +128,7 @@ def cubic(strength: float = 0.3) -> TaskMap:
         raise InputError(f"strength={strength}", expected="a positive number", fix="strength=0.3")
     return TaskMap(
         "cubic", vector_function(_cubic), vector_function(_cubic_inverse), lambda y: _before(y, strength),
-        lipschitz=lambda theta: np.tile([np.inf, 1.0], (len(theta), 1)),
+        lipschitz=lambda theta: np.tile([np.inf, 1.0], (len(theta), 1)), phi_parameters=1,
     )  # fmt: skip
 
 
@@ -143,7 +146,7 @@ def softsign(bound: float = 1.0) -> TaskMap:
     return TaskMap(
         "softsign", vector_function(_softsign), vector_function(_softsign_inverse),
         lambda y: np.full((len(y), 1), bound), domain=EVERYWHERE, codomain=(-bound, bound),
-        lipschitz=lambda theta: np.tile([1.0, np.inf], (len(theta), 1)),
+        lipschitz=lambda theta: np.tile([1.0, np.inf], (len(theta), 1)), phi_parameters=1,
     )  # fmt: skip
 
 
