@@ -14,8 +14,9 @@ from bridge.checks import unknowns
 from bridge.fit import fit
 from bridge.forecast import r_squared
 from bridge.mechanism import MOST_PAIRED, Mechanism
-from bridge.nulls import NULLS, lags
+from bridge.nulls import NULLS
 from toymodel import InputError, LossMatrix, RecoveryScore, recovery_scores, shift_averaged
+from toymodel.lag import lags
 
 if TYPE_CHECKING:
     from bridge.result import FitResult

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
 from toymodel import LossMatrix, share_losses
+from toymodel.lag import lags
 
-__all__ = ["CONTINUATIONS", "NULLS", "Null", "continuations", "lags"]
+__all__ = ["CONTINUATIONS", "NULLS", "Null", "continuations"]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -33,25 +34,6 @@ class Null:
     name: str
     values: Floats
     parameters: int
-
-
-def lags(order: Integers) -> tuple[Integers, Integers]:
-    """Visits so far and episodes since the last one (or since the start), for every row and document.
-
-    Returns:
-        Two arrays of shape ``(1 + E*T, T)``.
-    """
-    tasks = order.shape[1]
-    count, last = np.zeros(tasks, dtype=np.int64), np.zeros(tasks, dtype=np.int64)
-    visits, since = (
-        np.zeros((1 + order.size, tasks), dtype=np.int64),
-        np.zeros((1 + order.size, tasks), dtype=np.int64),
-    )
-    for row, task in enumerate(order.ravel(), start=1):
-        count[task] += 1
-        last[task] = row
-        visits[row], since[row] = count, row - last
-    return visits, since
 
 
 def _scaled(shapes: Floats, values: Floats) -> Floats:

@@ -85,7 +85,7 @@ def predict(result: FitResult, name: str, truth: LossMatrix, dataset: int = 0) -
 
 def _unchanged(source: LossMatrix, truth: LossMatrix) -> np.ndarray:
     """Losses of the truth's shape as if its documents went through what the fitted run's went through."""
-    from bridge.nulls import lags
+    from toymodel.lag import lags
 
     visits, since = lags(source.order)
     table: dict[tuple[int, int, int], float] = {

@@ -233,9 +233,14 @@ def caption(name: str, runs: Runs) -> str:
 
 _SIZES = {
     "": "The paper's own setting.",
-    "-random": "Random weights and embedded documents in place of trained weights and news articles.",
-    "-embedded": "A small network with random weights on the Python manual; not the paper's.",
-    "-small": "Small networks with random weights on the Python manual, trained on a CPU; not the paper's.",
+    "-random": "Random weights and {own} in place of trained weights and {papers}.",
+    "-embedded": "A small network with random weights on {own}; not the paper's.",
+    "-small": "Small networks with random weights on {own}, trained on a CPU; not the paper's.",
+}
+# Of images and of texts: what stands in for the paper's data.
+_DATA = {
+    False: {"own": "pieces of a photograph", "papers": "data sets"},
+    True: {"own": "the Python manual", "papers": "news articles"},
 }
 
 
@@ -248,12 +253,8 @@ def identity(found: Sequence[Family]) -> list[str]:
     """Which runs are shown, and of what kind; lines of text."""
     lines = []
     for one in found:
-        words = _SIZES[one.form]
-        if one.members[0].config.task != "language":
-            words = words.replace("the Python manual", "pieces of a photograph")
-            words = words.replace("embedded documents", "pieces of a photograph")
-            words = words.replace("news articles", "data sets")
-        lines.append(words)
+        language = one.members[0].config.task == "language"
+        lines.append(_SIZES[one.form].format(**_DATA[language]))
         for member in one.members:
             ids = " ".join(f"{run.config.id} (seed {run.config.seed})" for run in member.runs)
             config, weights = member.config, member.runs[0].manifest.get("model", {}).get("parameters")

@@ -17,6 +17,7 @@ from llm.results import Run
 from llm.store import RunFolder
 from llm.sweeps import varied
 from toymodel.errors import InputError
+from toymodel.lag import lag_profile
 from toymodel.losses import LossMatrix
 from toymodel.recovery import RecoveryScore, recovery_scores
 
@@ -63,6 +64,9 @@ def show_run(path: str | os.PathLike[str]) -> str:
     if folder.finished:
         run = Run.load(path)
         lines += _scores(recovery_scores(run.losses))
+        if run.losses.epochs > 1:
+            won_back = lag_profile(run.losses).recovered
+            lines.append(f"by lag    {won_back:.3f} of what is forgotten, won back before a return")
         first, last = run.losses.values[0].mean(), run.losses.values[-1].mean()
         lines.append(f"losses    mean {first:.4g} before, {last:.4g} after training")
     elif matrix := _whole_epochs(folder, config):

@@ -267,26 +267,9 @@ def _projected(
                 for m in range(size):
                     w[m] += eta * (f[m] - w[m])
         bad = False
-        done = 0
         if one:
             forward(w, theta[0], f)
-            # Two tasks at a time read f and the step once.
-            for j in range(0, shown - 1, 2):
-                g, h = gram[i, j], gram[i, j + 1]
-                if j == i:
-                    g = 0.0
-                if j + 1 == i:
-                    h = 0.0
-                loss, next_loss = 0.0, 0.0
-                for m in range(size):
-                    y, z = Z[j, m] - g * total[m], Z[j + 1, m] - h * total[m]
-                    Z[j, m], Z[j + 1, m] = y, z
-                    loss += (y - f[m]) * (y - f[m])
-                    next_loss += (z - f[m]) * (z - f[m])
-                out[t, j], out[t, j + 1] = 0.5 * loss, 0.5 * next_loss
-                bad = bad or not np.isfinite(loss + next_loss)
-                done = j + 2
-        for j in range(done, gram.shape[0]):
+        for j in range(gram.shape[0]):
             g = 0.0 if j == i else gram[i, j]
             if j < shown:
                 if not one:

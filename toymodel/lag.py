@@ -14,7 +14,28 @@ from numpy.typing import NDArray
 
 from toymodel.losses import LossMatrix
 
-__all__ = ["LagProfile", "lag_profile"]
+__all__ = ["LagProfile", "lag_profile", "lags"]
+
+Integers = NDArray[np.int64]
+
+
+def lags(order: Integers) -> tuple[Integers, Integers]:
+    """Visits so far and episodes since the last one (or since the start), for every row and document.
+
+    Returns:
+        Two arrays of shape ``(1 + E*T, T)``.
+    """
+    tasks = order.shape[1]
+    count, last = np.zeros(tasks, dtype=np.int64), np.zeros(tasks, dtype=np.int64)
+    visits, since = (
+        np.zeros((1 + order.size, tasks), dtype=np.int64),
+        np.zeros((1 + order.size, tasks), dtype=np.int64),
+    )
+    for row, task in enumerate(order.ravel(), start=1):
+        count[task] += 1
+        last[task] = row
+        visits[row], since[row] = count, row - last
+    return visits, since
 
 
 @dataclass(frozen=True)
@@ -46,14 +67,10 @@ def lag_profile(losses: LossMatrix, epoch: int = 1) -> LagProfile:
         epoch: the first that counts, from 0. All tasks must have been trained before it.
     """
     tasks = losses.tasks
-    total, count = np.zeros(tasks), np.zeros(tasks, dtype=np.int64)
-    last = np.full(tasks, -1)
-    for row, task in enumerate(losses.order.ravel(), start=1):
-        last[task] = row
-        lag = row - last
-        seen = (last >= 0) & (lag < tasks)
-        if row > epoch * tasks:
-            np.add.at(total, lag[seen], losses.values[row, seen])
-            np.add.at(count, lag[seen], 1)
+    visits, since = lags(losses.order)
+    counted = (visits > 0) & (since < tasks)
+    counted[: 1 + epoch * tasks] = False
+    count = np.bincount(since[counted], minlength=tasks)
+    total = np.bincount(since[counted], weights=losses.values[counted], minlength=tasks)
     with np.errstate(invalid="ignore"):
         return LagProfile(total / count, count)

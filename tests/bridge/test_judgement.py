@@ -14,10 +14,10 @@ from bridge import (
 )
 from bridge.judgement import family, goodness, noisy_recovery, residuals_by_lag, table
 from bridge.meaning import meaning, next_epoch
-from bridge.nulls import lags
 from bridge.reach import features, reach
 from tests.bridge.simulated import simulated, truth
 from toymodel import LossMatrix, cyclic_order, recovery_scores, ring_recovery, share_losses, transport
+from toymodel.lag import lags
 
 ONE = Mechanism(channels=1, nearness=False, pairs=False)
 

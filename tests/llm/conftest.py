@@ -4,6 +4,16 @@ import json
 
 import pytest
 
+from toymodel import InputError
+
+
+def refusal(action):
+    """The one line with which an action is refused."""
+    with pytest.raises(InputError) as raised:
+        action()
+    assert "\n" not in str(raised.value)
+    return str(raised.value)
+
 
 def texts(number, words=60):
     """Documents of made-up but compressible English."""

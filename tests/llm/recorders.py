@@ -4,7 +4,23 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from llm.graph import GraphStep
+from llm.optimizers import make_optimizer
+from llm.step import EagerStep
+
 _WAITS = {"_local_scalar_dense", "nonzero", "masked_select", "equal", "is_nonzero", "unique_dim", "_unique2"}
+
+
+def recorded_and_plain(adapter_of, config):
+    """Losses of all tasks after two steps on one, plain and recorded; both begin from the same weights."""
+    rows = []
+    for kind in (EagerStep, lambda adapter, optimizer: GraphStep(adapter, optimizer, Tape())):
+        adapter = adapter_of(config, torch.device("cpu"))
+        step = kind(adapter, make_optimizer(config, adapter.model))
+        step.train(1, 2)
+        rows.append(step.evaluate())
+        assert getattr(step, "execution", "graph") in ("graph", "eager")
+    return rows
 
 
 class Stored:

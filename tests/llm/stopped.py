@@ -6,6 +6,7 @@ signal still meets a real process in the middle of its work.
 
 import multiprocessing
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 import llm
 import llm.store
 import llm.training
+from toymodel import LossMatrix
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(
@@ -53,6 +55,18 @@ class Child:
     def errors(self):
         """What the run has said on standard error."""
         return self._errors.read_text()
+
+
+def killed_and_whole(config, folder):
+    """Losses of a run that is killed on the way and goes on, and of one that nobody stops."""
+    whole = Child(config, folder / "whole")
+    assert whole.join() == 0, whole.errors
+    child = Child(config, folder / "run", 0.05)
+    child.wait_for(5)
+    assert child.send(signal.SIGKILL) == -signal.SIGKILL
+    child = Child(config, folder / "run")
+    assert child.join() == 0, child.errors
+    return [LossMatrix.load(folder / name).values for name in ("run", "whole")]
 
 
 def logged(out):

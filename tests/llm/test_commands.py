@@ -14,6 +14,7 @@ from llm.estimate import estimate, measure_size
 from llm.show import show_any
 from llm.tracking import make_trackers
 from toymodel import LossMatrix
+from toymodel.lag import lag_profile
 
 SMALL = [
     "--width", "16", "--depth", "1", "--heads", "2", "--feed-forward", "16", "--num-documents", "3",
@@ -192,6 +193,7 @@ def test_prefetch_of_what_needs_no_network(reawakens):
 
 def test_show_a_finished_run(reawakens, finished):
     out = reawakens("show", finished.path)
+    assert f"by lag    {lag_profile(finished.losses).recovered:.3f} of what" in out
     assert "finished" in out
     assert "num_documents=3" in out
     assert "3 documents" in out

@@ -5,7 +5,6 @@ import dataclasses
 import importlib.metadata
 import json
 import pickle
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +17,6 @@ from safetensors.torch import save_file
 from transformers import AutoModelForImageClassification
 
 from llm import RunConfig, preset, run
-from llm.graph import GraphStep
 from llm.optimizers import make_optimizer
 from llm.probes import make_probes
 from llm.step import EagerStep
@@ -26,11 +24,11 @@ from llm.vision.classification import classification_adapter
 from llm.vision.classifiers import build_classifier, targets
 from llm.vision.pair import check_pair
 from llm.vision.zoo import recipe
+from tests.llm.conftest import refusal
 from tests.llm.pictures import picture, vit, write_folder
-from tests.llm.recorders import Tape
-from tests.llm.stopped import Child
+from tests.llm.recorders import recorded_and_plain
+from tests.llm.stopped import killed_and_whole
 from tests.oracles import plain_classification
-from toymodel import InputError, LossMatrix
 
 CPU = torch.device("cpu")
 TINY = RunConfig(
@@ -44,13 +42,6 @@ VGG = dataclasses.replace(TINY, model="embedded-vgg", **NO_SHAPE)
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory):
     return write_folder(tmp_path_factory.mktemp("images"))
-
-
-def refusal(action):
-    with pytest.raises(InputError) as raised:
-        action()
-    assert "\n" not in str(raised.value)
-    return str(raised.value)
 
 
 def inputs(adapter):
@@ -157,27 +148,13 @@ def test_dropout_is_on_in_training_by_flag_and_seeded():
 
 @pytest.mark.parametrize("config", [TINY, VGG])
 def test_a_recorded_run_is_a_plain_one(config):
-    rows = []
-    for kind in (EagerStep, lambda adapter, optimizer: GraphStep(adapter, optimizer, Tape())):
-        adapter = classification_adapter(config, CPU)
-        step = kind(adapter, make_optimizer(config, adapter.model))
-        step.train(1, 2)
-        rows.append(step.evaluate())
-        assert getattr(step, "execution", "graph") in ("graph", "eager")
-    torch.testing.assert_close(rows[0], rows[1], rtol=0, atol=0)
+    plain, recorded = recorded_and_plain(classification_adapter, config)
+    torch.testing.assert_close(plain, recorded, rtol=0, atol=0)
 
 
 def test_killed_and_resumed_with_dropout(tmp_path):
     config = dataclasses.replace(VGG, dropout=True, epochs=4)
-    whole = Child(config, tmp_path / "whole")
-    assert whole.join() == 0, whole.errors
-    child = Child(config, tmp_path / "run", 0.05)
-    child.wait_for(5)
-    assert child.send(signal.SIGKILL) == -signal.SIGKILL
-    child = Child(config, tmp_path / "run")
-    assert child.join() == 0, child.errors
-    values = [LossMatrix.load(tmp_path / name).values for name in ("run", "whole")]
-    np.testing.assert_array_equal(*values)
+    np.testing.assert_array_equal(*killed_and_whole(config, tmp_path))
 
 
 @pytest.mark.parametrize(("config", "suffix"), [(TINY, ".pth"), (VGG, ".pth"), (VGG, ".safetensors")])

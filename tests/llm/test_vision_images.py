@@ -8,8 +8,8 @@ import llm.hub
 from llm import RunConfig, preset
 from llm.vision.images import choose_images, open_images
 from llm.vision.listing import list_images, prefetch_images
+from tests.llm.conftest import refusal
 from tests.llm.pictures import dataset, picture, png, write_folder
-from toymodel import InputError
 
 CLASSES = RunConfig(task="classification", batch=2, num_documents=3)
 PIXELS = RunConfig(task="image-modelling", num_documents=3)
@@ -21,13 +21,6 @@ def source(path, **changes):
 
 def same(image, other):
     return np.array_equal(np.asarray(image), np.asarray(other))
-
-
-def refusal(action):
-    with pytest.raises(InputError) as raised:
-        action()
-    assert "\n" not in str(raised.value)
-    return str(raised.value)
 
 
 def test_a_folder_per_class(tmp_path):

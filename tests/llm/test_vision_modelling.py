@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import signal
 
 import numpy as np
 import PIL.Image
@@ -13,16 +12,13 @@ from hypothesis import strategies as st
 from transformers import ImageGPTForCausalImageModeling, ImageGPTImageProcessorPil
 
 from llm import RunConfig, preset, run
-from llm.graph import GraphStep
-from llm.optimizers import make_optimizer
-from llm.step import EagerStep
 from llm.vision.modelling import SHAPES, attend_in_one_piece, build_imagegpt, modelling_adapter
 from llm.vision.palette import common_colours, encode, scaled
+from tests.llm.conftest import refusal
 from tests.llm.pictures import imagegpt, write_folder
-from tests.llm.recorders import Tape
-from tests.llm.stopped import Child
+from tests.llm.recorders import recorded_and_plain
+from tests.llm.stopped import killed_and_whole
 from tests.oracles import plain_language_run
-from toymodel import InputError, LossMatrix
 
 CPU = torch.device("cpu")
 TINY = RunConfig(
@@ -47,13 +43,6 @@ def pretrained(checkpoint, pictures):
         TINY, model=str(checkpoint), weights="pretrained", documents=str(pictures), width=None, depth=None,
         heads=None, image_size=None,
     )  # fmt: skip
-
-
-def refusal(action):
-    with pytest.raises(InputError) as raised:
-        action()
-    assert "\n" not in str(raised.value)
-    return str(raised.value)
 
 
 @settings(max_examples=25)
@@ -132,27 +121,13 @@ def test_dropout_is_on_by_flag_alone(pretrained, tmp_path):
 
 
 def test_a_recorded_run_is_a_plain_one():
-    rows = []
-    for kind in (EagerStep, lambda adapter, optimizer: GraphStep(adapter, optimizer, Tape())):
-        adapter = modelling_adapter(TINY, CPU)
-        step = kind(adapter, make_optimizer(TINY, adapter.model))
-        step.train(1, 2)
-        rows.append(step.evaluate())
-        assert getattr(step, "execution", "graph") in ("graph", "eager")
-    torch.testing.assert_close(rows[0], rows[1], rtol=0, atol=0)
+    plain, recorded = recorded_and_plain(modelling_adapter, TINY)
+    torch.testing.assert_close(plain, recorded, rtol=0, atol=0)
 
 
 def test_killed_and_resumed(tmp_path):
     config = dataclasses.replace(TINY, dropout=True, epochs=4)
-    whole = Child(config, tmp_path / "whole")
-    assert whole.join() == 0, whole.errors
-    child = Child(config, tmp_path / "run", 0.05)
-    child.wait_for(5)
-    assert child.send(signal.SIGKILL) == -signal.SIGKILL
-    child = Child(config, tmp_path / "run")
-    assert child.join() == 0, child.errors
-    values = [LossMatrix.load(tmp_path / name).values for name in ("run", "whole")]
-    np.testing.assert_array_equal(*values)
+    np.testing.assert_array_equal(*killed_and_whole(config, tmp_path))
 
 
 @pytest.mark.parametrize("size", ["small", "medium"])
