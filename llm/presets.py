@@ -151,7 +151,7 @@ def embedded_size(config: RunConfig) -> RunConfig:
         freeze_blocks=_scaled(config.freeze_blocks, depth),
         context=max(2, _scaled(config.context, context)),
         window_shift=_scaled(config.window_shift, context),
-        lr=config.lr * (30 if config.optimizer == "sgd" else 3),
+        lr=round(config.lr * (30 if config.optimizer == "sgd" else 3), 9),
     )
 
 
