@@ -27,6 +27,7 @@ from toymodel import (
 )
 
 RATE, EPOCHS = 1e-3, 7
+QUICK = {"leaky", "cubic"}
 
 
 def plain(tasks, rate, epochs, f, inverse):
@@ -136,7 +137,7 @@ def test_projected_nonlinear_against_forward_evaluations(benchmark, tasks, name,
     """M*T evaluations of f per episode is what losses need unless tasks share all of f but their targets."""
     import numba
 
-    from toymodel.kernels import _MAP, _MATRIX, _VECTOR, projected_kernel
+    from toymodel.kernels import _MAP, _MATRIX, _VECTOR, aligned, projected_kernel
 
     @numba.njit(numba.void(_MAP, _MATRIX, _VECTOR, _VECTOR, numba.int64))
     def evaluate(forward, theta, w, out, rows):
@@ -146,25 +147,25 @@ def test_projected_nonlinear_against_forward_evaluations(benchmark, tasks, name,
 
     task_map = get_map(name)
     theta, Z0, gram = task_map.theta(tasks.y), tasks.x @ tasks.P.T, tasks.gram
-    forward, inverse, buffer = task_map.forward.compiled, task_map.inverse.compiled, np.empty(1000)
+    forward, inverse, buffer = task_map.forward.compiled, task_map.inverse.compiled, aligned(1000)
+    w = aligned(1000)  # as the kernel keeps it: evaluations alone are slower elsewhere
+    w[:] = tasks.w
     out, kernel = np.empty((176, 25)), projected_kernel()
     order, none3, none2 = cyclic_order(25, EPOCHS).ravel(), np.empty((0, 25, 1000)), np.empty((0, 1000))
     rest = (2e-4, 1.0, 1, order, out, none3, none2)
 
     def episodes():
         row, y = task_map.common(theta, 1000) if shared else (theta, 0.0)
-        kernel(forward, inverse, row, gram, Z0 - y, tasks.w.copy(), *rest)
+        kernel(forward, inverse, row, gram, Z0 - y, w, *rest)
 
-    alone = least(lambda: evaluate(forward, theta, tasks.w, buffer, 176), 10)
+    alone = least(lambda: evaluate(forward, theta, w, buffer, 176), 100 if name in QUICK else 10)
     benchmark(episodes)
     ratio = benchmark.stats.stats.min / alone
     benchmark.extra_info["times the cost of M*T forward evaluations"] = round(ratio, 2)
     milliseconds = benchmark.stats.stats.min * 1e3
     print(f"\n{name} ({'one phi' if shared else 'any f_i'}): {milliseconds:.2f} ms, {ratio:.2f} x")
-    # An evaluation of leaky and cubic takes 0.13 ns, less than what a loss needs beside it, and the cubic's
-    # inverse twenty times as long.
-    most = {"cubic": 2.5}.get(name, 2) if shared else {"leaky": 4, "cubic": 4}.get(name, 2)
-    assert ratio < most
+    # An evaluation of these two takes 0.12 ns an entry, less than what a loss needs beside it.
+    assert ratio < (4 if name in QUICK and not shared else 2)
 
 
 def test_cost_grows_as_the_square_of_tasks():

@@ -73,7 +73,6 @@ def projected(problem: Problem) -> Outcome:
     """
     size = len(problem.w)
     Z = np.ascontiguousarray(problem.x @ problem.P.T)
-    w = problem.w.copy()
     out = np.empty((problem.rows, problem.tasks))
     keep_z = {"q", "Z", "S"} & set(problem.record)
     keep_w = {"w", "S"} & set(problem.record)
@@ -88,11 +87,11 @@ def projected(problem: Problem) -> Outcome:
             theta, y = common
             Z -= y
         failed = projected_kernel()(
-            task_map.forward.compiled, task_map.inverse.compiled, theta, problem.gram, Z, w, problem.rate,
-            problem.fast_rate, problem.inner_steps, problem.order.reshape(-1), out, Zs, ws,
+            task_map.forward.compiled, task_map.inverse.compiled, theta, problem.gram, Z, problem.w,
+            problem.rate, problem.fast_rate, problem.inner_steps, problem.order.reshape(-1), out, Zs, ws,
         )  # fmt: skip
     else:
-        failed = _interpreted(problem, Z, w, out, Zs, ws)
+        failed = _interpreted(problem, Z, problem.w.copy(), out, Zs, ws)
     if failed >= 0:
         raise _not_finite(task_map, failed, problem.rate)
     if y is not None and len(Zs):

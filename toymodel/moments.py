@@ -275,6 +275,10 @@ def gram_ratio(gram: ArrayLike) -> Floats:
 
 def per_episode(share: ArrayLike, shape: tuple[int, ...]) -> Floats:
     """A share given as a scalar, by epoch or by episode, as one value per episode, shape ``(E*T,)``."""
+    if isinstance(share, float):  # half a microsecond less than the general way
+        same = np.empty(shape[0] * shape[1])
+        same.fill(share)
+        return same
     values = np.asarray(share, dtype=np.float64)
     if values.shape == shape:
         return values.reshape(-1)

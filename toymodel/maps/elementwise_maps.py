@@ -49,24 +49,23 @@ def _cubic(w: Floats, theta: Floats, out: Floats) -> None:
 
 
 def _cubic_inverse(z: Floats, theta: Floats, out: Floats) -> None:
-    # Halley's method on w + c w^3 = y >= 0, three steps of which reach rounding from 1.5 times the root. The
-    # first guess is y or the cube root of y/c, the latter from a third of its exponent bits (off by 6% at
-    # most). Many times faster than Cardano's formula by hyperbolic functions, because it vectorises.
-    c = theta[0]
-    over = 1.0 / c
+    # Halley's method on u + u^3 = s >= 0 in u = sqrt(c) w, three steps of which reach rounding from 1.5 times
+    # the root. The first guess is s or its cube root, the latter from a third of its exponent bits (off by 6%
+    # at most). Many times faster than Cardano's formula by hyperbolic functions, because it vectorises.
+    scale = math.sqrt(theta[0])
+    back = 1.0 / scale
     for m in range(z.shape[0]):
         v = z[m] - theta[1 + m]
-        y = abs(v)
-        bits = np.float64(y * over).view(np.int64)
+        s = abs(v) * scale
+        bits = np.float64(s).view(np.int64)
         third = np.int64(np.float64(bits) * 0.3333333333333333 + 3071306043645493248.0)
         root = third.view(np.float64)
-        w = y if y < root else root
+        u = s if s < root else root
         for _ in range(3):
-            u = c * w * w
-            slope = 1.0 + 3.0 * u
-            rest = w + u * w - y
-            w -= rest * slope / (slope * slope - 3.0 * c * w * rest)
-        out[m] = math.copysign(w, v)
+            p = u * u + 1 / 3  # a third of the slope
+            rest = u * (p + 2 / 3) - s
+            u -= rest * p / (3.0 * p * p - u * rest)
+        out[m] = math.copysign(u * back, v)
 
 
 def _softsign(w: Floats, theta: Floats, out: Floats) -> None:
