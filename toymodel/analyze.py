@@ -259,7 +259,7 @@ def analyze(
     slow: float | None = None,
     fast: float | None = None,
     rate: float | None = None,
-    dim: int = 100,
+    dim: int = 1000,
     seed: int = 0,
     similarity: float = 0.0,
     inner_steps: int = 1,
@@ -270,11 +270,12 @@ def analyze(
     """Print the spectrum, stability, transport and asymptotic recovery of the toy model.
 
     The problem is given in one of three ways: by the slow step a = rate ||x||^2 (--share), by both shares
-    (--slow and --fast), or by a learning rate with random data (--rate, --dim, --seed).
+    (--slow and --fast), or by a learning rate with the data of `reawaken toy run` (--rate, --dim, --seed).
+    With none of them it is the paper's Fig. 10, a = 1/3.
 
     Args:
         tasks: number of tasks T.
-        share: a = rate ||x||^2, the part of the residual that one slow step takes (the paper's Fig. 10: 1/3).
+        share: a = rate ||x||^2, the part of the residual that one slow step takes.
         slow: slow share A of an episode, with --fast.
         fast: fast share B of an episode, with --slow.
         rate: learning rate alpha of the slow weights, on data x ~ U(-1, 1).
@@ -288,7 +289,9 @@ def analyze(
     """
     ways = {"--share": share, "--slow and --fast": slow if slow is not None else fast, "--rate": rate}
     given = [name for name, value in ways.items() if value is not None]
-    problem = f"shares given by {' and by '.join(given)}" if given else "no shares given"
+    if not given:
+        share, given = 1 / 3, ["--share"]
+    problem = f"shares given by {' and by '.join(given)}"
     if given == ["--slow and --fast"] and (slow is None or fast is None):
         given, problem = [], "one of --slow and --fast without the other"
     if len(given) != 1:

@@ -5,6 +5,7 @@ import pytest
 
 from toymodel import InputError, random_tasks
 from toymodel.analyze import analyze, analyze_data, analyze_shares, table
+from toymodel.commands import run
 from toymodel.ring import ring_recovery, ring_roots
 
 
@@ -34,6 +35,17 @@ def test_shares_with_similarity(capsys):
     for name in ("asymptotic recovery score", "transport", "stability"):
         values = [re.split(r"\s{2,}", shown(text, name).strip())[1] for text in (similar, orthogonal)]
         assert values[0] == values[1]
+
+
+def test_alone_it_is_figure_10_and_with_a_rate_the_problem_that_run_trains(capsys):
+    analyze(share=1 / 3)
+    figure = capsys.readouterr().out
+    analyze()
+    assert capsys.readouterr().out == figure
+    analyze(rate=1e-3)
+    radius = re.search(r"spectral radius of an epoch (\S+)\)", capsys.readouterr().out).group(1)
+    run()
+    assert f"spectral radius is {radius})" in capsys.readouterr().out
 
 
 def test_a_rate_past_the_limit_diverges_and_has_no_score(capsys):
@@ -78,7 +90,6 @@ def test_dependent_data_have_no_score_but_a_table():
 @pytest.mark.parametrize(
     "options",
     [
-        {},
         {"share": 0.3, "rate": 0.1},
         {"slow": 0.3},
         {"fast": 0.3},
