@@ -6,10 +6,10 @@ import base64
 import html
 import os
 from collections.abc import Mapping, Sequence
-from string import Template
 
 import numpy as np
 
+from bridge.page import page
 from figures.claims import Claim, Verdict, evaluate
 from figures.curves import Curves, MissingRuns
 from figures.registry import FIGURES, caption, commands, families, panel
@@ -18,40 +18,19 @@ from toymodel.files import atomic_write
 
 __all__ = ["write_gallery"]
 
-# Tables and commands scroll sideways, each in its own box; the page itself never does.
-_PAGE = Template("""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>Anticipatory recovery: the paper's figures, made here</title>
-<style>
-:root { color-scheme: light dark; --ink: #1b1b1b; --page: #ffffff; --line: #d0d0d0; --soft: #f4f4f2;
-  --yes: #00593f; --no: #8f3a00; --none: #555555; }
-@media (prefers-color-scheme: dark) {
-  :root { --ink: #e6e6e6; --page: #17191c; --line: #45494f; --soft: #22252a;
-    --yes: #5fd3ae; --no: #ffac70; --none: #b0b0b0; }
-}
-* { box-sizing: border-box; }
-body { margin: 0 auto; padding: 1rem; max-width: 72rem; color: var(--ink); background: var(--page);
-  font: 1rem/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
-h1 { font-size: 1.6rem; line-height: 1.25; }
+_STYLE = """
+:root { --yes: #00593f; --no: #8f3a00; --none: #555555; }
+@media (prefers-color-scheme: dark) { :root { --yes: #5fd3ae; --no: #ffac70; --none: #b0b0b0; } }
+body { max-width: 72rem; }
 h2 { font-size: 1.25rem; margin: 2.5rem 0 0.5rem; padding-top: 0.8rem; border-top: 1px solid var(--line); }
 p { max-width: 46rem; }
 a { color: inherit; }
 nav a { display: inline-block; padding: 0.3rem 0.55rem; margin: 0 0.2rem 0.35rem 0; border-radius: 0.3rem;
   background: var(--soft); text-decoration: none; }
-.box { overflow-x: auto; max-width: 100%; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; overflow-wrap: normal;
-  font-size: 0.92rem; }
-th, td { padding: 0.4rem 0.9rem 0.4rem 0; border-bottom: 1px solid var(--line); text-align: left;
-  vertical-align: top; }
-td.words { min-width: 13rem; }
+table { font-size: 0.92rem; }
 .figure { display: grid; grid-template-columns: minmax(0, 1.35fr) minmax(0, 1fr); gap: 0 2rem;
   align-items: start; }
 @media (max-width: 52rem) { .figure { grid-template-columns: minmax(0, 1fr); } }
-/* The picture keeps a white ground in dark mode. */
 .figure img { display: block; width: 100%; max-width: 46rem; height: auto; background: #ffffff; }
 .figure h3 { font-size: 0.95rem; margin: 0.9rem 0 0.1rem; }
 .figure p, .figure ul { margin: 0.1rem 0 0.4rem; }
@@ -70,32 +49,14 @@ td.words { min-width: 13rem; }
 .state { font-weight: 600; white-space: nowrap; }
 .yes { color: var(--yes); } .no { color: var(--no); } .none { color: var(--none); }
 .small { font-size: 0.87rem; }
-pre { margin: 0.2rem 0; padding: 0.6rem 0.7rem; background: var(--soft); font-size: 0.82rem;
-  line-height: 1.45; white-space: pre-wrap; }
+pre { margin: 0.2rem 0; padding: 0.6rem 0.7rem; font-size: 0.82rem; white-space: pre-wrap; }
 details { margin-top: 0.6rem; }
 summary { cursor: pointer; padding: 0.35rem 0; }
-</style>
-</head>
-<body>
-<main>
-<h1>Anticipatory recovery: the paper's figures, made here</h1>
-<p>Networks that are trained on the same documents in the same order, epoch after epoch, begin to recover a
-document before it comes round again (arXiv 2403.09613). Each figure of the paper is drawn below from runs
-made with this software, with the toy model beside it where it has a counterpart.</p>
-<p><strong>$kind</strong> A disagreement is a finding about these networks, not about the paper's.</p>
-<nav aria-label="Figures">$links</nav>
-<h2 id="table">Paper against ours</h2>
-<p>$summary A claim holds if every seed says so. Effects are mean ± standard deviation over seeds.</p>
-<div class="box"><table>
-<thead><tr><th scope="col">Fig.</th><th scope="col">The paper says</th><th scope="col">Networks here</th>
-<th scope="col">Toy</th><th scope="col">Measured</th></tr></thead>
-<tbody>$rows</tbody></table></div>
-$figures
-</main>
-</body>
-</html>
-""")
-
+"""
+_WHAT = """Networks that are trained on the same documents in the same order, epoch after epoch, begin to
+recover a document before it comes round again (arXiv 2403.09613). Each figure of the paper is drawn below
+from runs made with this software, with the toy model beside it where it has a counterpart."""
+_HEAD = ("Fig.", "The paper says", "Networks here", "Toy", "Measured")
 _CLASSES = {"holds": "yes", "does not hold": "no", "not testable here": "none"}
 _KINDS = {
     "": "The runs have the paper's settings.",
@@ -122,18 +83,24 @@ def write_gallery(path: str | os.PathLike[str], runs: Runs, pictures: Mapping[st
     found = [one for name in FIGURES for one in families(name, runs)]
     kinds = dict.fromkeys(_KINDS[one.form] for one in found)
     count = {state: sum(v.state == state for _, v, _ in judged) for state in _CLASSES}
-    page = _PAGE.substitute(
-        kind=html.escape(" ".join(kinds) or "There are no runs of networks yet."),
-        links="".join(f'<a href="#{name}">{_short(name)}</a>' for name in FIGURES),
-        summary=html.escape(
-            f"Of {len(judged)} claims {count['holds']} hold in the networks here, {count['does not hold']} "
-            f"do not, and {count['not testable here']} cannot be tested with these runs."
-        ),
-        rows="".join(_row(*one) for one in judged),
-        figures="".join(_section(name, runs, pictures.get(name), judged) for name in FIGURES),
-    )
+    kind = html.escape(" ".join(kinds) or "There are no runs of networks yet.")
+    links = "".join(f'<a href="#{name}">{_short(name)}</a>' for name in FIGURES)
+    head = "".join(f'<th scope="col">{name}</th>' for name in _HEAD)
+    rows = "".join(_row(*one) for one in judged)
+    body = [
+        f"<p>{_WHAT}</p>",
+        f"<p><strong>{kind}</strong> A disagreement is a finding about these networks, not about the "
+        "paper's.</p>",
+        f'<nav aria-label="Figures">{links}</nav>',
+        '<h2 id="table">Paper against ours</h2>',
+        f"<p>Of {len(judged)} claims {count['holds']} hold in the networks here, {count['does not hold']} "
+        f"do not, and {count['not testable here']} cannot be tested with these runs. A claim holds if every "
+        "seed says so. Effects are mean ± standard deviation over seeds.</p>",
+        f'<div class="box"><table><thead><tr>{head}</tr></thead>\n<tbody>{rows}</tbody></table></div>',
+        *(_section(name, runs, pictures.get(name), judged) for name in FIGURES),
+    ]
     with atomic_write(path, "w") as file:
-        file.write(page)
+        file.write(page("Anticipatory recovery: the paper's figures, made here", "\n".join(body), _STYLE))
 
 
 def _short(name: str) -> str:
