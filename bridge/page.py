@@ -32,7 +32,7 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; overflow-
 th, td { padding: 0.35rem 0.8rem 0.35rem 0; border-bottom: 1px solid var(--line); text-align: left;
   vertical-align: top; }
 td.words { min-width: 12rem; }
-@media (min-width: 52rem) { td:first-child { white-space: nowrap; } }
+@media (min-width: 52rem) { td:first-child { white-space: nowrap; } wbr { display: none; } }
 @media (max-width: 30rem) { th, td { padding-right: 0.5rem; } td.words { min-width: 8rem; } }
 figure { margin: 0; }
 /* Pictures keep a white ground in dark mode, and a width at which their labels can be read. */
