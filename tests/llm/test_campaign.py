@@ -24,7 +24,6 @@ from llm.campaign.pace import Pace, memory_needed, network
 from llm.campaign.plan import select
 from llm.config import RunConfig
 from llm.corpus import export_documents
-from llm.device import require_gpu
 from llm.interrupt import Interrupted
 from llm.models import SHAPES
 from llm.presets import preset
@@ -350,37 +349,6 @@ def test_documents_and_tokenizers_that_cannot_be_used(go, tmp_path, documents):
     assert not go.out.exists()
 
 
-GPU_ERRORS = [
-    ("The NVIDIA driver on your system is too old (found version 11040).", "a driver for CUDA"),
-    ("No CUDA GPUs are available", "a machine with a CUDA GPU"),
-    ("CUDA error: no kernel image is available for execution on the device", "a machine with a CUDA GPU"),
-]
-
-
-@pytest.mark.parametrize(("words", "expected"), GPU_ERRORS)
-def test_why_there_is_no_gpu(monkeypatch, words, expected):
-    def init():
-        raise RuntimeError(words + "\nMore.")
-
-    monkeypatch.setattr(torch.version, "cuda", "13.0")
-    monkeypatch.setattr(torch.cuda, "init", init)
-    with pytest.raises(InputError, match=expected) as error:
-        require_gpu()
-    assert words in str(error.value)
-    assert "\n" not in str(error.value)
-
-
-def test_a_torch_that_cannot(monkeypatch):
-    monkeypatch.setattr(torch.version, "cuda", None)
-    with pytest.raises(InputError, match="built without CUDA"):
-        require_gpu()
-    monkeypatch.setattr(torch, "__version__", "2.4.1+cu121")
-    with pytest.raises(
-        InputError, match=r"--device cuda with torch 2\.4\.1\+cu121; expected torch 2\.6 or newer"
-    ):
-        require_gpu()
-
-
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_without_a_gpu_nothing_is_touched(go, tmp_path, capsys):
     with pytest.raises(InputError, match="campaign --device auto"):
@@ -406,21 +374,6 @@ def test_times_are_scaled_from_the_run_that_is_most_alike():
     assert pace.least(small, 0) == 7.0
     pairwise = RunConfig(model="pythia-14m", probes=("pairwise",))
     assert pace.least(pairwise, 0) == 7.0 + 25 * pace.episode(pairwise)
-
-
-def test_counted_work():
-    """By hand for 14m: 6 layers of width 128, 512 in the middle, 50304 tokens, 256 positions."""
-    config = RunConfig(model="pythia-14m")
-    size = network(config)
-    layer = 4 * 128**2 + 2 * 128 * 512 + 3 * 128 + 128 + 512 + 128 + 4 * 128
-    assert size.parameters == 2 * 50304 * 128 + 6 * layer + 2 * 128
-    work = count_work(config, size.parameters)
-    attention = 6 * 2 * 128 * 256 * 257
-    assert work.step_operations == 3 * (2 * 256 * (size.parameters - 50304 * 128) + attention)
-    assert work.evaluation_operations == 25 * work.step_operations // 3
-    assert work.step_bytes == 24 * size.parameters - 8 * 50304 * 128
-    adam = count_work(RunConfig(model="pythia-14m", optimizer="adam"), size.parameters)
-    assert adam.step_bytes - work.step_bytes == 16 * size.parameters
 
 
 def test_the_documented_table_is_the_plan(tmp_path):
