@@ -86,8 +86,9 @@ def _sensitivity(
                     v[p, j] = S[p, j, i] - S[p, j, w]
                 rr[p] = v[p, i] - v[p, w]
             x = min(float(e), last)
+            seen = by_loss and rr[0] > 1e-12 * start  # a loss below is rounding, and shares stay
             if by_loss:
-                x = math.log(max(rr[0], 1e-300) / start)
+                x = math.log(rr[0] / start if seen else 1e-12)
             unfitted = 1.0 / (1.0 + math.exp(-(phi[0] + phi[2] * x)))
             left = unfitted**steps
             fitted = 1.0 - left
@@ -102,8 +103,8 @@ def _sensitivity(
                 db = b
                 if p > 0:
                     dx = 0.0
-                    if by_loss:
-                        dx = rr[p] / max(rr[0], 1e-300)
+                    if seen:
+                        dx = rr[p] / rr[0]
                         if p == 1:
                             dx -= dstart
                     du = phi[2] * dx

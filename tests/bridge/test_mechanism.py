@@ -45,6 +45,17 @@ def test_derivatives_are_those_of_the_losses(form, seed):
         assert np.allclose(value.features, ref, atol=2e-7 * max(1.0, np.abs(ref).max()))
 
 
+@pytest.mark.parametrize("form", FORMS, ids=lambda f: f.name)
+@given(data=st.data())
+def test_everything_is_finite_in_all_of_the_box(form, data):
+    theta = np.array([data.draw(st.floats(low, high)) for low, high in zip(*form.bounds, strict=True)])
+    order = cyclic_order(20, 8)
+    pairs = np.full(190, -0.05) if form.pairs else None
+    value = form.evaluate(theta, order, pairs, features=form.pairs)
+    for part in (value.shapes, value.jacobian, value.features if form.pairs else 0.0):
+        assert np.isfinite(np.square(part)).all()
+
+
 @given(seed=st.integers(0, 2**32 - 1))
 def test_expected_losses_are_those_of_explicit_matrices(seed):
     form = Mechanism(channels=1, drift="epoch", link="linear", nearness=True, pairs=True)
