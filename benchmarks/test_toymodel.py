@@ -137,9 +137,10 @@ def test_projected_nonlinear_against_forward_evaluations(benchmark, tasks, name,
     """M*T evaluations of f per episode is what losses need unless tasks share all of f but their targets."""
     import numba
 
-    from toymodel.kernels import _MAP, _MATRIX, _VECTOR, aligned, projected_kernel
+    from toymodel.kernels.projected import aligned, projected_kernel
+    from toymodel.kernels.signatures import MAP, MATRIX, VECTOR
 
-    @numba.njit(numba.void(_MAP, _MATRIX, _VECTOR, _VECTOR, numba.int64))
+    @numba.njit(numba.void(MAP, MATRIX, VECTOR, VECTOR, numba.int64))
     def evaluate(forward, theta, w, out, rows):
         for _ in range(rows):
             for j in range(theta.shape[0]):

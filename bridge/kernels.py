@@ -9,7 +9,10 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["feature_kernel", "sensitivity_kernel"]
+__all__ = ["LEAST", "feature_kernel", "sensitivity_kernel"]
+
+# Squared distances below this part of the first are rounding.
+LEAST = 1e-12
 
 
 @functools.cache
@@ -59,7 +62,8 @@ def _sensitivity(
         dratio: its derivatives, shape ``(E, P - 5, T, T)``.
         phi: logit u, logit s and their drifts per unit of x.
         order: shape ``(E, T)``.
-        by_loss: x is the log of rr over `start` (shares drift with the loss), else the number of the epoch.
+        by_loss: x is the log of rr over `start` and not below `LEAST` (shares drift with the loss), else the
+            number of the epoch.
         start: rr before training.
         dstart: derivative of log(start) by the first parameter.
         steps: gradient steps of an episode relative to those u belongs to: u becomes u^steps (section 2).
@@ -86,9 +90,9 @@ def _sensitivity(
                     v[p, j] = S[p, j, i] - S[p, j, w]
                 rr[p] = v[p, i] - v[p, w]
             x = min(float(e), last)
-            seen = by_loss and rr[0] > 1e-12 * start  # a loss below is rounding, and shares stay
+            seen = by_loss and rr[0] > LEAST * start
             if by_loss:
-                x = math.log(rr[0] / start if seen else 1e-12)
+                x = math.log(rr[0] / start if seen else LEAST)
             unfitted = 1.0 / (1.0 + math.exp(-(phi[0] + phi[2] * x)))
             left = unfitted**steps
             fitted = 1.0 - left

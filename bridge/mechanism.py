@@ -32,7 +32,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bridge.kernels import feature_kernel, sensitivity_kernel
+from bridge.kernels import LEAST, feature_kernel, sensitivity_kernel
 from bridge.terms import Term, terms_of
 from toymodel import InputError
 
@@ -42,7 +42,7 @@ Floats = NDArray[np.float64]
 Order = NDArray[np.int64]
 # The parameter of each link.
 _LINKS = {"linear": "", "power": "exponent", "exponential": "rate", "saturating": "half_point"}
-_MOST_LOG = 230.0
+_DIVERGED, _LARGEST = 1e12, 230.0
 # With more documents the pair correlations outnumber what an epoch can tell, and fill gigabytes.
 MOST_PAIRED = 60
 
@@ -302,32 +302,33 @@ class Mechanism:
             if similar:
                 slope[-2:] += weight * out[6:]
             dinitial[at + 2] = weight * v / 2
-        x = np.maximum(total / initial, 1e-12)
-        most = self._most(theta)
-        over = ~(x <= most)  # what has overflowed already is over too
-        far = bool(over.any())
-        if far:
-            x[over], slope[:, over] = most, 0.0
+        x = np.maximum(total / initial, LEAST)
+        farthest = self._farthest(theta)
+        diverged = rows
+        if not x.max() <= farthest:  # or is NaN
+            diverged = int((~(x <= farthest)).any(1).argmax())
+            x[diverged:], slope[:, diverged:] = farthest, 0.0
         dx = (slope - x * dinitial[: len(slope), None, None]) / initial
         h, dh = self._link(theta, x, dx)
-        if far:
-            dx[:, over], dh[over] = 0.0, 0.0
+        dx[:, diverged:] = 0.0
         if gathered is not None:
-            if far:
-                gathered[over] = 0.0
+            gathered[diverged:] = 0.0
             gathered *= (dh / initial)[:, :, None]
         return Evaluation(h, dx, gathered, all_shares)
 
-    def _most(self, theta: Floats) -> float:
-        """The relative squared distance at which h is e^230, where it stays: its squares must be finite.
+    def _farthest(self, theta: Floats) -> float:
+        """The relative squared distance x at which training has diverged: all losses stay there from then on.
 
-        Similarities far below 0 make losses grow without bound. No fit ends there, but searches and profiles
-        look.
+        Similarities far below 0 do that. No fit ends there, but searches and profiles look, and every number
+        that they see must have a finite square. Beyond `_DIVERGED` losses are differences of moments that have
+        lost their digits; links that rise fast reach e^`_LARGEST` before.
         """
         if self.link in ("linear", "saturating"):
-            return math.exp(_MOST_LOG)
+            return _DIVERGED
         value = math.exp(theta[self.names.index(_LINKS[self.link])])
-        return math.exp(_MOST_LOG / max(1.0, value)) if self.link == "power" else _MOST_LOG / value
+        if self.link == "exponential":
+            return min(_DIVERGED, _LARGEST / value)
+        return math.exp(min(math.log(_DIVERGED), _LARGEST / value))
 
     def _link(self, theta: Floats, x: Floats, dx: Floats) -> tuple[Floats, Floats]:
         """h(x) and h'(x); turns `dx` into the derivatives of h in place."""

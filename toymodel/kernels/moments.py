@@ -1,9 +1,4 @@
-"""Compiled loops. Nothing here calls a jitted function of another file: cached code would go stale.
-
-Imported only where a loop is about to run, so that ``import toymodel`` does not load numba. Entry points
-have explicit signatures and are compiled (or read from the cache) when first asked for; inputs that are only
-read are typed read-only, which takes writable arrays too.
-"""
+"""Loops over second moments, and sweeps of them."""
 
 from __future__ import annotations
 
@@ -15,25 +10,11 @@ import numba
 import numpy as np
 from numba import types
 
-__all__ = ["moment_kernel", "projected_kernel", "share_kernel", "sweep_kernel"]
+from toymodel.kernels.signatures import CUBE, MATRIX, ORDER, READ1, READ2, read_only
 
-Kernel = Callable[..., Any]
+__all__ = ["measure", "moment_kernel", "share_kernel", "sweep_kernel"]
 
 _inner = numba.njit(cache=True, error_model="numpy")
-# Sums of squares may be reordered (they vectorise then); nothing else is relaxed.
-_SUMS = {"reassoc", "contract"}
-_inner_sums = numba.njit(cache=True, error_model="numpy", fastmath=_SUMS)
-
-
-def read_only(kind: Any, dimensions: int) -> Any:
-    """The numba type of a contiguous array that is only read."""
-    return types.Array(kind, dimensions, "C", readonly=True)
-
-
-_VECTOR, _MATRIX, _CUBE = numba.float64[::1], numba.float64[:, ::1], numba.float64[:, :, ::1]
-_READ1, _READ2 = read_only(types.float64, 1), read_only(types.float64, 2)
-_ORDER = read_only(types.int64, 1)
-_MAP = types.FunctionType(types.void(_VECTOR, _VECTOR, _VECTOR))
 
 
 @_inner
@@ -228,114 +209,6 @@ def _share(variance_q: Any, variance_w: float, slow: Any, fast: Any, order: Any,
 
 
 @_inner
-def aligned(size: int) -> Any:
-    """An empty vector at the start of a cache line: reads across two lines take half as long again."""
-    room = np.empty(size + 8)
-    start = (-(room.ctypes.data // 8)) % 8
-    return room[start : start + size]
-
-
-@_inner_sums
-def settle(Z: Any, j: int, g: Any, total: Any, f: Any, losses: Any) -> None:
-    """Task j after an episode: ``z_j -= g_j total``, and the loss ``1/2 |z_j - f|^2``."""
-    z, gj, loss = Z[j], g[j], 0.0
-    for m in range(f.shape[0]):
-        zm = z[m] - gj * total[m]
-        z[m] = zm
-        loss += (zm - f[m]) * (zm - f[m])
-    losses[j] = 0.5 * loss
-
-
-@_inner_sums
-def settle_two(Z: Any, j: int, g: Any, total: Any, f: Any, losses: Any) -> None:
-    """`settle` of tasks j and j + 1, which reads what they share once: a fifth faster."""
-    z, gz, loss_z = Z[j], g[j], 0.0
-    y, gy, loss_y = Z[j + 1], g[j + 1], 0.0
-    for m in range(f.shape[0]):
-        zm, ym = z[m] - gz * total[m], y[m] - gy * total[m]
-        z[m] = zm
-        y[m] = ym
-        loss_z += (zm - f[m]) * (zm - f[m])
-        loss_y += (ym - f[m]) * (ym - f[m])
-    losses[j] = 0.5 * loss_z
-    losses[j + 1] = 0.5 * loss_y
-
-
-def _projected(
-    forward: Any,
-    inverse: Any,
-    theta: Any,
-    gram: Any,
-    start_z: Any,
-    start_w: Any,
-    rate: float,
-    eta: float,
-    steps: int,
-    order: Any,
-    out: Any,
-    Zs: Any,
-    ws: Any,
-) -> int:
-    """Episodes on Z = P X for any map, each ``out.shape[1]`` evaluations of f and one pass over Z.
-
-    A single row of theta is that of all tasks, and needs one evaluation per episode. Inner steps touch z_i
-    alone; the others move once, by the sum of the steps. Zs and ws take the trajectories, if they have room.
-    Returns -1, or the first row of `out` that is not finite.
-    """
-    rows, size = start_z.shape
-    shown = out.shape[1]
-    one = theta.shape[0] == 1
-    Z, w, f, total = aligned(rows * size).reshape(rows, size), aligned(size), aligned(size), aligned(size)
-    Z[:] = start_z
-    w[:] = start_w
-    total[:] = 0.0
-    g, losses = np.zeros(rows), np.empty(rows)
-    for t in range(order.shape[0] + 1):
-        if t > 0:
-            i = order[t - 1]
-            squared = gram[i, i]
-            own = 0 if one else i
-            for k in range(steps):
-                if not one or k > 0:  # else f is still what the last losses were measured against
-                    forward(w, theta[own], f)
-                for m in range(size):
-                    step = rate * (Z[i, m] - f[m])
-                    total[m] = step if k == 0 else total[m] + step
-                    Z[i, m] -= squared * step
-                inverse(Z[i], theta[own], f)
-                for m in range(size):
-                    w[m] += eta * (f[m] - w[m])
-            for j in range(rows):
-                g[j] = gram[i, j]
-            g[i] = 0.0  # has moved
-        if one:
-            forward(w, theta[0], f)
-            for j in range(0, rows - 1, 2):
-                settle_two(Z, j, g, total, f, losses)
-            if rows % 2 == 1:
-                settle(Z, rows - 1, g, total, f, losses)
-        else:
-            for j in range(rows):
-                if j < shown:
-                    forward(w, theta[j], f)
-                settle(Z, j, g, total, f, losses)
-        finite = True
-        for j in range(shown):
-            out[t, j] = losses[j]
-            finite &= np.isfinite(losses[j])
-        if not finite:
-            return t
-        if Zs.shape[0] > 0:
-            for j in range(shown):
-                for m in range(size):
-                    Zs[t, j, m] = Z[j, m]
-        if ws.shape[0] > 0:
-            for m in range(size):
-                ws[t, m] = w[m]
-    return -1
-
-
-@_inner
 def measure(losses: Any, order: Any, recovery: Any, peaks: Any) -> None:
     """Recovery scores (eq. 1, as `toymodel.recovery_scores`) and peaks of the first task, by interval."""
     tasks = losses.shape[1]
@@ -433,35 +306,25 @@ def _sweep(
 
 
 @functools.cache
-def moment_kernel() -> Kernel:
+def moment_kernel() -> Callable[..., Any]:
     """``(S, gram, slopes, slow, fast, order, out, trace)``; see `toymodel.moments.moment_losses`."""
-    signature = types.int64(_READ2, _READ2, _READ1, _READ1, _READ1, _ORDER, _MATRIX, _CUBE)
+    signature = types.int64(READ2, READ2, READ1, READ1, READ1, ORDER, MATRIX, CUBE)
     return numba.njit(signature, cache=True, error_model="numpy", nogil=True)(_moment)
 
 
 @functools.cache
-def share_kernel() -> Kernel:
+def share_kernel() -> Callable[..., Any]:
     """``(variance_q, variance_w, slow, fast, order, out)``; see `toymodel.moments.share_losses`."""
-    signature = types.int64(_READ1, types.float64, _READ1, _READ1, _ORDER, _MATRIX)
+    signature = types.int64(READ1, types.float64, READ1, READ1, ORDER, MATRIX)
     return numba.njit(signature, cache=True, error_model="numpy", nogil=True)(_share)
 
 
 @functools.cache
-def projected_kernel() -> Kernel:
-    """``(forward, inverse, theta, gram, Z, w, rate, eta, steps, order, out, Zs, ws)``; see `_projected`."""
-    signature = types.int64(
-        _MAP, _MAP, _MATRIX, _READ2, _READ2, _READ1, types.float64, types.float64, types.int64, _ORDER,
-        _MATRIX, _CUBE, _MATRIX,
-    )  # fmt: skip
-    return numba.njit(signature, cache=True, error_model="numpy", nogil=True, fastmath=_SUMS)(_projected)
-
-
-@functools.cache
-def sweep_kernel() -> Kernel:
+def sweep_kernel() -> Callable[..., Any]:
     """``(tasks, slow, fast, variance, moments, gram, order, epochs, recovery, peaks, final, whole)``."""
     signature = types.void(
-        _ORDER, _READ2, _READ2, _READ2, read_only(types.float64, 3), _READ2, _ORDER, types.int64,
-        _MATRIX, _MATRIX, _MATRIX, _CUBE,
+        ORDER, READ2, READ2, READ2, read_only(types.float64, 3), READ2, ORDER, types.int64,
+        MATRIX, MATRIX, MATRIX, CUBE,
     )  # fmt: skip
     # Threads of Python run it side by side: it holds no lock, and costs no compilation of a parallel loop.
     return numba.njit(signature, cache=True, error_model="numpy", nogil=True)(_sweep)
