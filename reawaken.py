@@ -18,17 +18,17 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from toymodel.errors import InputError
+from toymodel.base.errors import InputError
 
 __all__ = ["main"]
 
 GROUPS = {
-    "compare": ("figures.compare", "train a network, fit the toy model to it, show both side by side"),
+    "compare": ("figures.pages.compare", "train a network, fit the toy model to it, show both side by side"),
     "toy": ("toymodel.commands", "simulate, sweep and analyse the toy model"),
     "llm": ("llm.commands", "run the paper's experiments on real networks"),
     "fit": ("bridge.commands", "fit the toy model to loss matrices"),
     "figures": ("figures.commands", "draw the figures of the paper from runs"),
-    "record": ("figures.record", "train the small networks behind the recorded results"),
+    "record": ("figures.evidence.record", "train the small networks behind the recorded results"),
 }
 
 

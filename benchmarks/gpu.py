@@ -7,9 +7,9 @@ step, one document at a time evaluated in batches of one with its loss fetched e
 without and with CUDA graphs. All run in one process, from the same weights, on the same documents, and the
 losses after one episode of each are compared.
 
-The bounds are operations and bytes counted from shapes (`llm.work`) over the rate of a large matrix product
-and the bandwidth of a large copy, both measured here in the precision in force. Times are medians over
-repeats, taken between CUDA events after a warm-up; every repeat is in the file.
+The bounds are operations and bytes counted from shapes (`llm.cost.work`) over the rate of a large matrix
+product and the bandwidth of a large copy, both measured here in the precision in force. Times are medians
+over repeats, taken between CUDA events after a warm-up; every repeat is in the file.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # runs from the tree, instal
 
 import torch
 
-from llm.adapter import make_adapter
-from llm.ceilings import copy_bandwidth, matrix_rate, timed
 from llm.config import RunConfig
-from llm.graph import CudaRecorder, GraphStep
-from llm.manifest import now
-from llm.optimizers import make_optimizer
-from llm.precision import in_force, precision
-from llm.step import EagerStep
-from llm.work import Work, count_work
-from toymodel.files import atomic_write
+from llm.cost.device_rates import copy_bandwidth, matrix_rate, timed
+from llm.cost.work import Work, count_work
+from llm.runs.manifest import now
+from llm.steps.graph import CudaRecorder, GraphStep
+from llm.steps.optimizers import make_optimizer
+from llm.steps.precision import in_force, precision
+from llm.steps.step import EagerStep
+from llm.tasks.protocol import make_adapter
+from toymodel.base.files import atomic_write
 
 SIZES = ("160m", "410m", "1b", "2.8b")
 
@@ -214,8 +214,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, help="where the JSON goes")
     options = parser.parse_args(argv)
     if options.device == "cuda":
-        from llm.device import require_gpu
-        from toymodel.errors import InputError
+        from llm.steps.device import require_gpu
+        from toymodel.base.errors import InputError
 
         try:
             require_gpu("--device cuda")

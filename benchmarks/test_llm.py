@@ -22,14 +22,14 @@ from llm.config import RunConfig
 side, values, episodes = sys.argv[1], json.loads(sys.argv[2]), int(sys.argv[3])
 config = RunConfig.from_json(values)
 if side == "comp":
-    from llm.memory import large_pages
+    from llm.cost.memory import large_pages
     large_pages()
 import torch
-from llm.adapter import make_adapter
-from llm.documents import load_documents
-from llm.models import build_model
-from llm.optimizers import make_optimizer
-from llm.step import EagerStep
+from llm.tasks.protocol import make_adapter
+from llm.data.documents import load_documents
+from llm.networks.models import build_model
+from llm.steps.optimizers import make_optimizer
+from llm.steps.step import EagerStep
 
 if side == "comp":
     adapter = make_adapter(config, torch.device("cpu"))

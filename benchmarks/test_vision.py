@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from llm import preset
-from llm.optimizers import make_optimizer
-from llm.step import EagerStep
+from llm.steps.optimizers import make_optimizer
+from llm.steps.step import EagerStep
 from llm.vision.classification import classification_adapter
 
 

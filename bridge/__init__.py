@@ -1,7 +1,10 @@
 """The fit of the toy model to loss matrices, with its uncertainty, its forecasts and the null models."""
 
-from bridge.fit import fit
-from bridge.forecast import (
+from bridge.estimate.fit import fit
+from bridge.estimate.intervals import Noise, Parameter
+from bridge.estimate.profile import Profile
+from bridge.estimate.result import FitResult, Start
+from bridge.judge.forecast import (
     Forecast,
     carry_residuals,
     forecast,
@@ -9,12 +12,9 @@ from bridge.forecast import (
     held_out_documents,
     r_squared,
 )
-from bridge.mechanism import Mechanism
-from bridge.nulls import NULLS, Null, continuations
-from bridge.profile import Profile
-from bridge.report import report, to_json
-from bridge.result import FitResult, Start
-from bridge.uncertainty import Noise, Parameter
+from bridge.judge.nulls import NULLS, Null, continuations
+from bridge.model.mechanism import Mechanism
+from bridge.present.report import report, to_json
 
 __all__ = [
     "NULLS",

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 
-from toymodel.errors import InputError
+from toymodel.base.errors import InputError
 
 if TYPE_CHECKING:
-    from bridge.forecast import Forecast
-    from bridge.judgement import Candidate
-    from bridge.result import FitResult
+    from bridge.estimate.result import FitResult
+    from bridge.judge.forecast import Forecast
+    from bridge.judge.goodness import Candidate
 
 __all__ = ["COMMANDS", "fit_command"]
 
@@ -56,14 +56,14 @@ def fit_command(
 
     import numpy as np
 
-    from bridge.bootstrap import bootstrap as resample
-    from bridge.checks import choose
-    from bridge.fit import fit
-    from bridge.forecast import forecast, held_out_documents
-    from bridge.judgement import table as compare
-    from bridge.meaning import meaning, next_epoch
-    from bridge.reach import reach
-    from bridge.report import reach_lines
+    from bridge.estimate.bootstrap import bootstrap as resample
+    from bridge.estimate.checks import choose
+    from bridge.estimate.fit import fit
+    from bridge.judge.forecast import forecast, held_out_documents
+    from bridge.judge.goodness import table as compare
+    from bridge.judge.implications import meaning, next_epoch
+    from bridge.judge.prior_predictive import reach
+    from bridge.present.report import reach_lines
     from toymodel import LossMatrix
 
     if not runs:
@@ -121,8 +121,8 @@ def _write(
 ) -> None:
     import json
 
-    from bridge.html import write_html
-    from toymodel.files import atomic_write
+    from bridge.present.fit_page import write_html
+    from toymodel.base.files import atomic_write
 
     with atomic_write(out / "fit.json", "w") as file:
         json.dump(record, file, indent=2, allow_nan=False)

@@ -4,8 +4,8 @@
 and the fit's own text into a single HTML file.
 """
 
-from figures.comparison import Comparison, Parameter, RecoveryRow, draw, recovery_table
-from figures.report import write_report
+from figures.pages.comparison import Comparison, Parameter, RecoveryRow, draw, recovery_table
+from figures.pages.report import write_report
 from figures.style import figure_style, png_bytes, save_png
 
 __all__ = [

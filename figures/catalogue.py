@@ -11,9 +11,9 @@ from typing import Protocol
 
 from matplotlib.figure import Figure
 
-from figures.runs import FORMS, Family, Runs, sweep_command
+from figures.evidence.runs import FORMS, Family, Runs, sweep_command
 from llm.config import RunConfig
-from toymodel.errors import InputError
+from toymodel.base.errors import InputError
 
 __all__ = ["FIGURES", "Entry", "Panel", "caption", "choose", "commands", "identity", "panel", "render"]
 
@@ -49,7 +49,7 @@ class Entry:
     needs_runs: bool = True
 
 
-_CURVES, _TOY = "figures.panels", False
+_CURVES, _TOY = "figures.panels.varied", False
 
 FIGURES: dict[str, Entry] = {
     "1a": Entry(
@@ -82,40 +82,42 @@ FIGURES: dict[str, Entry] = {
     "5d": Entry(_CURVES, "frozen blocks", "At least 8 of 16 blocks must be trained for strong recovery."),
     "6": Entry(_CURVES, "Adam against gradient descent", "Adam 0.689, gradient descent 0.211."),
     "7a": Entry(
-        "figures.fig07", "causal image modelling", "ImageGPT recovers images in anticipation, as texts are."
+        "figures.panels.fig07",
+        "causal image modelling",
+        "ImageGPT recovers images in anticipation, as texts are.",
     ),
     "7b": Entry(
-        "figures.fig07",
+        "figures.panels.fig07",
         "image classification",
         "A transformer and a convolutional network both recover batches in anticipation.",
     ),
     "8a": Entry(
-        "figures.fig08",
+        "figures.panels.fig08",
         "similarity of gradients",
         "Mostly positive, and highest near the centre rather than on the diagonal.",
     ),
     "8b": Entry(
-        "figures.fig08",
+        "figures.panels.fig08",
         "pairwise recovery",
         "Roughly symmetric, and strongest 10 to 15 documents away from the last one trained.",
     ),
     "8c": Entry(
-        "figures.fig08",
+        "figures.panels.fig08",
         "similarity of weight residuals",
         "Bright stripes one epoch apart, several documents wide.",
     ),
     "8d": Entry(
-        "figures.fig08", "similarity of activations", "Blocks by epoch, more similar in every epoch."
+        "figures.panels.fig08", "similarity of activations", "Blocks by epoch, more similar in every epoch."
     ),
-    "9": Entry("figures.fig09", "path of the output layer", "A converging helix, one turn per epoch."),
+    "9": Entry("figures.panels.fig09", "path of the output layer", "A converging helix, one turn per epoch."),
     "10": Entry(
-        "figures.fig10",
+        "figures.panels.fig10",
         "loss of task 1 in the toy model, f(w) = w and f(w) = y - w",
         "Bell-shaped curves, as in networks.",
         _TOY,
     ),
     "11": Entry(
-        "figures.fig11",
+        "figures.panels.fig11",
         "solution vectors of the toy model becoming a ring",
         "The vectors become a circle in the order of training within 10 epochs.",
         _TOY,
@@ -130,18 +132,20 @@ FIGURES: dict[str, Entry] = {
     "16b": Entry(
         _CURVES, "steps for a context of 1024", "40 steps restore the score of a quarter of the context."
     ),
-    "17a": Entry("figures.fig17", "size of activation updates", "Steps from epoch to epoch."),
-    "17b": Entry("figures.fig17", "size of weight updates", "A monotone fall, without steps."),
+    "17a": Entry("figures.panels.fig17", "size of activation updates", "Steps from epoch to epoch."),
+    "17b": Entry("figures.panels.fig17", "size of weight updates", "A monotone fall, without steps."),
     "18a": Entry(
-        "figures.fig18", "pairwise recovery, 50 documents", "One bright area near the centre begins to part."
+        "figures.panels.fig18",
+        "pairwise recovery, 50 documents",
+        "One bright area near the centre begins to part.",
     ),
     "18b": Entry(
-        "figures.fig18",
+        "figures.panels.fig18",
         "pairwise recovery, 100 documents",
         "Two bright areas, and a border without recovery 10 to 15 documents wide.",
     ),
     "18c": Entry(
-        "figures.fig18",
+        "figures.panels.fig18",
         "pairwise recovery, 200 documents",
         "Two bright areas, and a border as wide as for 100 documents.",
     ),
@@ -151,8 +155,10 @@ FIGURES: dict[str, Entry] = {
         "Document i + 1 primes i nearly as much as i primes i + 1 (section 4).",
     ),
     "control": Entry(_CURVES, "orders that do not repeat, as controls"),
-    "geometry": Entry("figures.geometry", "Figs. 8, 9, 17 and 18 for the toy model", "", _TOY),
-    "theory": Entry("figures.theory", "every statement of docs/theory.md beside a simulation", "", _TOY),
+    "geometry": Entry("figures.panels.geometry", "Figs. 8, 9, 17 and 18 for the toy model", "", _TOY),
+    "theory": Entry(
+        "figures.panels.theory", "every statement of docs/theory.md beside a simulation", "", _TOY
+    ),
 }
 """In the paper's order."""
 

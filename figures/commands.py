@@ -7,7 +7,7 @@ from typing import Any
 
 import tyro
 
-from toymodel.errors import InputError
+from toymodel.base.errors import InputError
 
 __all__ = ["COMMANDS", "figures"]
 
@@ -29,12 +29,12 @@ def figures(
         out: Folder for the files, made if it is not there.
         formats: Kinds of file to write.
     """
-    from figures.curves import MissingRuns
-    from figures.gallery import write_gallery
-    from figures.registry import FIGURES, caption, choose, render
-    from figures.runs import Runs, recorded
+    from figures.catalogue import FIGURES, caption, choose, render
+    from figures.evidence.runs import Runs, recorded
+    from figures.pages.gallery import write_gallery
+    from figures.panels.curves import MissingRuns
     from figures.style import FORMATS, png_bytes, save_figure
-    from toymodel.files import atomic_write
+    from toymodel.base.files import atomic_write
 
     for name in formats:
         if name not in FORMATS:

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from toymodel.files import atomic_write
+from toymodel.base.files import atomic_write
 
 __all__ = [
     "HELD_OUT",

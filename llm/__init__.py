@@ -5,6 +5,6 @@ Importing this package is cheap: torch and transformers load when a run starts.
 
 from llm.config import RunConfig
 from llm.presets import PRESETS, Preset, family, preset
-from llm.training import Interrupted, Run, run
+from llm.training.loop import Interrupted, Run, run
 
 __all__ = ["PRESETS", "Interrupted", "Preset", "Run", "RunConfig", "family", "preset", "run"]

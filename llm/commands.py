@@ -13,11 +13,11 @@ from typing import Any, Literal
 
 import tyro
 
-from llm.campaign.command import campaign
 from llm.config import RunConfig
+from llm.launch.campaign.command import campaign
+from llm.launch.sweeps import Launcher
 from llm.presets import PRESETS, family, preset
-from llm.sweeps import Launcher
-from toymodel.errors import InputError
+from toymodel.base.errors import InputError
 
 __all__ = ["COMMANDS"]
 
@@ -87,7 +87,7 @@ def _run(
         keep_weights: Keep the trained weights in the run folder, for probes later on (reawaken llm probe).
     """
     if dry_run:
-        from llm.estimate import estimate
+        from llm.cost.estimate import estimate
 
         print(estimate(config))
         print("nothing was written (--dry-run)")
@@ -98,9 +98,9 @@ def _run(
         raise InputError(
             f"--results {results} is a folder", expected="a file", fix=f"--results {results}/_results.npz"
         )
-    from llm.show import show_run
-    from llm.tracking import make_trackers
-    from llm.training import run
+    from llm.runs.show import show_run
+    from llm.runs.tracking import make_trackers
+    from llm.training.loop import run
 
     trackers = make_trackers(tensorboard=tensorboard, wandb=wandb)
     done = run(config, out, progress=True, trackers=trackers, keep_weights=keep_weights)
@@ -138,7 +138,7 @@ def _prefetch(config: RunConfig, *, preset: str | None = None) -> None:
         config: the run.
         preset: Settings of one of the paper's experiments.
     """
-    from llm.hub import prefetch
+    from llm.prefetch import prefetch
 
     found = prefetch(config)
     for name, value in found.items():
@@ -158,7 +158,7 @@ def _documents(config: RunConfig, *, preset: str | None = None, out: Path | None
             seed --tokenizer TOKENIZER.
     """
     if out is not None:
-        from llm.corpus import export_documents
+        from llm.data.corpus import export_documents
 
         number = 200 if config.num_documents == RunConfig().num_documents else config.num_documents
         for file in export_documents(out, number):
@@ -169,7 +169,7 @@ def _documents(config: RunConfig, *, preset: str | None = None, out: Path | None
 
         print(list_images(config))
         return
-    from llm.documents import load_documents
+    from llm.data.documents import load_documents
 
     documents = load_documents(config)
     for number, (name, length) in enumerate(zip(documents.names, documents.lengths, strict=True)):
@@ -185,7 +185,7 @@ def _show(run: tyro.conf.Positional[Path]) -> None:
     Args:
         run: The folder.
     """
-    from llm.show import show_any
+    from llm.runs.show import show_any
 
     print(show_any(run))
 
@@ -203,7 +203,7 @@ def _probe(
         probes: What to measure; the other probes need the whole training (run --probes).
         probe_layer: Whose gradients.
     """
-    from llm.probes.later import probe_run
+    from llm.probes.after_training import probe_run
 
     for file in probe_run(run, probes, probe_layer):
         print(file)
@@ -238,8 +238,8 @@ def _sweep(
         wait: Wait for submitted jobs.
         dry_run: Only list the runs and their states.
     """
-    from llm import show
-    from llm.sweeps import expand, parse_variations, sweep
+    from llm.launch.sweeps import expand, parse_variations, sweep
+    from llm.runs import show
 
     bases = [member.config for name in presets for member in family(name)] or [RunConfig()]
     configs = expand(bases, seeds, parse_variations(vary))

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_type_hints
 
-from toymodel.errors import InputError
+from toymodel.base.errors import InputError
 
 __all__ = ["RunConfig"]
 

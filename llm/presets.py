@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from llm.config import RunConfig
-from toymodel.errors import InputError
+from toymodel.base.errors import InputError
 
 __all__ = ["PRESETS", "Preset", "embedded_size", "family", "preset", "random_init", "small_size"]
 
@@ -178,7 +178,7 @@ def small_size(config: RunConfig) -> RunConfig:
     """
     if config.task != "language":
         return _embedded_images(config)
-    from llm.models import SHAPES
+    from llm.names import SHAPES
 
     base = "pythia-1b" if config.model == "embedded" else config.model
     if base not in SHAPES:

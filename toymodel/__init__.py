@@ -1,27 +1,6 @@
 """The mechanistic toy model of anticipatory recovery: slow weights P, fast weights w, exact theory."""
 
-from toymodel.asymptote import (
-    Asymptote,
-    asymptotics,
-    epochs_until,
-    recovery_course,
-)
-from toymodel.errors import InputError
-from toymodel.geometry import (
-    PCA,
-    compressed_run,
-    cosines,
-    gradient_cosines,
-    gram_cosines,
-    pairwise_recovery,
-    pca,
-    step_sizes,
-    turns,
-    weight_residual_cosines,
-    weight_step_gram,
-    weight_step_sizes,
-)
-from toymodel.losses import LossMatrix, cyclic_order
+from toymodel.base.errors import InputError
 from toymodel.maps import (
     MAPS,
     MapCheck,
@@ -32,15 +11,8 @@ from toymodel.maps import (
     get_map,
     lipschitz_constants,
 )
-from toymodel.moments import (
-    epoch_operator,
-    expected_losses,
-    moment_losses,
-    moments_after,
-    share_losses,
-    shares,
-)
-from toymodel.recovery import (
+from toymodel.measures.losses import LossMatrix, cyclic_order
+from toymodel.measures.recovery import (
     Intervals,
     RecoveryScore,
     ShiftAveraged,
@@ -53,7 +25,26 @@ from toymodel.recovery import (
     shift_averaged,
     visits,
 )
-from toymodel.ring import (
+from toymodel.measures.schedules import SCHEDULES, schedule
+from toymodel.moments import (
+    epoch_operator,
+    expected_losses,
+    moment_losses,
+    moments_after,
+    share_losses,
+    shares,
+)
+from toymodel.sampling import random_gram, sample_moments
+from toymodel.simulate import ENGINES, StabilityWarning, ToyRun, simulate
+from toymodel.sweeps.sweep import sweep
+from toymodel.tasks import Tasks, episode_noise, random_tasks
+from toymodel.theory.asymptote import (
+    Asymptote,
+    asymptotics,
+    epochs_until,
+    recovery_course,
+)
+from toymodel.theory.ring import (
     energy,
     gauge_shares,
     lag_losses,
@@ -68,10 +59,7 @@ from toymodel.ring import (
     transport,
     turns_per_epoch,
 )
-from toymodel.sampling import random_gram, sample_moments
-from toymodel.schedules import SCHEDULES, schedule
-from toymodel.simulate import ENGINES, StabilityWarning, ToyRun, simulate
-from toymodel.spectrum import (
+from toymodel.theory.spectrum import (
     consensus_weights,
     coupling,
     difference_losses,
@@ -82,8 +70,20 @@ from toymodel.spectrum import (
     paper_variances,
     rate_limit,
 )
-from toymodel.sweep import sweep
-from toymodel.tasks import Tasks, episode_noise, random_tasks
+from toymodel.theory.trajectories import (
+    PCA,
+    compressed_run,
+    cosines,
+    gradient_cosines,
+    gram_cosines,
+    pairwise_recovery,
+    pca,
+    step_sizes,
+    turns,
+    weight_residual_cosines,
+    weight_step_gram,
+    weight_step_sizes,
+)
 
 __all__ = [
     "Asymptote",

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-from toymodel.analyze import analyze
-from toymodel.errors import InputError
+from toymodel.base.errors import InputError
+from toymodel.theory.analyze import analyze
 
 __all__ = ["COMMANDS", "run", "sweep"]
 
 Schedule = Literal[
     "cyclic", "shuffled-once", "reshuffled", "iid", "middle-shuffled", "locally-reversed"
-]  # the names of `toymodel.schedules.SCHEDULES`; a test keeps the two alike
+]  # the names of `toymodel.measures.schedules.SCHEDULES`; a test keeps the two alike
 
 
 def run(
@@ -62,8 +62,8 @@ def run(
         seed: of the data, weights and targets, the schedule and the noise.
         out: file for the loss matrix (.npz).
     """
-    from toymodel.losses import LossMatrix
-    from toymodel.schedules import schedule as make_schedule
+    from toymodel.measures.losses import LossMatrix
+    from toymodel.measures.schedules import schedule as make_schedule
     from toymodel.simulate import simulate
     from toymodel.tasks import episode_noise, random_tasks
 
@@ -95,7 +95,7 @@ def _save(losses: Any, trajectories: Any, out: Path) -> None:
 
     import numpy as np
 
-    from toymodel.files import atomic_write
+    from toymodel.base.files import atomic_write
 
     if not trajectories:
         losses.save(out)
@@ -107,7 +107,7 @@ def _save(losses: Any, trajectories: Any, out: Path) -> None:
 
 def score_table(losses: Any) -> str:
     """Recovery scores by epoch, with the three mean losses that they come from."""
-    from toymodel.recovery import intervals, recovery_scores
+    from toymodel.measures.recovery import intervals, recovery_scores
 
     scores = recovery_scores(losses)
     if not scores:
@@ -164,7 +164,7 @@ def sweep(
         threads: all cores if not given.
         out: NetCDF file (.nc).
     """
-    from toymodel.sweep import sweep as run_sweep
+    from toymodel.sweeps.sweep import sweep as run_sweep
 
     given: dict[str, tuple[str, ...]] = {
         "tasks": tasks, "dimension": dim, "embedding": embedding, "rate": rate, "inner_steps": inner_steps,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from toymodel.errors import InputError
+from toymodel.base.errors import InputError
 from toymodel.maps import TaskMap
 from toymodel.moments import moment_losses, shares
 

@@ -12,8 +12,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from toymodel.errors import InputError
-from toymodel.losses import LossMatrix, cyclic_order
+from toymodel.base.errors import InputError
+from toymodel.measures.losses import LossMatrix, cyclic_order
 
 __all__ = [
     "epoch_operator",

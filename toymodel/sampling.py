@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from toymodel.errors import InputError
+from toymodel.base.errors import InputError
 
 __all__ = ["random_gram", "sample_moments"]
 

@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from toymodel import engines
-from toymodel.errors import InputError
-from toymodel.losses import LossMatrix
+from toymodel.base.errors import InputError
+from toymodel.base.memory import refuse_if_too_large
 from toymodel.maps import TaskMap, get_map
-from toymodel.memory import refuse_if_too_large
-from toymodel.spectrum import difference_operator, effective_gram, rate_limit
+from toymodel.measures.losses import LossMatrix
 from toymodel.tasks import Tasks
+from toymodel.theory.spectrum import difference_operator, effective_gram, rate_limit
 
 __all__ = ["ENGINES", "TRAJECTORIES", "StabilityWarning", "ToyRun", "simulate"]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from toymodel.errors import InputError
+from toymodel.base.errors import InputError
 
 __all__ = ["NOISES", "Tasks", "episode_noise", "random_tasks"]
 

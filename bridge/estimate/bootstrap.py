@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from toymodel import InputError
 
 if TYPE_CHECKING:
-    from bridge.result import FitResult
+    from bridge.estimate.result import FitResult
 
 __all__ = ["bootstrap"]
 

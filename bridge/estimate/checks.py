@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from bridge.mechanism import MOST_PAIRED, Mechanism
+from bridge.model.mechanism import MOST_PAIRED, Mechanism
 from toymodel import InputError, LossMatrix
 
 __all__ = ["Bounds", "check_bounds", "check_data", "check_size", "choose", "unknowns"]

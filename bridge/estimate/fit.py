@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from bridge.checks import Bounds, check_bounds, check_data, check_size, choose
-from bridge.mechanism import Mechanism
-from bridge.result import FitResult, Start
-from bridge.solve import Block, Problem, Solution
-from bridge.uncertainty import Noise, intervals, measure_noise
+from bridge.estimate.checks import Bounds, check_bounds, check_data, check_size, choose
+from bridge.estimate.intervals import Noise, intervals, measure_noise
+from bridge.estimate.problem import Block, Problem, Solution
+from bridge.estimate.result import FitResult, Start
+from bridge.model.mechanism import Mechanism
 from toymodel import InputError, LossMatrix
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def fit(
 
     Noise: residuals of one document are correlated along episodes (first-order autoregressive, the
     coefficient estimated from them), those of different documents are independent, all of one variance. The
-    estimate is plain least squares; the noise model is in the intervals (`bridge.uncertainty`).
+    estimate is plain least squares; the noise model is in the intervals (`bridge.estimate.intervals`).
 
     Args:
         losses: one matrix, or several of one T.

@@ -20,7 +20,7 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.signal import lfilter
 
 if TYPE_CHECKING:
-    from bridge.solve import Problem, Solution
+    from bridge.estimate.problem import Problem, Solution
 
 __all__ = ["Noise", "Parameter", "Reduced", "intervals", "measure_noise", "reduce"]
 
@@ -195,7 +195,7 @@ def intervals(
         by = "profile" if problem.observations <= _MOST_PROFILED else "quadratic"
     profiler = None
     if by == "profile":
-        from bridge.profile import Profiler
+        from bridge.estimate.profile import Profiler
 
         profiler = Profiler(problem, best, noise, reduced)
     terms = {}

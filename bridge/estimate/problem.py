@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 
-from bridge.mechanism import Mechanism
+from bridge.model.mechanism import Mechanism
 
 __all__ = ["Block", "Problem", "Solution", "project"]
 

@@ -12,8 +12,8 @@ from scipy import stats
 from scipy.linalg import cho_factor, cho_solve
 
 if TYPE_CHECKING:
-    from bridge.solve import Problem, Solution
-    from bridge.uncertainty import Noise, Reduced
+    from bridge.estimate.intervals import Noise, Reduced
+    from bridge.estimate.problem import Problem, Solution
 
 __all__ = ["Profile", "Profiler"]
 

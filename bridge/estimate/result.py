@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bridge.mechanism import Mechanism
-from bridge.solve import Problem, Solution, project
-from bridge.terms import Term
-from bridge.uncertainty import Noise, Parameter, reduce
+from bridge.estimate.intervals import Noise, Parameter, reduce
+from bridge.estimate.problem import Problem, Solution, project
+from bridge.model.mechanism import Mechanism
+from bridge.model.terms import Term
 from toymodel import InputError, LossMatrix, cyclic_order
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from bridge.forecast import Forecast
-    from bridge.profile import Profile
+    from bridge.estimate.profile import Profile
+    from bridge.judge.forecast import Forecast
 
 __all__ = ["FitResult", "Start"]
 
@@ -231,7 +231,7 @@ class FitResult:
         Raises:
             InputError: for an unknown parameter.
         """
-        from bridge.profile import Profile, Profiler
+        from bridge.estimate.profile import Profile, Profiler
 
         if name not in self.names:
             near = difflib.get_close_matches(name, self.names, n=1, cutoff=0.0)[0]
@@ -267,18 +267,18 @@ class FitResult:
 
     def report(self, ahead: Forecast | None = None) -> str:
         """The fit in words, in fixed order; with a forecast, its lines too."""
-        from bridge.report import report
+        from bridge.present.report import report
 
         return report(self, ahead)
 
     def to_json(self, ahead: Forecast | None = None) -> dict[str, Any]:
         """The report as plain values."""
-        from bridge.report import to_json
+        from bridge.present.report import to_json
 
         return to_json(self, ahead)
 
     def plot(self, ahead: Forecast | None = None) -> Figure:
         """Measured against predicted, residuals by epoch and lag, recovery scores."""
-        from bridge.plot import plot
+        from bridge.present.picture import plot
 
         return plot(self, ahead)

@@ -2,7 +2,7 @@
 
 A forecast is the mechanism's losses plus what is left of its residuals. What one document's training does
 to another beyond any mechanism comes again in the next epoch, so the residual of an entry is taken as
-first-order autoregressive over epochs (the noise of `bridge.uncertainty` is so over episodes), and the
+first-order autoregressive over epochs (the noise of `bridge.estimate.intervals` is so over episodes), and the
 forecast is the expectation given the last epoch that the fit saw. Only orders that repeat have such entries.
 
 Two channels explain more of the epochs that are seen than one, but what they are is not determined by two or
@@ -18,10 +18,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from bridge.checks import choose
-from bridge.fit import fit
-from bridge.mechanism import Mechanism
-from bridge.nulls import continuations
+from bridge.estimate.checks import choose
+from bridge.estimate.fit import fit
+from bridge.judge.nulls import continuations
+from bridge.model.mechanism import Mechanism
 from toymodel import InputError, LossMatrix
 
 __all__ = ["Forecast", "carry_residuals", "forecast", "forecast_jointly", "held_out_documents", "r_squared"]

@@ -10,16 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import lfilter
 
-from bridge.checks import unknowns
-from bridge.fit import fit
-from bridge.forecast import r_squared
-from bridge.mechanism import MOST_PAIRED, Mechanism
-from bridge.nulls import NULLS
+from bridge.estimate.checks import unknowns
+from bridge.estimate.fit import fit
+from bridge.judge.forecast import r_squared
+from bridge.judge.nulls import NULLS
+from bridge.model.mechanism import MOST_PAIRED, Mechanism
 from toymodel import InputError, LossMatrix, RecoveryScore, recovery_scores, shift_averaged
-from toymodel.lag import lags
+from toymodel.measures.lag import lags
 
 if TYPE_CHECKING:
-    from bridge.result import FitResult
+    from bridge.estimate.result import FitResult
 
 __all__ = ["Candidate", "Goodness", "family", "goodness", "noisy_recovery", "residuals_by_lag", "table"]
 

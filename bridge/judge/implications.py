@@ -10,7 +10,7 @@ import numpy as np
 from toymodel import RecoveryScore, asymptotics, epoch_spectrum, recovery_scores, stability_margin, transport
 
 if TYPE_CHECKING:
-    from bridge.result import FitResult
+    from bridge.estimate.result import FitResult
 
 __all__ = ["ChannelMeaning", "meaning", "next_epoch"]
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
 from toymodel import LossMatrix, share_losses
-from toymodel.lag import lags
+from toymodel.measures.lag import lags
 
 __all__ = ["CONTINUATIONS", "NULLS", "Null", "continuations"]
 

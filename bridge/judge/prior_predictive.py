@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from bridge.mechanism import Mechanism
+from bridge.model.mechanism import Mechanism
 from toymodel import LossMatrix, intervals, shift_averaged
 
 __all__ = ["Feature", "features", "reach"]

@@ -32,8 +32,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bridge.kernels import LEAST, feature_kernel, sensitivity_kernel
-from bridge.terms import Term, terms_of
+from bridge.model.kernels import LEAST, feature_kernel, sensitivity_kernel
+from bridge.model.terms import Term, terms_of
 from toymodel import InputError
 
 __all__ = ["MOST_PAIRED", "Evaluation", "Mechanism"]
@@ -320,8 +320,8 @@ class Mechanism:
         """The relative squared distance x at which training has diverged: all losses stay there from then on.
 
         Similarities far below 0 do that. No fit ends there, but searches and profiles look, and every number
-        that they see must have a finite square. Beyond `_DIVERGED` losses are differences of moments that have
-        lost their digits; links that rise fast reach e^`_LARGEST` before.
+        that they see must have a finite square. Beyond `_DIVERGED` losses are differences of moments that
+        have lost their digits; links that rise fast reach e^`_LARGEST` before.
         """
         if self.link in ("linear", "saturating"):
             return _DIVERGED

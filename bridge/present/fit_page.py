@@ -8,13 +8,13 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from bridge.page import page, picture, table
-from toymodel.files import atomic_write
+from bridge.present.html_page import page, picture, table
+from toymodel.base.files import atomic_write
 
 if TYPE_CHECKING:
-    from bridge.forecast import Forecast
-    from bridge.judgement import Candidate
-    from bridge.result import FitResult
+    from bridge.estimate.result import FitResult
+    from bridge.judge.forecast import Forecast
+    from bridge.judge.goodness import Candidate
 
 __all__ = ["write_html"]
 

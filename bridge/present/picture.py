@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from bridge.judgement import noisy_recovery, residuals_by_lag
+from bridge.judge.goodness import noisy_recovery, residuals_by_lag
 from toymodel import recovery_scores, shift_averaged
 
 if TYPE_CHECKING:
-    from bridge.forecast import Forecast
-    from bridge.result import FitResult
+    from bridge.estimate.result import FitResult
+    from bridge.judge.forecast import Forecast
 
 __all__ = ["plot"]
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from bridge.judgement import Goodness, goodness, noisy_recovery
+from bridge.judge.goodness import Goodness, goodness, noisy_recovery
 from toymodel import LossMatrix, RecoveryScore, recovery_scores
 
 if TYPE_CHECKING:
-    from bridge.forecast import Forecast
-    from bridge.reach import Feature
-    from bridge.result import FitResult
+    from bridge.estimate.result import FitResult
+    from bridge.judge.forecast import Forecast
+    from bridge.judge.prior_predictive import Feature
 
 __all__ = ["reach_lines", "recovery_rows", "report", "to_json"]
 

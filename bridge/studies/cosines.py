@@ -1,8 +1,9 @@
 """Similarity of documents taken from measured gradient cosines, and whether it earns its place.
 
-``python -m bridge.cosines --runs figures/recorded`` fits every run that has the gradient probe (Fig. 8a) with
-no similarity beyond the gauge's, with one that falls with distance in the order, with one proportional to the
-measured cosines, and with the same cosines dealt out to other documents: what the last explains is chance.
+``python -m bridge.studies.cosines --runs figures/recorded`` fits every run that has the gradient probe
+(Fig. 8a) with no similarity beyond the gauge, with one that falls with distance in the order, with one
+proportional to the measured cosines, and with the same cosines dealt out to other documents: what the last
+explains is chance.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bridge.fit import fit
-from bridge.mechanism import Mechanism
+from bridge.estimate.fit import fit
+from bridge.model.mechanism import Mechanism
 from toymodel import InputError, LossMatrix
 
 __all__ = ["MeasuredSimilarity", "compare", "main"]
@@ -75,7 +76,7 @@ def main(runs: Path = Path("figures/recorded")) -> None:
     Args:
         runs: Folder of run folders or of packed results.
     """
-    from figures.runs import Runs
+    from figures.evidence.runs import Runs
 
     for run in Runs.load(runs):
         if "gradients" in run.config.probes:

@@ -1,7 +1,7 @@
 """Real runs, their fits, and predictions checked by running the network: one command, one table.
 
-``python -m bridge.science --runs DIR --out FILE.json`` trains what DIR lacks (about four minutes of one core
-in all), fits every run, and prints the tables of docs/science.md.
+``python -m bridge.studies.science --runs DIR --out FILE.json`` trains what DIR lacks (about four minutes of
+one core in all), fits every run, and prints the tables of docs/science.md.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from typing import Any, Literal
 
 import numpy as np
 
-from bridge.checks import choose
-from bridge.fit import fit
-from bridge.forecast import forecast, forecast_jointly, r_squared
-from bridge.judgement import goodness, noisy_recovery
-from bridge.mechanism import Mechanism
-from bridge.result import FitResult
-from bridge.runs import CAMPAIGNS, make
+from bridge.estimate.checks import choose
+from bridge.estimate.fit import fit
+from bridge.estimate.result import FitResult
+from bridge.judge.forecast import forecast, forecast_jointly, r_squared
+from bridge.judge.goodness import goodness, noisy_recovery
+from bridge.model.mechanism import Mechanism
+from bridge.studies.designs import CAMPAIGNS, make
 from toymodel import LossMatrix, recovery_scores
-from toymodel.files import atomic_write
+from toymodel.base.files import atomic_write
 
 __all__ = ["judge", "predict", "science", "table"]
 
@@ -85,7 +85,7 @@ def predict(result: FitResult, name: str, truth: LossMatrix, dataset: int = 0) -
 
 def _unchanged(source: LossMatrix, truth: LossMatrix) -> np.ndarray:
     """Losses of the truth's shape as if its documents went through what the fitted run's went through."""
-    from toymodel.lag import lags
+    from toymodel.measures.lag import lags
 
     visits, since = lags(source.order)
     table: dict[tuple[int, int, int], float] = {

@@ -9,8 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from figures.curves import MissingRuns
-from figures.measures import (
+from figures.claims.measures import (
     away,
     blocks,
     border,
@@ -33,8 +32,9 @@ from figures.measures import (
     symmetry,
     turns,
 )
-from figures.runs import Runs
-from figures.worlds import Networks, NoCounterpart, Toy, World
+from figures.claims.worlds import Networks, NoCounterpart, Toy, World
+from figures.evidence.runs import Runs
+from figures.panels.curves import MissingRuns
 
 __all__ = ["CLAIMS", "Claim", "Verdict", "evaluate", "table"]
 

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
-from figures.curves import last_score
-from figures.fig09 import turns_per_epoch
-from figures.worlds import World
-from toymodel.losses import LossMatrix
-from toymodel.recovery import recovery_score_per_task
+from figures.claims.worlds import World
+from figures.panels.curves import last_score
+from figures.panels.fig09 import turns_per_epoch
+from toymodel.measures.losses import LossMatrix
+from toymodel.measures.recovery import recovery_score_per_task
 
 __all__ = [
     "away",

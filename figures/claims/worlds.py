@@ -8,15 +8,15 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from figures.fig09 import path
-from figures.matrices import Matrix, member_of, toy_state
-from figures.registry import panel
-from figures.runs import FORMS, Member, Runs
-from figures.toys import counterpart, toy_losses
+from figures.catalogue import panel
+from figures.evidence.counterparts import counterpart, toy_losses
+from figures.evidence.runs import FORMS, Member, Runs
+from figures.panels.fig09 import path
+from figures.panels.matrices import Matrix, member_of, toy_state
 from llm.presets import PRESETS
-from toymodel.errors import InputError
-from toymodel.geometry import pca
-from toymodel.losses import LossMatrix
+from toymodel.base.errors import InputError
+from toymodel.measures.losses import LossMatrix
+from toymodel.theory.trajectories import pca
 
 __all__ = ["Networks", "NoCounterpart", "Toy", "World"]
 

@@ -59,7 +59,7 @@ def _context(config: RunConfig) -> dict[str, Any]:
 
 
 def _width(config: RunConfig) -> dict[str, Any]:
-    from llm.models import SHAPES
+    from llm.names import SHAPES
 
     width = config.width or SHAPES[config.model][0]
     return {"dimension": round(100 * width / _WIDTH)}

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from toymodel.losses import LossMatrix
+from toymodel.measures.losses import LossMatrix
 
 if TYPE_CHECKING:
-    from figures.runs import RecordedRun
+    from figures.evidence.runs import RecordedRun
 
 __all__ = ["FILE", "fit_runs", "fitted", "fitted_losses", "r2"]
 

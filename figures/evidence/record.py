@@ -71,12 +71,12 @@ def record(
     """
     configs = configurations(seeds)
     if train:
-        from llm.sweeps import sweep
+        from llm.launch.sweeps import sweep
 
         # Short runs share a process: starting one takes as long as training the smallest.
         sweep(configs, runs, launcher="processes", workers=workers)
-    from figures.fits import fit_runs
-    from figures.runs import Runs, pack
+    from figures.evidence.fits import fit_runs
+    from figures.evidence.runs import Runs, pack
 
     found = Runs.load(runs)
     for name in FITTED:

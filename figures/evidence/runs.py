@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from figures.fits import fitted
+from figures.evidence.fits import fitted
 from llm.config import RunConfig
 from llm.presets import PRESETS, Preset, family
-from toymodel.errors import InputError
-from toymodel.files import atomic_write
-from toymodel.losses import LossMatrix
+from toymodel.base.errors import InputError
+from toymodel.base.files import atomic_write
+from toymodel.measures.losses import LossMatrix
 
 __all__ = [
     "FORMS",
@@ -201,7 +201,7 @@ class Runs(Sequence[RecordedRun]):
 
 def recorded() -> Runs:
     """The results that come with this package, of small networks trained on a CPU."""
-    return Runs.load(Path(__file__).parent / "recorded")
+    return Runs.load(Path(__file__).parents[1] / "recorded")
 
 
 def sweep_command(name: str, out: str = "runs") -> str:

@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from bridge import FitResult, Forecast, fit, forecast, report, to_json
-from bridge.judgement import noisy_recovery
-from figures.comparison import Comparison, Parameter, draw
-from figures.report import write_report
+from bridge.judge.goodness import noisy_recovery
+from figures.pages.comparison import Comparison, Parameter, draw
+from figures.pages.report import write_report
 from figures.style import png_bytes
 from llm.config import RunConfig
 from llm.presets import preset
-from toymodel.errors import InputError
-from toymodel.files import atomic_write
-from toymodel.losses import LossMatrix
+from toymodel.base.errors import InputError
+from toymodel.base.files import atomic_write
+from toymodel.measures.losses import LossMatrix
 
 __all__ = ["COMMANDS", "CompareResult", "compare"]
 
@@ -94,7 +94,7 @@ def compare(
 def _train(
     config: RunConfig, seeds: int, out: Path, progress: bool
 ) -> tuple[list[LossMatrix], dict[str, str]]:
-    from llm.training import run as train
+    from llm.training.loop import run as train
 
     runs = [
         train(dataclasses.replace(config, seed=seed), out / f"network-{seed}", progress=progress)
@@ -109,7 +109,7 @@ def _take(run: Sequence[str | Path]) -> tuple[list[LossMatrix], dict[str, str]]:
     first = Path(run[0])
     facts = {"losses from": ", ".join(Path(path).name for path in run)}
     if (first / "config.json").is_file():
-        from llm.training import Run
+        from llm.training.loop import Run
 
         loaded = Run.load(first)
         facts |= _facts_of_config(loaded.config, len(run)) | _facts_of_manifest(loaded.manifest)

@@ -17,9 +17,9 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from figures.style import HELD_OUT, INK, NETWORK, SHADE, TOY, figure_style, new_figure
-from toymodel.errors import InputError
-from toymodel.losses import LossMatrix
-from toymodel.recovery import RecoveryScore, recovery_scores, shift_averaged, visits
+from toymodel.base.errors import InputError
+from toymodel.measures.losses import LossMatrix
+from toymodel.measures.recovery import RecoveryScore, recovery_scores, shift_averaged, visits
 
 __all__ = ["Comparison", "Parameter", "RecoveryRow", "draw", "recovery_table"]
 

@@ -9,12 +9,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from bridge.page import page
-from figures.claims import Claim, Verdict, evaluate
-from figures.curves import Curves, MissingRuns
-from figures.registry import FIGURES, caption, commands, families, panel
-from figures.runs import Runs
-from toymodel.files import atomic_write
+from bridge.present.html_page import page
+from figures.catalogue import FIGURES, caption, commands, families, panel
+from figures.claims.claims import Claim, Verdict, evaluate
+from figures.evidence.runs import Runs
+from figures.panels.curves import Curves, MissingRuns
+from toymodel.base.files import atomic_write
 
 __all__ = ["write_gallery"]
 

@@ -7,9 +7,9 @@ import math
 import os
 from collections.abc import Sequence
 
-from bridge.page import page, picture, table
-from figures.comparison import Comparison, RecoveryRow, recovery_table
-from toymodel.files import atomic_write
+from bridge.present.html_page import page, picture, table
+from figures.pages.comparison import Comparison, RecoveryRow, recovery_table
+from toymodel.base.files import atomic_write
 
 __all__ = ["write_report"]
 

@@ -14,15 +14,15 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from figures.fits import fitted_losses, r2
-from figures.runs import FORMS, Family, Runs, sweep_command
+from figures.evidence.counterparts import COUNTERPARTS, counterpart, toy_losses
+from figures.evidence.fits import fitted_losses, r2
+from figures.evidence.runs import FORMS, Family, Runs, sweep_command
 from figures.style import INK, SERIES, SHADE, figure_style, letter, new_figure
-from figures.toys import COUNTERPARTS, counterpart, toy_losses
 from llm.config import RunConfig
 from llm.presets import PRESETS, family
-from toymodel.errors import InputError
-from toymodel.losses import LossMatrix
-from toymodel.recovery import recovery_scores, shift_averaged, visits
+from toymodel.base.errors import InputError
+from toymodel.measures.losses import LossMatrix
+from toymodel.measures.recovery import recovery_scores, shift_averaged, visits
 
 __all__ = ["Curves", "Line", "MissingRuns", "find", "last_score", "shifted"]
 
@@ -300,7 +300,7 @@ class Curves:
 
 def labels(found: Family) -> list[str]:
     """What tells the members apart: their values of the first fields, of those the paper varies, that do."""
-    from llm.sweeps import varied
+    from llm.launch.sweeps import varied
 
     members, family = found.members, found.members[0].preset.family
     if len(members) == 1 and members[0].preset.label == family:

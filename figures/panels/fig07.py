@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
-from figures.curves import Curves, Line
-from figures.runs import Family, Runs
+from figures.evidence.runs import Family, Runs
+from figures.panels.curves import Curves, Line
 
 __all__ = ["PANELS", "ImageCurves"]
 

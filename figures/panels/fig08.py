@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from figures.matrices import Matrix, ToyState
-from figures.runs import RecordedRun
-from toymodel.geometry import (
+from figures.evidence.runs import RecordedRun
+from figures.panels.matrices import Matrix, ToyState
+from toymodel.theory.trajectories import (
     cosines,
     gradient_cosines,
     pairwise_recovery,

@@ -8,10 +8,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from figures.matrices import member_of, toy_state
-from figures.runs import RecordedRun, Runs
+from figures.evidence.runs import RecordedRun, Runs
+from figures.panels.matrices import member_of, toy_state
 from figures.style import figure_style, letter, new_figure
-from toymodel.geometry import pca, turns
+from toymodel.theory.trajectories import pca, turns
 
 __all__ = ["PANELS", "Helix", "path", "turns_per_epoch"]
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from figures.style import figure_style, new_figure
 from toymodel import simulate
-from toymodel.geometry import pca
 from toymodel.tasks import random_tasks
+from toymodel.theory.trajectories import pca
 
 __all__ = ["draw", "rings"]
 

@@ -10,10 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from figures.matrices import ToyState, member_of, toy_state
-from figures.runs import RecordedRun, Runs
+from figures.evidence.runs import RecordedRun, Runs
+from figures.panels.matrices import ToyState, member_of, toy_state
 from figures.style import NETWORK, TOY, figure_style, letter, new_figure
-from toymodel.geometry import step_sizes, weight_step_gram, weight_step_sizes
+from toymodel.theory.trajectories import step_sizes, weight_step_gram, weight_step_sizes
 
 __all__ = ["PANELS", "Sizes"]
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from figures.fig08 import toy_pairwise
-from figures.matrices import Matrix
+from figures.panels.fig08 import toy_pairwise
+from figures.panels.matrices import Matrix
 
 __all__ = ["PANELS"]
 

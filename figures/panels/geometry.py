@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from figures.style import SERIES, figure_style, letter, new_figure
 from toymodel import cyclic_order, shares, turns_per_epoch
-from toymodel.geometry import (
+from toymodel.theory.trajectories import (
     compressed_run,
     cosines,
     gradient_cosines,

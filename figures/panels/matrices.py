@@ -10,10 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from figures.curves import MissingRuns, find
-from figures.runs import FORMS, Member, RecordedRun, Runs, sweep_command
+from figures.evidence.counterparts import ToySetting
+from figures.evidence.runs import FORMS, Member, RecordedRun, Runs, sweep_command
+from figures.panels.curves import MissingRuns, find
 from figures.style import figure_style, letter, new_figure
-from figures.toys import ToySetting
 from llm.config import RunConfig
 from toymodel import compressed_run, cyclic_order, random_gram, shares
 

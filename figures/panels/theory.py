@@ -30,7 +30,7 @@ from toymodel import (
     spread,
     transport,
 )
-from toymodel.spectrum import Variances
+from toymodel.theory.spectrum import Variances
 
 __all__ = ["PANELS", "draw"]
 

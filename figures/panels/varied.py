@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from figures.curves import Curves
+from figures.panels.curves import Curves
 
 __all__ = ["PANELS"]
 

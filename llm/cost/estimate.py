@@ -135,7 +135,7 @@ def measure_size(config: RunConfig) -> Size:
     if config.task == "language":
         from torch._subclasses.fake_tensor import FakeTensorMode
 
-        from llm.models import build_model
+        from llm.networks.models import build_model
 
         with FakeTensorMode():
             model = build_model(dataclasses.replace(config, weights="random", vocabulary="model"), 1)
@@ -143,7 +143,7 @@ def measure_size(config: RunConfig) -> Size:
     else:
         import torch
 
-        from llm.adapter import make_adapter
+        from llm.tasks.protocol import make_adapter
 
         adapter = make_adapter(_reduced(config, 2), torch.device("cpu"))
         model = adapter.model
@@ -213,7 +213,7 @@ def _language_step(model: Any, config: RunConfig) -> Callable[[], torch.Tensor]:
     """The network's part of one gradient step on a document."""
     import torch
 
-    from llm.models import split_head
+    from llm.networks.models import split_head
 
     body, head = split_head(model)
     tokens = torch.zeros((1, config.context), dtype=torch.int64)
@@ -280,10 +280,10 @@ def _measured(config: RunConfig) -> tuple[float, float, str]:
     """Seconds of a step and an evaluation, and where they were measured."""
     import torch
 
-    from llm.adapter import make_adapter
-    from llm.optimizers import make_optimizer
-    from llm.precision import precision
-    from llm.step import EagerStep
+    from llm.steps.optimizers import make_optimizer
+    from llm.steps.precision import precision
+    from llm.steps.step import EagerStep
+    from llm.tasks.protocol import make_adapter
 
     documents = min(config.num_documents, _MEASURED_DOCUMENTS)
     small = _reduced(config, documents)

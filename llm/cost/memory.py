@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 
 from llm.config import RunConfig
-from toymodel.errors import InputError
+from toymodel.base.errors import InputError
 
 __all__ = ["enough_memory", "large_pages"]
 
@@ -29,7 +29,7 @@ def enough_memory(config: RunConfig) -> Iterator[None]:
     except (MemoryError, RuntimeError) as error:  # torch's own errors of this kind are RuntimeErrors
         if not isinstance(error, MemoryError) and "memory" not in str(error).split("\n")[0].lower():
             raise
-        from llm.estimate import measure_size
+        from llm.cost.estimate import measure_size
 
         knobs = ["--freeze-blocks", "a smaller --model or --context"]
         if config.optimizer != "sgd":

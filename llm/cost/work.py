@@ -45,7 +45,7 @@ def count_work(config: RunConfig, parameters: int) -> Work:
     descent reads both and writes the weight, 24 bytes in all; Adam also reads and writes two moments, 40. A
     table of embeddings is looked up rather than read, 8 bytes less.
     """
-    from llm.models import read_architecture
+    from llm.networks.architecture import read_architecture
 
     architecture, _ = read_architecture(config)
     width, layers, length = architecture.hidden_size, architecture.num_hidden_layers, config.context

@@ -7,8 +7,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from toymodel.errors import InputError
-from toymodel.files import atomic_write
+from toymodel.base.errors import InputError
+from toymodel.base.files import atomic_write
 
 __all__ = ["embedded_corpus", "export_documents", "train_tokenizer"]
 

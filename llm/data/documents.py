@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llm.config import RunConfig
-from llm.sources import SUMMARY_FIELD, Source, open_source
-from llm.tokenization import choose_tokenizer
-from llm.variations import IGNORED, stored_length, window
-from toymodel.errors import InputError
+from llm.data.augmentation import IGNORED, stored_length, window
+from llm.data.sources import SUMMARY_FIELD, Source, open_source
+from llm.data.tokenization import choose_tokenizer
+from toymodel.base.errors import InputError
 
 __all__ = ["Documents", "load_documents"]
 

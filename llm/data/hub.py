@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from llm.config import RunConfig
-from toymodel.errors import InputError
+from llm.names import CNN_DAILYMAIL, PYTHIA, SHAPES
+from toymodel.base.errors import InputError
 
-__all__ = ["fetch_model", "load_hub_dataset", "load_local_dataset", "load_parquet", "prefetch"]
+__all__ = ["fetch_model", "load_hub_dataset", "load_local_dataset", "load_parquet"]
 
 # The library would otherwise ask the hub to convert pickled weights whenever it finds no safetensors.
 os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
@@ -101,32 +102,6 @@ def load_parquet(path: Path) -> tuple[Any, dict[str, Any]]:
         return datasets.Dataset.from_parquet(str(path)), {"name": str(path)}
 
 
-def prefetch(config: RunConfig) -> dict[str, str]:
-    """Download what a run needs, so that it then works without network.
-
-    Returns:
-        What is now at hand and where; empty where the run needs no download.
-    """
-    if config.task != "language":
-        from llm.vision.listing import prefetch_images
-
-        return prefetch_images(config)
-    from llm.models import hub_id
-    from llm.sources import open_source
-    from llm.tokenization import choose_tokenizer
-
-    found = {}
-    source = open_source(config)
-    if source.hub:
-        found["documents"] = f"{source.origin['name']} at {source.origin['revision']}: {source.size} rows"
-    weights = config.weights == "pretrained"
-    if (name := hub_id(config.model)) and (weights or source.hub or name == config.model):
-        found["model"] = str(fetch_model(name, config.revision, weights=weights))
-    if config.tokenizer or found:
-        found["tokenizer"] = choose_tokenizer(config, source).origin
-    return found
-
-
 def _datasets(flag: str) -> Any:
     try:
         import datasets
@@ -208,11 +183,6 @@ def _unreachable(flag: str, prefetch: str) -> InputError:
 
 
 def _nearest(flag: str) -> str:
-    import difflib
-
-    from llm.models import PYTHIA, SHAPES
-    from llm.sources import CNN_DAILYMAIL
-
     option, name = flag.split()[:2]
     known = [CNN_DAILYMAIL[0]] if option == "--documents" else [PYTHIA + s for s in SHAPES if s != "embedded"]
     return f"{option} {difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]}"

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from llm.config import RunConfig
-from toymodel.errors import InputError
+from llm.names import CNN_DAILYMAIL
+from toymodel.base.errors import InputError
 
 __all__ = ["Source", "open_source"]
 
-CNN_DAILYMAIL = ("abisee/cnn_dailymail", "3.0.0")
 _TEXT_FIELDS = ("text", "article")
 SUMMARY_FIELD = "highlights"
 
@@ -71,7 +71,7 @@ def open_source(config: RunConfig) -> Source:
     elif path.is_dir():
         return _folder(path, config)
     elif name == "cnn_dailymail" or (name.count("/") == 1 and not path.suffix):
-        from llm.hub import load_hub_dataset
+        from llm.data.hub import load_hub_dataset
 
         hub_name, subset = CNN_DAILYMAIL if name in ("cnn_dailymail", CNN_DAILYMAIL[0]) else (name, None)
         table, origin = load_hub_dataset(
@@ -93,7 +93,7 @@ def _near(name: str, known: tuple[str, ...]) -> str:
 
 
 def _embedded(number: int) -> Source:
-    from llm.corpus import embedded_corpus
+    from llm.data.corpus import embedded_corpus
 
     rows = [{"name": name, "text": text} for name, text in embedded_corpus(number).items()]
     return Source(len(rows), rows.__getitem__, corpus=True, origin={"name": "embedded"})
@@ -125,7 +125,7 @@ def _folder(path: Path, config: RunConfig) -> Source:
     if not any(path.rglob("*.*")):
         raise InputError(f"folder {str(path)!r} is empty", expected="one .txt file per document, or a saved "
                          "dataset", fix="--documents embedded, or name another folder")  # fmt: skip
-    from llm.hub import load_local_dataset
+    from llm.data.hub import load_local_dataset
 
     table, origin = load_local_dataset(path, config.documents_subset, config.documents_split)
     return _table(table, origin)

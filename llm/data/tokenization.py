@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from llm.config import RunConfig
-from llm.sources import Source
-from toymodel.errors import InputError
+from llm.data.sources import Source
+from llm.names import hub_id
+from toymodel.base.errors import InputError
 
 __all__ = ["Tokenizer", "choose_tokenizer"]
 
@@ -42,8 +43,6 @@ def choose_tokenizer(config: RunConfig, source: Source) -> Tokenizer:
     Raises:
         InputError: for a tokenizer that is missing or damaged.
     """
-    from llm.models import hub_id
-
     if config.tokenizer:
         return _load(config.tokenizer)
     folder = Path(config.model)
@@ -52,7 +51,7 @@ def choose_tokenizer(config: RunConfig, source: Source) -> Tokenizer:
             return _load(config.model)
     elif (name := hub_id(config.model)) and (config.weights == "pretrained" or source.hub):
         return _load(name, config.revision)
-    from llm.corpus import EMBEDDED_VOCABULARY, train_tokenizer
+    from llm.data.corpus import EMBEDDED_VOCABULARY, train_tokenizer
 
     texts = [source.text(row, config.text_field) for row in range(min(source.size, _TRAINED_ON))]
     size = min(EMBEDDED_VOCABULARY, _rows(folder) or EMBEDDED_VOCABULARY)
@@ -76,7 +75,7 @@ def _load(name: str, revision: str | None = None) -> Tokenizer:
                 expected="a tokenizer.json file, a folder that holds one, or a hub id (owner/name)",
                 fix="--tokenizer FOLDER/tokenizer.json",
             )
-        from llm.hub import fetch_model
+        from llm.data.hub import fetch_model
 
         path = fetch_model(name, revision, weights=False)
     file = path / "tokenizer.json" if path.is_dir() else path

@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from llm.config import RunConfig
-from llm.interrupt import Interrupted, signals
-from llm.store import RunFolder
-from toymodel.errors import InputError
+from llm.runs.folder import RunFolder
+from llm.training.interrupt import Interrupted, signals
+from toymodel.base.errors import InputError
 
 __all__ = ["Launcher", "Outcome", "expand", "parse_variations", "sweep", "varied"]
 
@@ -200,7 +200,7 @@ class Batch:
         return DelayedSubmission(self)
 
     def _one(self, config: RunConfig) -> Outcome:
-        from llm.training import run
+        from llm.training.loop import run
 
         path = self.root / config.id
         while True:

@@ -14,7 +14,7 @@ from llm.probes.trajectory import Trajectory
 if TYPE_CHECKING:
     import torch
 
-    from llm.view import RunView
+    from llm.training.state import RunView
 
 __all__ = ["Activations", "last_activations"]
 

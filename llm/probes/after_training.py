@@ -10,8 +10,8 @@ from typing import Literal
 
 import numpy as np
 
-from llm.store import RunFolder
-from toymodel.errors import InputError
+from llm.runs.folder import RunFolder
+from toymodel.base.errors import InputError
 
 __all__ = ["probe_run"]
 
@@ -40,14 +40,14 @@ def probe_run(
     """
     import torch
 
-    from llm.adapter import make_adapter
-    from llm.graph import make_step
-    from llm.manifest import check_same_input, describe
-    from llm.optimizers import make_optimizer
-    from llm.precision import precision
     from llm.probes import make_probes
-    from llm.training import episode_order, run_device, trained_weights
-    from llm.view import RunView
+    from llm.runs.manifest import check_same_input, describe
+    from llm.steps.graph import make_step
+    from llm.steps.optimizers import make_optimizer
+    from llm.steps.precision import precision
+    from llm.tasks.protocol import make_adapter
+    from llm.training.loop import episode_order, run_device, trained_weights
+    from llm.training.state import RunView
 
     folder = RunFolder(path)
     config = folder.read_config()

@@ -23,7 +23,7 @@ from llm.probes.layers import Layer, attention_layer, select_layer
 if TYPE_CHECKING:
     import torch
 
-    from llm.view import RunView
+    from llm.training.state import RunView
 
 __all__ = ["Gradients", "gradient_gram"]
 

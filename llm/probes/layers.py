@@ -6,7 +6,7 @@ import difflib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from toymodel.errors import InputError
+from toymodel.base.errors import InputError
 
 if TYPE_CHECKING:
     import torch

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import torch
 
-    from llm.view import RunView
+    from llm.training.state import RunView
 
 __all__ = ["Pairwise", "pairwise_recovery", "restoring"]
 

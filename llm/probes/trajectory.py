@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from toymodel.errors import InputError
+from toymodel.base.errors import InputError
 
 if TYPE_CHECKING:
     import torch

@@ -13,7 +13,7 @@ from llm.probes.layers import output_module
 if TYPE_CHECKING:
     import torch
 
-    from llm.view import RunView
+    from llm.training.state import RunView
 
 __all__ = ["Updates"]
 

@@ -14,7 +14,7 @@ from llm.probes.trajectory import Trajectory, principal_components, window_resid
 if TYPE_CHECKING:
     import torch
 
-    from llm.view import RunView
+    from llm.training.state import RunView
 
 __all__ = ["PrincipalComponents", "Residuals", "WeightTrajectory"]
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from llm.config import RunConfig
-from llm.store import RunFolder
-from toymodel.files import atomic_write
-from toymodel.losses import LossMatrix
-from toymodel.recovery import RecoveryScore, intervals, recovery_scores
+from llm.runs.folder import RunFolder
+from toymodel.base.files import atomic_write
+from toymodel.measures.losses import LossMatrix
+from toymodel.measures.recovery import RecoveryScore, intervals, recovery_scores
 
 __all__ = ["Run", "running_score"]
 
@@ -63,7 +63,7 @@ class Run:
         """Loss of the first document and of all documents shift-averaged; a matplotlib figure."""
         import matplotlib.pyplot as plt
 
-        from toymodel.recovery import shift_averaged, visits
+        from toymodel.measures.recovery import shift_averaged, visits
 
         figure, (one, every) = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
         curve = self.losses.values[:, 0]

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from llm.config import RunConfig
-from toymodel.errors import InputError
-from toymodel.files import atomic_write
-from toymodel.losses import LossMatrix
+from toymodel.base.errors import InputError
+from toymodel.base.files import atomic_write
+from toymodel.measures.losses import LossMatrix
 
 if TYPE_CHECKING:
     import torch

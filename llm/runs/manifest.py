@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llm.config import RunConfig
-from llm.precision import in_force
-from toymodel.errors import InputError
+from llm.steps.precision import in_force
+from toymodel.base.errors import InputError
 
 if TYPE_CHECKING:
     import torch
 
-    from llm.adapter import TaskAdapter
+    from llm.tasks.protocol import TaskAdapter
 
 __all__ = ["check_same_input", "describe", "now"]
 
@@ -27,7 +27,7 @@ def describe(config: RunConfig, adapter: TaskAdapter, device: torch.device) -> d
     """The manifest of a run that is about to start."""
     import torch
 
-    from llm.models import weight_hash
+    from llm.networks.weights import weight_hash
 
     cuda = device.type == "cuda"
     model = adapter.model
@@ -83,7 +83,7 @@ def _versions() -> dict[str, str]:
 def _git_commit() -> str | None:
     """Commit of this source tree; None where it is installed without one."""
     try:
-        root = Path(__file__).parent.parent
+        root = Path(__file__).parents[2]
         done = subprocess.run(
             ["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, timeout=5
         )

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 
 from llm.config import RunConfig
-from llm.results import Run
-from llm.store import RunFolder
-from llm.sweeps import varied
-from toymodel.errors import InputError
-from toymodel.lag import lag_profile
-from toymodel.losses import LossMatrix
-from toymodel.recovery import RecoveryScore, recovery_scores
+from llm.launch.sweeps import varied
+from llm.runs.finished import Run
+from llm.runs.folder import RunFolder
+from toymodel.base.errors import InputError
+from toymodel.measures.lag import lag_profile
+from toymodel.measures.losses import LossMatrix
+from toymodel.measures.recovery import RecoveryScore, recovery_scores
 
 __all__ = ["episodes_done", "show_any", "show_run", "table"]
 
@@ -130,7 +130,7 @@ def _progress(folder: RunFolder) -> tuple[int, float | None]:
 
 def _whole_epochs(folder: RunFolder, config: RunConfig) -> LossMatrix | None:
     """Losses of an unfinished run by its checkpoint, up to the last whole epoch; None before the second."""
-    from llm.training import episode_order
+    from llm.training.loop import episode_order
 
     rows = folder.saved_rows()
     epochs = 0 if rows is None else (len(rows) - 1) // config.num_documents

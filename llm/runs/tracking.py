@@ -9,10 +9,10 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any, Protocol
 
-from toymodel.errors import InputError
+from toymodel.base.errors import InputError
 
 if TYPE_CHECKING:
-    from llm.view import RunView
+    from llm.training.state import RunView
 
 __all__ = ["Tracker", "make_trackers"]
 
@@ -61,8 +61,8 @@ def _need(module: str, flag: str) -> Any:
 
 def _scalars(run: RunView, episode: int) -> dict[str, float]:
     """Mean loss, and the trained task's before and after; at the end of an epoch its recovery score."""
-    from toymodel.losses import LossMatrix
-    from toymodel.recovery import recovery_score
+    from toymodel.measures.losses import LossMatrix
+    from toymodel.measures.recovery import recovery_score
 
     task = int(run.order.flat[episode - 1])
     rows, tasks = run.rows, run.order.shape[1]

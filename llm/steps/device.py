@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from toymodel.errors import InputError
+from toymodel.base.errors import InputError
 
 __all__ = ["require_gpu"]
 

@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from llm.config import RunConfig
 from llm.probes.pairwise import restoring
-from llm.step import EagerStep
+from llm.steps.step import EagerStep
 
 if TYPE_CHECKING:
     import torch
 
-    from llm.adapter import TaskAdapter
-    from llm.optimizers import Optimizer
-    from llm.step import Step
+    from llm.steps.optimizers import Optimizer
+    from llm.steps.step import Step
+    from llm.tasks.protocol import TaskAdapter
 
     Work = Callable[[], Any]
 

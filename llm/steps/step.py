@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     import torch
 
-    from llm.adapter import TaskAdapter
-    from llm.optimizers import Optimizer
+    from llm.steps.optimizers import Optimizer
+    from llm.tasks.protocol import TaskAdapter
 
 __all__ = ["EagerStep", "Step"]
 

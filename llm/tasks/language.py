@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from llm.config import RunConfig
-from llm.precision import autocast
-from llm.variations import IGNORED, seed_dropout, vary
+from llm.data.augmentation import IGNORED, seed_dropout, vary
+from llm.steps.precision import autocast
 
 if TYPE_CHECKING:
     import torch
 
-    from llm.documents import Documents
+    from llm.data.documents import Documents
 
 __all__ = ["LanguageAdapter", "language_adapter"]
 
@@ -26,8 +26,8 @@ _BUDGET = {"cpu": 64 << 20, "cuda": 1 << 30}
 
 def language_adapter(config: RunConfig, device: torch.device) -> LanguageAdapter:
     """Read the documents, build the model that fits them, and put both on the device."""
-    from llm.documents import load_documents
-    from llm.models import build_model
+    from llm.data.documents import load_documents
+    from llm.networks.models import build_model
 
     documents = load_documents(config)
     model = build_model(config, documents.vocabulary).to(device)
@@ -50,7 +50,7 @@ class LanguageAdapter:
     def __init__(self, config: RunConfig, model: Any, documents: Documents, device: torch.device) -> None:
         import torch
 
-        from llm.models import split_head
+        from llm.networks.models import split_head
 
         self.model = model
         self.tasks = len(documents.names)
@@ -89,7 +89,7 @@ class LanguageAdapter:
 
     def loss(self) -> torch.Tensor:
         """Mean cross entropy of the next token in nats."""
-        from llm.loss import mean_cross_entropy
+        from llm.networks.loss import mean_cross_entropy
 
         with autocast(self._config, self._device):
             logits = self._head(self._body(self._tokens)[0])
@@ -106,7 +106,7 @@ class LanguageAdapter:
     def _losses_of(self, data: _Evaluated) -> torch.Tensor:
         import torch
 
-        from llm.loss import token_losses
+        from llm.networks.loss import token_losses
 
         if self._config.dropout:
             self.model.eval()

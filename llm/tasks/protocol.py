@@ -59,6 +59,6 @@ def make_adapter(config: RunConfig, device: torch.device) -> TaskAdapter:
         from llm.vision.classification import classification_adapter
 
         return classification_adapter(config, device)
-    from llm.language import language_adapter
+    from llm.tasks.language import language_adapter
 
     return language_adapter(config, device)

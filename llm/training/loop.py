@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from llm.config import RunConfig
-from llm.interrupt import Interrupted, signals
-from llm.results import Run, running_score
-from llm.store import Checkpoint, RunFolder
-from toymodel.errors import InputError
-from toymodel.losses import LossMatrix
-from toymodel.schedules import schedule
+from llm.runs.finished import Run, running_score
+from llm.runs.folder import Checkpoint, RunFolder
+from llm.training.interrupt import Interrupted, signals
+from toymodel.base.errors import InputError
+from toymodel.measures.losses import LossMatrix
+from toymodel.measures.schedules import schedule
 
 if TYPE_CHECKING:
     import torch
 
     from llm.probes import Probe
-    from llm.tracking import Tracker
-    from llm.view import RunView
+    from llm.runs.tracking import Tracker
+    from llm.training.state import RunView
 
 __all__ = ["Interrupted", "Run", "episode_order", "run", "run_device", "trained_weights"]
 
@@ -49,7 +49,7 @@ def run(
         config: what to run.
         out: the run folder.
         progress: show a progress bar with the running recovery score on standard error.
-        trackers: what else is to hear of every episode; see `llm.tracking`.
+        trackers: what else is to hear of every episode; see `llm.runs.tracking`.
         keep_weights: leave the trained weights in the run folder, for probes later on.
 
     Raises:
@@ -59,14 +59,14 @@ def run(
     folder = RunFolder(out)
     if folder.check(config) and folder.finished:
         return Run.load(out)
-    from llm.adapter import make_adapter
-    from llm.graph import make_step
-    from llm.manifest import check_same_input, describe, now
-    from llm.memory import enough_memory, large_pages
-    from llm.optimizers import make_optimizer
-    from llm.precision import precision
+    from llm.cost.memory import enough_memory, large_pages
     from llm.probes import make_probes
-    from llm.view import RunView
+    from llm.runs.manifest import check_same_input, describe, now
+    from llm.steps.graph import make_step
+    from llm.steps.optimizers import make_optimizer
+    from llm.steps.precision import precision
+    from llm.tasks.protocol import make_adapter
+    from llm.training.state import RunView
 
     large_pages()
     order = episode_order(config)
@@ -201,7 +201,7 @@ def run_device(config: RunConfig) -> torch.device:
     import torch
 
     if config.device == "cuda":
-        from llm.device import require_gpu
+        from llm.steps.device import require_gpu
 
         require_gpu()
     return torch.device("cuda" if config.device != "cpu" and torch.cuda.is_available() else "cpu")

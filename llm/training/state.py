@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import torch
 
-    from llm.adapter import TaskAdapter
     from llm.config import RunConfig
-    from llm.step import Step
+    from llm.steps.step import Step
+    from llm.tasks.protocol import TaskAdapter
 
 __all__ = ["RunView"]
 

@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llm.config import RunConfig
-from llm.precision import autocast
-from llm.variations import seed_dropout
+from llm.data.augmentation import seed_dropout
+from llm.steps.precision import autocast
 from llm.vision.classifiers import Classifier, build_classifier, logits, targets
-from llm.vision.images import ImageSource, choose_images, open_images
+from llm.vision.images import choose_images, open_images
+from llm.vision.source import ImageSource
 
 if TYPE_CHECKING:
     import torch

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llm.config import RunConfig
-from toymodel.errors import InputError
+from toymodel.base.errors import InputError
 
 if TYPE_CHECKING:
     import torch
@@ -147,7 +147,8 @@ def _from_hub(config: RunConfig, classes: Sequence[str]) -> Classifier:
     import torch
     from transformers import AutoModelForImageClassification
 
-    from llm.models import load_weights, read_config, refuse_shape
+    from llm.networks.architecture import read_config, refuse_shape
+    from llm.networks.weights import load_weights
 
     refuse_shape(config, "with a model of the hub or a folder", "the shape in its config.json",
                  "--model vit_b_32 (random weights)")  # fmt: skip
@@ -159,7 +160,7 @@ def _from_hub(config: RunConfig, classes: Sequence[str]) -> Classifier:
         )
     folder = Path(config.model)
     if not folder.is_dir():
-        from llm.hub import fetch_model
+        from llm.data.hub import fetch_model
 
         folder = fetch_model(config.model, config.revision, weights=config.weights == "pretrained")
     common = {"dtype": torch.float32, "trust_remote_code": False}

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llm.config import RunConfig
-from llm.vision.images import ImageSource
+from llm.vision.source import ImageSource
 
 if TYPE_CHECKING:
     from PIL.Image import Image

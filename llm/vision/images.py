@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import difflib
 import io
-import warnings
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from llm.config import RunConfig
-from toymodel.errors import InputError
+from llm.vision.source import ImageSource
+from toymodel.base.errors import InputError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["HUB", "ImageSource", "choose_images", "open_images"]
+__all__ = ["HUB", "choose_images", "open_images"]
 
 HUB = {"cifar10": "uoft-cs/cifar10", "cifar100": "uoft-cs/cifar100", "imagenet": "ILSVRC/imagenet-1k"}
 """Datasets that have a short name."""
@@ -26,85 +25,6 @@ HUB = {"cifar10": "uoft-cs/cifar10", "cifar100": "uoft-cs/cifar100", "imagenet":
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp", ".gif"}
 _SPLITS = ("validation", "val", "valid")  # names of one split
 _LABELS = ("label", "labels", "fine_label")
-# Beyond this the shorter side would be scaled up to a strip of hundreds of megapixels.
-_MOST_STRETCHED = 50
-
-
-@dataclass(frozen=True)
-class ImageSource:
-    """Images, read when they are asked for.
-
-    Attributes:
-        size: number of images.
-        read: image i as it is stored, before `rgb`.
-        name: where image i is found.
-        label: class of image i, an index into `classes`; None where the source has no classes.
-        classes: their names.
-        origin: what the manifest says of the source.
-        hub: whether it comes over the network.
-    """
-
-    size: int
-    read: Callable[[int], Image]
-    name: Callable[[int], str]
-    label: Callable[[int], int] | None = None
-    classes: tuple[str, ...] = ()
-    origin: Mapping[str, Any] = field(default_factory=dict)
-    hub: bool = False
-
-    def rgb(self, index: int) -> Image:
-        """Image i in RGB: grey is repeated, transparency and a palette are resolved, 16 bits become 8.
-
-        Raises:
-            InputError: for a file that is damaged, not an image, or of a kind that has no 8-bit colours.
-        """
-        import PIL.Image
-
-        name = self.name(index)
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("error", PIL.Image.DecompressionBombWarning)
-                with self.read(index) as image:
-                    image.load()
-        except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError, Warning) as error:
-            raise InputError(
-                f"{name!r} cannot be read as an image ({str(error).strip().splitlines()[0]})",
-                expected="a whole JPEG, PNG or other file that Pillow opens",
-                fix="copy it again, or take it out of the images",
-            ) from error
-        width, height = image.size
-        if max(width, height) > _MOST_STRETCHED * min(width, height):
-            raise InputError(f"{name!r} is {width} x {height} pixels", expected="a picture, not a line",
-                             fix="take it out of the images")  # fmt: skip
-        if image.mode.startswith("I;16"):
-            return PIL.Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
-        if image.mode in ("I", "F"):
-            raise InputError(f"{name!r} has pixels of 32 bits ({image.mode})", expected="8 or 16 bits each",
-                             fix="convert it to PNG")  # fmt: skip
-        if "transparency" in image.info:
-            image = image.convert("RGBA")
-        return image.convert("RGB")
-
-    def checked_label(self, index: int) -> int:
-        """Class of image i.
-
-        Raises:
-            InputError: where there is none, or one that is no class of the source.
-        """
-        if self.label is None:
-            raise InputError(
-                f"--documents {self.origin.get('name')} has no classes",
-                expected="a folder with one subfolder per class, or a dataset with a column of class labels",
-                fix="--task image-modelling, or sort the images into folders",
-            )
-        label = self.label(index)
-        if not 0 <= label < len(self.classes):
-            raise InputError(
-                f"{self.name(index)!r} has the class label {label}",
-                expected=f"0 to {len(self.classes) - 1}; test splits often have no labels",
-                fix="--documents-split train",
-            )
-        return label
 
 
 def choose_images(source: ImageSource, config: RunConfig, number: int) -> list[int]:
@@ -149,11 +69,11 @@ def open_images(config: RunConfig) -> ImageSource:
     if path.is_dir():
         return _folder(path, config)
     if path.is_file() and path.suffix == ".parquet":
-        from llm.hub import load_parquet
+        from llm.data.hub import load_parquet
 
         return _table(*load_parquet(path))
     if name in HUB or (name.count("/") == 1 and not path.suffix):
-        from llm.hub import load_hub_dataset
+        from llm.data.hub import load_hub_dataset
 
         found = load_hub_dataset(
             HUB.get(name, name),
@@ -186,7 +106,7 @@ def _folder(path: Path, config: RunConfig) -> ImageSource:
         files, labels = zip(*found, strict=True)
         return _files(root, list(files), list(labels), classes)
     if any(path.rglob("*.parquet")) or any(path.rglob("*.arrow")):
-        from llm.hub import load_local_dataset
+        from llm.data.hub import load_local_dataset
 
         return _table(*load_local_dataset(path, config.documents_subset, config.documents_split))
     raise InputError(

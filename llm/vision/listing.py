@@ -22,7 +22,7 @@ def list_images(config: RunConfig) -> str:
 
 def prefetch_images(config: RunConfig) -> dict[str, str]:
     """Download what a run needs, so that it then works without network; what is at hand, and where."""
-    from llm.hub import fetch_model
+    from llm.data.hub import fetch_model
 
     found: dict[str, str] = {}
     source = open_images(config)

@@ -14,15 +14,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from llm.config import RunConfig
-from llm.vision.images import ImageSource, choose_images, open_images
+from llm.vision.images import choose_images, open_images
 from llm.vision.palette import common_colours, encode, read_palette, scaled
-from toymodel.errors import InputError
+from llm.vision.source import ImageSource
+from toymodel.base.errors import InputError
 
 if TYPE_CHECKING:
     import torch
 
-    from llm.documents import Documents
-    from llm.language import LanguageAdapter
+    from llm.data.documents import Documents
+    from llm.tasks.language import LanguageAdapter
 
 __all__ = ["SHAPES", "attend_in_one_piece", "build_imagegpt", "hub_name", "modelling_adapter"]
 
@@ -42,7 +43,7 @@ def modelling_adapter(config: RunConfig, device: torch.device) -> LanguageAdapte
 
     The loss of an image is the library's: mean cross entropy, in nats, of every pixel but the first.
     """
-    from llm.language import LanguageAdapter
+    from llm.tasks.language import LanguageAdapter
 
     source = open_images(config)
     model, folder = build_imagegpt(config)
@@ -54,7 +55,7 @@ def modelling_adapter(config: RunConfig, device: torch.device) -> LanguageAdapte
 
 def tokenize(source: ImageSource, config: RunConfig, model: Any, folder: Path | None) -> Documents:
     """T images as tokens: int64, shape ``(T, side**2)``, scaled to the model's side."""
-    from llm.documents import Documents
+    from llm.data.documents import Documents
 
     side, colours = (
         side_of(model),
@@ -84,7 +85,8 @@ def build_imagegpt(config: RunConfig) -> tuple[Any, Path | None]:
     import torch
     from transformers import ImageGPTForCausalImageModeling
 
-    from llm.models import freeze, initialize, load_weights
+    from llm.networks.models import freeze
+    from llm.networks.weights import initialize, load_weights
 
     architecture, folder = _architecture(config)
     if config.weights == "pretrained":
@@ -142,7 +144,8 @@ def side_of(model: Any) -> int:
 def _architecture(config: RunConfig) -> tuple[Any, Path | None]:
     from transformers import ImageGPTConfig
 
-    from llm.models import check_heads, other_task, read_config, refuse_shape
+    from llm.names import other_task
+    from llm.networks.architecture import check_heads, read_config, refuse_shape
 
     given = {"n_embd": config.width, "n_layer": config.depth, "n_head": config.heads,
              "n_inner": config.feed_forward}  # fmt: skip
@@ -163,7 +166,7 @@ def _architecture(config: RunConfig) -> tuple[Any, Path | None]:
         check_heads(shape["n_embd"], shape["n_head"])
         return ImageGPTConfig(vocab_size=colours + 1, **shape), None
     if hub := hub_name(config):
-        from llm.hub import fetch_model
+        from llm.data.hub import fetch_model
 
         folder = fetch_model(hub, config.revision, weights=config.weights == "pretrained")
     elif not (folder / "config.json").is_file():

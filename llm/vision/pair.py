@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import metadata
 
-from toymodel.errors import InputError
+from toymodel.base.errors import InputError
 
 __all__ = ["check_pair"]
 

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llm.config import RunConfig
-from toymodel.errors import InputError
+from llm.names import EMBEDDED_CLASSIFIERS, classifiers, other_task
+from toymodel.base.errors import InputError
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["EMBEDDED", "Recipe", "names", "read_state", "recipe"]
+__all__ = ["Recipe", "read_state", "recipe"]
 
 VITS: dict[str, tuple[int, int, int, int, int, int]] = {
     # patch, blocks, heads, width, feed-forward, side of the image (Dosovitskiy et al. 2021; torchvision)
@@ -29,8 +30,6 @@ VITS: dict[str, tuple[int, int, int, int, int, int]] = {
     "vit_l_32": (32, 24, 16, 1024, 4096, 224),
     "vit_h_14": (14, 32, 16, 1280, 5120, 224),
 }
-EMBEDDED = ("embedded-vit", "embedded-vgg")
-"""Small classifiers for a laptop: ViT-B/32 and VGG-19 with everything scaled down but VGG's 19 layers."""
 
 # Of the embedded VGG: VGG-19's channels are divided by the first; width of its classifier; side of the image.
 _VGG_CHANNELS, _VGG_HIDDEN, _VGG_SIDE = 8, 256, 32
@@ -55,21 +54,6 @@ class Recipe:
     load: Callable[[], Mapping[str, torch.Tensor]]
 
 
-def names() -> list[str]:
-    """Every image classifier that torchvision has."""
-    import torchvision.models
-
-    return list(torchvision.models.list_models(module=torchvision.models))
-
-
-def known(name: str) -> bool:
-    """Whether it is one of them, as far as this machine can tell."""
-    try:
-        return name in EMBEDDED or name in names()
-    except (ImportError, RuntimeError, OSError, AttributeError):  # torchvision is missing, or of another pair
-        return False
-
-
 def recipe(config: RunConfig) -> Recipe:
     """How to get the classifier that ``--model`` names.
 
@@ -79,7 +63,7 @@ def recipe(config: RunConfig) -> Recipe:
     import torchvision.models
 
     name = "embedded-vit" if config.model == "embedded" else config.model
-    if name in EMBEDDED:
+    if name in EMBEDDED_CLASSIFIERS:
         return _embedded(name, config)
     weights = _weights_entry(name, config)
     own = weights.transforms()
@@ -123,9 +107,9 @@ def _embedded(name: str, config: RunConfig) -> Recipe:
 
 
 def _vit(name: str, config: RunConfig, side: int) -> Callable[[int], torch.nn.Module]:
-    from llm.models import check_heads, refuse_shape
+    from llm.networks.architecture import check_heads, refuse_shape
 
-    if config.weights == "pretrained" and name not in EMBEDDED:
+    if config.weights == "pretrained" and name not in EMBEDDED_CLASSIFIERS:
         refuse_shape(config, "with pretrained weights", "the shape that the weights have", "--weights random")
     patch, blocks, heads, width, feed_forward, _ = VITS[name]
     width, heads = config.width or width, config.heads or heads
@@ -178,7 +162,7 @@ def _vgg(side: int) -> Callable[[int], torch.nn.Module]:
 def _refuse_shape(config: RunConfig, name: str) -> None:
     from dataclasses import replace
 
-    from llm.models import refuse_shape
+    from llm.networks.architecture import refuse_shape
 
     shape_only = replace(config, image_size=None)
     refuse_shape(shape_only, f"with --model {name}", "a network whose shape can be set", "--model vit_b_32")
@@ -187,16 +171,14 @@ def _refuse_shape(config: RunConfig, name: str) -> None:
 def _weights_entry(name: str, config: RunConfig) -> Any:
     import torchvision.models
 
-    from llm.models import other_task
-
     revision = config.revision
 
-    if name not in names():
-        near = difflib.get_close_matches(name, [*EMBEDDED, *names()], n=3, cutoff=0.0)
+    if name not in classifiers():
+        near = difflib.get_close_matches(name, [*EMBEDDED_CLASSIFIERS, *classifiers()], n=3, cutoff=0.0)
         raise InputError(
             f"--model {name}",
-            expected=f"{', '.join(EMBEDDED)}, a classifier of torchvision such as {', '.join(near)}, "
-            "a hub id (owner/name), or a folder with config.json",
+            expected=f"{', '.join(EMBEDDED_CLASSIFIERS)}, a classifier of torchvision such as "
+            f"{', '.join(near)}, a hub id (owner/name), or a folder with config.json",
             fix=other_task(config) or f"--model {near[0]}",
         )
     entries = torchvision.models.get_model_weights(name)

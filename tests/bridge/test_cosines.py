@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from bridge.cosines import MeasuredSimilarity, compare
+from bridge.studies.cosines import MeasuredSimilarity, compare
 from tests.bridge.simulated import simulated
 from tests.bridge.test_mechanism import drawn
 from toymodel import InputError, cyclic_order

@@ -3,8 +3,8 @@ import pytest
 from scipy.optimize import least_squares
 
 from bridge import Mechanism, fit
-from bridge.fit import pose
-from bridge.solve import project
+from bridge.estimate.fit import pose
+from bridge.estimate.problem import project
 from tests.bridge.simulated import simulated, truth
 from toymodel import InputError, LossMatrix, cyclic_order
 

@@ -12,12 +12,12 @@ from bridge import (
     held_out_documents,
     r_squared,
 )
-from bridge.judgement import family, goodness, noisy_recovery, residuals_by_lag, table
-from bridge.meaning import meaning, next_epoch
-from bridge.reach import features, reach
+from bridge.judge.goodness import family, goodness, noisy_recovery, residuals_by_lag, table
+from bridge.judge.implications import meaning, next_epoch
+from bridge.judge.prior_predictive import features, reach
 from tests.bridge.simulated import simulated, truth
 from toymodel import LossMatrix, cyclic_order, recovery_scores, ring_recovery, share_losses, transport
-from toymodel.lag import lags
+from toymodel.measures.lag import lags
 
 ONE = Mechanism(channels=1, nearness=False, pairs=False)
 

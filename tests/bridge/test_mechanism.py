@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.mechanism import Mechanism
+from bridge.model.mechanism import Mechanism
 from tests.oracles import share_moments
 from toymodel import InputError, cyclic_order, shares, simulate
 from toymodel.tasks import Tasks

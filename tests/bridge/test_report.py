@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from bridge import Mechanism, fit, forecast, report, to_json
-from bridge.html import write_html
-from bridge.judgement import table
+from bridge.judge.goodness import table
+from bridge.present.fit_page import write_html
 from reawaken import main
 from tests.bridge.simulated import simulated, truth
 

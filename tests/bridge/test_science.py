@@ -4,9 +4,10 @@ import json
 import numpy as np
 import pytest
 
-from bridge import Mechanism, fit, science
-from bridge.runs import CAMPAIGNS, configuration
-from bridge.science import judge, predict, table
+from bridge import Mechanism, fit
+from bridge.studies import science
+from bridge.studies.designs import CAMPAIGNS, configuration
+from bridge.studies.science import judge, predict, table
 from tests.bridge.simulated import simulated, truth
 from toymodel import InputError, LossMatrix, cyclic_order
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from bridge import Mechanism, fit
-from bridge.bootstrap import bootstrap
-from bridge.uncertainty import _correlate, combination, reduce
+from bridge.estimate.bootstrap import bootstrap
+from bridge.estimate.intervals import _correlate, combination, reduce
 from tests.bridge.simulated import simulated, truth
 from toymodel import InputError
 

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 
-from figures.toys import counterpart, toy_losses
+from figures.evidence.counterparts import counterpart, toy_losses
 from llm.presets import family
 
 
@@ -53,7 +53,7 @@ def write_family(root, name, seeds=(0, 1)):
     """Runs of every member of a family of presets, by the toy's counterpart or, without one, its default."""
     from dataclasses import replace
 
-    from figures.toys import ToySetting
+    from figures.evidence.counterparts import ToySetting
 
     for member in family(name):
         for seed in seeds:

@@ -5,11 +5,11 @@ import math
 import numpy as np
 import pytest
 
-from figures import measures
-from figures.claims import CLAIMS, Claim, Verdict, evaluate, table
-from figures.registry import FIGURES
-from figures.runs import Runs
-from figures.worlds import Networks, Toy
+from figures.catalogue import FIGURES
+from figures.claims import measures
+from figures.claims.claims import CLAIMS, Claim, Verdict, evaluate, table
+from figures.claims.worlds import Networks, Toy
+from figures.evidence.runs import Runs
 from tests.figures.runs import write_family
 from toymodel import LossMatrix
 

@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from figures import compare as module
-from figures.compare import compare
+from figures.pages import compare as module
+from figures.pages.compare import compare
 from llm import RunConfig
 from toymodel import InputError, LossMatrix, share_losses
 
@@ -66,7 +66,7 @@ def test_fit_json_is_plain_and_complete(trained):
 
 def test_a_second_call_trains_nothing(trained, monkeypatch):
     out, result = trained
-    monkeypatch.setattr("llm.models.build_model", lambda *a, **k: pytest.fail("trained again"))
+    monkeypatch.setattr("llm.networks.models.build_model", lambda *a, **k: pytest.fail("trained again"))
     again = compare(TINY, seeds=2, out=out)
     assert np.array_equal(again.fit.data.values, result.fit.data.values)
 

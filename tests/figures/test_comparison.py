@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from figures import Comparison, draw, png_bytes, recovery_table, save_png
-from toymodel.errors import InputError
-from toymodel.losses import LossMatrix
-from toymodel.recovery import recovery_scores, shift_averaged
+from toymodel.base.errors import InputError
+from toymodel.measures.losses import LossMatrix
+from toymodel.measures.recovery import recovery_scores, shift_averaged
 
 TASKS, EPOCHS = 4, 3
 FALLING = "nothing was forgotten: the loss only falls through the epoch"

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from figures.curves import MissingRuns, last_score, shifted
-from figures.registry import caption, choose, render
-from figures.runs import Runs
+from figures.catalogue import caption, choose, render
+from figures.evidence.runs import Runs
+from figures.panels.curves import MissingRuns, last_score, shifted
 from llm.presets import family
 from tests.figures.runs import write_run
 from toymodel import LossMatrix

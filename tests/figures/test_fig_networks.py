@@ -5,13 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from figures import fig08, fig09, fig17, fig18, registry
-from figures.curves import MissingRuns, last_score, shifted
-from figures.panels import PANELS
-from figures.registry import FIGURES, caption, render
-from figures.runs import FORMS, Runs, recorded
+from figures import catalogue
+from figures.catalogue import FIGURES, caption, render
+from figures.evidence.counterparts import counterpart, toy_losses
+from figures.evidence.runs import FORMS, Runs, recorded
+from figures.panels import fig08, fig09, fig17, fig18
+from figures.panels.curves import MissingRuns, last_score, shifted
+from figures.panels.varied import PANELS
 from figures.style import SERIES, png_bytes
-from figures.toys import counterpart, toy_losses
 from llm.presets import family
 from tests.figures.runs import write_family
 
@@ -137,7 +138,7 @@ def test_series_differ_without_colour():
 
 @pytest.mark.parametrize("name", [*fig08.PANELS, "18a"])
 def test_matrices_are_means_over_seeds(runs, name):
-    shown = registry.panel(name)
+    shown = catalogue.panel(name)
     figure = render(name, runs)
     images = [axes.images[0] for axes in figure.axes if axes.images]
     member = runs.family(shown.family).members[0]
@@ -246,7 +247,7 @@ def test_toy_counterparts_follow_the_paper_form_of_a_preset():
 
 @pytest.mark.parametrize("name", [name for name, entry in FIGURES.items() if entry.needs_runs])
 def test_every_figure_draws_from_the_recorded_results(name):
-    shown, runs = registry.panel(name), recorded()
+    shown, runs = catalogue.panel(name), recorded()
     missing = [key for key in shown.families if runs.family(key, getattr(shown, "forms", FORMS)) is None]
     if missing:
         with pytest.raises(MissingRuns, match="reawaken llm sweep --presets"):

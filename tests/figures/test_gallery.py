@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from figures.claims import CLAIMS
+from figures.catalogue import FIGURES, choose, panel, render
+from figures.claims.claims import CLAIMS
 from figures.commands import COMMANDS, figures
-from figures.gallery import write_gallery
-from figures.registry import FIGURES, choose, panel, render
-from figures.runs import Runs
+from figures.evidence.runs import Runs
+from figures.pages.gallery import write_gallery
 from figures.style import figure_style, new_figure, pdf_bytes, png_bytes, save_figure
 from reawaken import main
 from tests.figures.runs import write_family

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from figures import Comparison, write_report
-from toymodel.losses import LossMatrix
-from toymodel.recovery import recovery_scores
+from toymodel.measures.losses import LossMatrix
+from toymodel.measures.recovery import recovery_scores
 
 HOSTILE = '</td><script>alert("x")</script><img src="https://example.org/x.png">'
 PICTURE = b"\x89PNG not really"

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from figures.record import configurations
-from figures.runs import RecordedRun, Runs, pack, recorded, run_command, sweep_command
+from figures.evidence.record import configurations
+from figures.evidence.runs import RecordedRun, Runs, pack, recorded, run_command, sweep_command
 from llm.presets import PRESETS, family, preset
 from reawaken import main
 from tests.figures.runs import write_family, write_run
@@ -123,7 +123,7 @@ def test_the_commands_of_recorded_results_make_exactly_them(monkeypatch, tmp_pat
         started.append(config)
         raise Stop
 
-    monkeypatch.setattr("llm.training.run", run)
+    monkeypatch.setattr("llm.training.loop.run", run)
     root = recorded()[0].path.parent
     for entry in json.loads((root / "index.json").read_text()):
         program, *words = entry["command"].split()

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from figures import fig10, fig11, geometry, theory
+from figures.panels import fig10, fig11, geometry, theory
 from figures.style import figure_style, new_figure
 
 

@@ -54,7 +54,7 @@ def checkpoint(tmp_path_factory):
     import torch
     from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
-    from llm.corpus import train_tokenizer
+    from llm.data.corpus import train_tokenizer
 
     folder = tmp_path_factory.mktemp("models") / "neox"
     torch.manual_seed(11)

@@ -4,9 +4,9 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from llm.graph import GraphStep
-from llm.optimizers import make_optimizer
-from llm.step import EagerStep
+from llm.steps.graph import GraphStep
+from llm.steps.optimizers import make_optimizer
+from llm.steps.step import EagerStep
 
 _WAITS = {"_local_scalar_dense", "nonzero", "masked_select", "equal", "is_nonzero", "unique_dim", "_unique2"}
 

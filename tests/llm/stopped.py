@@ -12,8 +12,8 @@ import time
 from pathlib import Path
 
 import llm
-import llm.store
-import llm.training
+import llm.runs.folder
+import llm.training.loop
 from toymodel import LossMatrix
 
 _CONTEXT = multiprocessing.get_context("forkserver")
@@ -82,12 +82,12 @@ def _train(config, out, pause, errors):
     os.dup2(sys.stderr.fileno(), 2)
     torch.set_num_threads(1)
     # Each episode is saved, and waits a moment so that a signal meets the run wherever it happens to be.
-    llm.training._SAVE_EVERY = 0
-    log = llm.store.RunFolder.log
+    llm.training.loop._SAVE_EVERY = 0
+    log = llm.runs.folder.RunFolder.log
 
     def slowly(self, record):
         log(self, record)
         time.sleep(pause)
 
-    llm.store.RunFolder.log = slowly
+    llm.runs.folder.RunFolder.log = slowly
     llm.run(llm.RunConfig.from_json(config), out)

@@ -15,20 +15,20 @@ import pytest
 import torch
 
 from llm import run as train
-from llm.campaign import ENTRIES, CampaignFolder, Entry, as_preset, plan, run_campaign
-from llm.campaign import runner as runner_module
-from llm.campaign.attempt import Deadline, attempt
-from llm.campaign.command import main
-from llm.campaign.listing import markdown, states, update_document
-from llm.campaign.pace import Pace, memory_needed, network
-from llm.campaign.plan import select
 from llm.config import RunConfig
-from llm.corpus import export_documents
-from llm.interrupt import Interrupted
-from llm.models import SHAPES
+from llm.cost.work import count_work
+from llm.data.corpus import export_documents
+from llm.launch.campaign import ENTRIES, CampaignFolder, Entry, as_preset, plan, run_campaign
+from llm.launch.campaign import runner as runner_module
+from llm.launch.campaign.command import main
+from llm.launch.campaign.listing import markdown, states, update_document
+from llm.launch.campaign.plan import select
+from llm.launch.campaign.timed_run import Deadline, attempt
+from llm.launch.campaign.timing import Pace, memory_needed, network
+from llm.names import SHAPES
 from llm.presets import preset
-from llm.results import Run
-from llm.work import count_work
+from llm.runs.finished import Run
+from llm.training.interrupt import Interrupted
 from toymodel import InputError, LossMatrix
 
 ROOT = Path(__file__).parents[2]
@@ -206,7 +206,7 @@ def test_a_failed_run_does_not_end_the_campaign(go, monkeypatch, capsys):
             raise torch.OutOfMemoryError("CUDA out of memory.\nTried to")
         return train(config, path, **options)
 
-    monkeypatch.setattr("llm.training.run", fails)
+    monkeypatch.setattr("llm.training.loop.run", fails)
     found = go()
     assert [a.state for a in found.attempts.values()] == ["finished", "failed", "finished"]
     assert found.left == ["b-seed0"]
@@ -381,7 +381,7 @@ def test_the_documented_table_is_the_plan(tmp_path):
     copy = tmp_path / "copy.md"
     copy.write_text(document.read_text())
     found = states(plan(), ROOT / "figures" / "recorded" / "campaign")
-    assert not update_document(copy, found), "python -m llm.campaign --doc docs/gpu-campaign.md"
+    assert not update_document(copy, found), "python -m llm.launch.campaign --doc docs/gpu-campaign.md"
     for entry in ENTRIES:
         for member in entry.members:
             assert f"`{member}`" in document.read_text()
@@ -421,7 +421,7 @@ class Without:
 sys.meta_path[:] = [Without(finder) for finder in sys.meta_path]
 import runpy
 sys.argv = ["campaign", *{argv}]
-runpy.run_module("llm.campaign", run_name="__main__")
+runpy.run_module("llm.launch.campaign", run_name="__main__")
 """
 
 

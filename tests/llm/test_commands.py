@@ -10,11 +10,11 @@ import pytest
 
 import reawaken
 from llm import RunConfig, preset, run
-from llm.estimate import estimate, measure_size
-from llm.show import show_any
-from llm.tracking import make_trackers
+from llm.cost.estimate import estimate, measure_size
+from llm.runs.show import show_any
+from llm.runs.tracking import make_trackers
 from toymodel import LossMatrix
-from toymodel.lag import lag_profile
+from toymodel.measures.lag import lag_profile
 
 SMALL = [
     "--width", "16", "--depth", "1", "--heads", "2", "--feed-forward", "16", "--num-documents", "3",
@@ -77,7 +77,7 @@ def test_no_bar_where_there_is_no_terminal(tmp_path, capfd):
 @pytest.mark.parametrize("words", [["--preset", "embedded-sgd"], ["--preset=embedded-sgd"]])
 def test_a_preset_gives_defaults_and_flags_hold_over_it(tmp_path, capsys, words, monkeypatch):
     seen = []
-    monkeypatch.setattr("llm.estimate.estimate", lambda config: seen.append(config) or "an estimate")
+    monkeypatch.setattr("llm.cost.estimate.estimate", lambda config: seen.append(config) or "an estimate")
     assert reawaken.main(["llm", "run", *words, "--context", "16", "--dry-run"]) == 0
     assert seen == [dataclasses.replace(preset("embedded-sgd"), context=16)]
     assert seen[0].context != preset("embedded-sgd").context
@@ -121,7 +121,7 @@ def test_estimates_are_of_the_run(monkeypatch):
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_sizes_against_a_network_that_is_built(optimizer):
-    from llm.models import build_model, split_head
+    from llm.networks.models import build_model, split_head
 
     config = RunConfig(width=32, heads=4, depth=3, context=40, optimizer=optimizer, freeze_blocks=1)
     import torch
@@ -277,7 +277,7 @@ def test_a_sweep_with_failures_says_so_and_exits_with_1(capsys, tmp_path):
 def test_trackers_come_from_flags(monkeypatch, tmp_path, capsys):
     seen = []
     monkeypatch.setattr(
-        "llm.tracking.make_trackers", lambda **options: seen.append(options) or make_trackers()
+        "llm.runs.tracking.make_trackers", lambda **options: seen.append(options) or make_trackers()
     )
     reawaken.main(["llm", "run", *SMALL, "--out", str(tmp_path / "a"), "--tensorboard", "--wandb", "mine"])
     assert seen == [{"tensorboard": True, "wandb": "mine"}]
@@ -297,7 +297,7 @@ def test_ctrl_c_exits_with_130_and_the_command_goes_on(monkeypatch, tmp_path, ca
 
     words = ["llm", "run", *SMALL, "--out", str(tmp_path / "run")]
     with monkeypatch.context() as patch:
-        patch.setattr("llm.tracking.make_trackers", lambda **options: [Impatient()])
+        patch.setattr("llm.runs.tracking.make_trackers", lambda **options: [Impatient()])
         assert reawaken.main(words) == 130
     assert "stopped after episode 2 of 6" in capsys.readouterr().err
     assert reawaken.main(words) == 0

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from llm.device import require_gpu
+from llm.steps.device import require_gpu
 from toymodel import InputError
 
 GPU_ERRORS = [

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm import RunConfig
-from llm.corpus import embedded_corpus, export_documents
-from llm.documents import load_documents
-from llm.variations import IGNORED, stored_length, vary, window
+from llm.data.augmentation import IGNORED, stored_length, vary, window
+from llm.data.corpus import embedded_corpus, export_documents
+from llm.data.documents import load_documents
 from tests.llm.conftest import texts
 from toymodel import InputError
 
@@ -87,7 +87,10 @@ def test_the_embedded_corpus_serves_200_documents_and_travels_in_a_file(tmp_path
 
 
 def test_every_process_has_the_same_corpus():
-    code = "from llm.corpus import embedded_corpus; import sys; sys.stdout.write(repr(embedded_corpus(200)))"
+    code = (
+        "from llm.data.corpus import embedded_corpus; import sys; "
+        "sys.stdout.write(repr(embedded_corpus(200)))"
+    )
     for seed in ("1", "2"):
         done = subprocess.run([sys.executable, "-c", code], env=os.environ | {"PYTHONHASHSEED": seed},
                               capture_output=True, text=True, check=True)  # fmt: skip
@@ -114,7 +117,7 @@ def test_hub_datasets_say_their_commit_and_are_asked_for_at_a_revision(monkeypat
 
     monkeypatch.setattr("huggingface_hub.HfApi.dataset_info", lambda self, name, **options: None)
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
-    monkeypatch.setattr("llm.hub.fetch_model", lambda *a, **k: pytest.fail("no model is needed"))
+    monkeypatch.setattr("llm.data.hub.fetch_model", lambda *a, **k: pytest.fail("no model is needed"))
     documents = load_documents(
         dataclasses.replace(SMALL, documents="cnn_dailymail", documents_revision="main")
     )

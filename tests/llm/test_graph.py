@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-import llm.graph
+import llm.steps.graph
 from llm import RunConfig, run
-from llm.graph import CudaRecorder, GraphStep, make_step, why_eager
-from llm.language import language_adapter
-from llm.optimizers import make_optimizer
-from llm.step import EagerStep
+from llm.steps.graph import CudaRecorder, GraphStep, make_step, why_eager
+from llm.steps.optimizers import make_optimizer
+from llm.steps.step import EagerStep
+from llm.tasks.language import language_adapter
 from tests.llm.recorders import Stored, Tape
 
 TINY = RunConfig(
@@ -46,7 +46,7 @@ def with_recorder(monkeypatch, recorder):
         steps.append(GraphStep(adapter, optimizer, recorder))
         return steps[-1]
 
-    monkeypatch.setattr(llm.graph, "make_step", make)
+    monkeypatch.setattr(llm.steps.graph, "make_step", make)
     return steps
 
 
@@ -255,7 +255,7 @@ def test_on_a_gpu_graphs_give_the_numbers_of_plain_steps(tmp_path, monkeypatch, 
     graph = run(config, tmp_path / "graph")
     assert graph.manifest["execution"] == "graph"
     assert capsys.readouterr().err == ""
-    monkeypatch.setattr(llm.graph, "make_step", lambda config, *parts: EagerStep(*parts[:2]))
+    monkeypatch.setattr(llm.steps.graph, "make_step", lambda config, *parts: EagerStep(*parts[:2]))
     plain = run(config, tmp_path / "plain")
     np.testing.assert_allclose(graph.losses.values, plain.losses.values, rtol=1e-5)
 

@@ -9,9 +9,10 @@ import pytest
 from huggingface_hub import errors
 
 from llm import RunConfig
-from llm.documents import load_documents
-from llm.hub import fetch_model, prefetch
-from llm.models import build_model
+from llm.data.documents import load_documents
+from llm.data.hub import fetch_model
+from llm.networks.models import build_model
+from llm.prefetch import prefetch
 from tests.llm.conftest import texts
 from toymodel import InputError
 

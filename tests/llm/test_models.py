@@ -10,7 +10,10 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from llm import RunConfig
-from llm.models import SHAPES, build_model, read_architecture, weight_hash
+from llm.names import SHAPES
+from llm.networks.architecture import read_architecture
+from llm.networks.models import build_model
+from llm.networks.weights import weight_hash
 from toymodel import InputError
 
 # Parameters of the public checkpoints, as their pages give them.

@@ -8,9 +8,9 @@ from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from llm.adapter import make_adapter
-from llm.optimizers import make_optimizer
 from llm.presets import preset
+from llm.steps.optimizers import make_optimizer
+from llm.tasks.protocol import make_adapter
 from llm.vision import classification
 from tests.llm.test_graph import KINDS, TINY
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from llm import RunConfig, run
-from llm.models import build_model
+from llm.networks.models import build_model
 from llm.probes import cosines, principal_components, window_residuals
 from tests import oracles
 from toymodel import InputError
@@ -114,7 +114,7 @@ def test_gradients_of_the_trained_network(observed):
     assert str(found["layer"]) == "gpt_neox.layers.1.attention"
     model = build_model(CONFIG, 1024)
     torch.nn.utils.vector_to_parameters(torch.from_numpy(recorder.weights[-1]).float(), model.parameters())
-    from llm.language import language_adapter
+    from llm.tasks.language import language_adapter
 
     adapter = language_adapter(CONFIG, torch.device("cpu"))
     adapter.model.load_state_dict(model.state_dict())

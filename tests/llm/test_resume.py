@@ -7,8 +7,8 @@ import signal
 import numpy as np
 import pytest
 
-import llm.store
-import llm.training
+import llm.runs.folder
+import llm.training.loop
 from llm import RunConfig, run
 from tests.llm.stopped import Child, logged
 from toymodel import InputError, LossMatrix
@@ -82,7 +82,7 @@ def test_a_signal_saves_and_stops(tmp_path, whole, number):
 def test_full_disk_leaves_a_resumable_run(tmp_path, whole, monkeypatch):
     config, expected = whole[True]
     out = tmp_path / "run"
-    save, saved = llm.store.RunFolder.save, []
+    save, saved = llm.runs.folder.RunFolder.save, []
 
     def full(self, checkpoint):
         if len(saved) == 2:
@@ -90,8 +90,8 @@ def test_full_disk_leaves_a_resumable_run(tmp_path, whole, monkeypatch):
         saved.append(checkpoint.episode)
         return save(self, checkpoint)
 
-    monkeypatch.setattr(llm.store.RunFolder, "save", full)
-    monkeypatch.setattr(llm.training, "_SAVE_EVERY", 0)
+    monkeypatch.setattr(llm.runs.folder.RunFolder, "save", full)
+    monkeypatch.setattr(llm.training.loop, "_SAVE_EVERY", 0)
     # One thread, as in the run to compare with: the manifest keeps the number for the resumed part.
     monkeypatch.setattr("torch.get_num_threads", lambda: 1)
     with pytest.raises(OSError, match="No space left"):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from llm import Interrupted, RunConfig, run
-from llm.sweeps import Batch, expand, parse_variations, sweep, varied
+from llm.launch.sweeps import Batch, expand, parse_variations, sweep, varied
 from toymodel import InputError, LossMatrix
 
 CONFIG = RunConfig(
@@ -127,7 +127,7 @@ def test_an_empty_sweep_and_a_strange_folder(tmp_path):
 def test_a_stopped_sweep_goes_on(tmp_path, monkeypatch):
     configs = expand([CONFIG], [0, 1])
     with monkeypatch.context() as patch:
-        patch.setattr("llm.training.run", lambda *a, **k: (_ for _ in ()).throw(Interrupted("stopped")))
+        patch.setattr("llm.training.loop.run", lambda *a, **k: (_ for _ in ()).throw(Interrupted("stopped")))
         with pytest.raises(Interrupted, match="0 of 2 runs are finished"):
             sweep(configs, tmp_path)
     assert states(sweep(configs, tmp_path)) == ["finished", "finished"]
@@ -146,7 +146,7 @@ def test_processes_stop_by_a_signal_and_go_on(tmp_path, alone):
     long = dataclasses.replace(CONFIG, epochs=400)
     script = f"""
 import sys
-from llm.sweeps import expand, sweep
+from llm.launch.sweeps import expand, sweep
 from llm import Interrupted, RunConfig
 if __name__ == "__main__":
     try:
@@ -179,7 +179,7 @@ if __name__ == "__main__":
 
 
 def test_a_dead_worker_is_a_failure_not_a_hang(tmp_path, alone, monkeypatch):
-    monkeypatch.setattr("llm.sweeps._prepare_worker", os.abort)
+    monkeypatch.setattr("llm.launch.sweeps._prepare_worker", os.abort)
     found = sweep([dataclasses.replace(CONFIG, seed=9)], tmp_path, launcher="processes", workers=1)
     assert states(found) == ["failed"]
     assert "BrokenProcessPool" in found[0].message

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from llm import RunConfig, run
-from llm.tracking import make_trackers
+from llm.runs.tracking import make_trackers
 from toymodel import InputError
 
 CONFIG = RunConfig(

@@ -9,8 +9,8 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from llm import Run, RunConfig, run
-from llm.documents import load_documents
-from llm.training import episode_order
+from llm.data.documents import load_documents
+from llm.training.loop import episode_order
 from tests.oracles import plain_language_run
 from toymodel import InputError, LossMatrix
 
@@ -169,10 +169,10 @@ def test_precision_in_force_is_recorded_and_put_back(tmp_path):
 
 
 def test_evaluation_does_not_depend_on_how_it_is_cut_into_batches(config, tmp_path, monkeypatch):
-    import llm.language
+    import llm.tasks.language
 
     whole = run(dataclasses.replace(config, epochs=1), tmp_path / "whole").losses.values
-    monkeypatch.setattr(llm.language, "_BUDGET", {"cpu": 4 * 2 * 24 * 128 * 4})
+    monkeypatch.setattr(llm.tasks.language, "_BUDGET", {"cpu": 4 * 2 * 24 * 128 * 4})
     cut = run(dataclasses.replace(config, epochs=1), tmp_path / "cut").losses.values
     np.testing.assert_allclose(cut, whole, atol=1e-5, rtol=0)
 
@@ -193,10 +193,10 @@ def test_a_run_that_diverges_says_so_and_leaves_no_result(tmp_path):
     ids=lambda error: type(error).__name__,
 )
 def test_too_little_memory_says_how_much_and_what_lowers_it_and_loses_nothing(tmp_path, monkeypatch, error):
-    import llm.training
-    from llm.language import LanguageAdapter
+    import llm.training.loop
+    from llm.tasks.language import LanguageAdapter
 
-    monkeypatch.setattr(llm.training, "_SAVE_EVERY", 0)
+    monkeypatch.setattr(llm.training.loop, "_SAVE_EVERY", 0)
     config = dataclasses.replace(TINY, optimizer="adam", lr=1e-3)
     whole = run(config, tmp_path / "whole").losses.values
     load = LanguageAdapter.load
@@ -217,7 +217,7 @@ def test_too_little_memory_says_how_much_and_what_lowers_it_and_loses_nothing(tm
 
 
 def test_other_errors_are_not_taken_for_too_little_memory(tmp_path, monkeypatch):
-    from llm.language import LanguageAdapter
+    from llm.tasks.language import LanguageAdapter
 
     def broken(self):
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")

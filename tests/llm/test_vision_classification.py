@@ -17,9 +17,9 @@ from safetensors.torch import save_file
 from transformers import AutoModelForImageClassification
 
 from llm import RunConfig, preset, run
-from llm.optimizers import make_optimizer
 from llm.probes import make_probes
-from llm.step import EagerStep
+from llm.steps.optimizers import make_optimizer
+from llm.steps.step import EagerStep
 from llm.vision.classification import classification_adapter
 from llm.vision.classifiers import build_classifier, targets
 from llm.vision.pair import check_pair

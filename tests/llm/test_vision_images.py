@@ -4,7 +4,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-import llm.hub
+import llm.data.hub
 from llm import RunConfig, preset
 from llm.vision.images import choose_images, open_images
 from llm.vision.listing import list_images, prefetch_images
@@ -61,7 +61,7 @@ def test_datasets_of_the_hub(monkeypatch, name, asked, column):
         assert command == "reawaken llm prefetch --task classification"
         return dataset([1, 0], column=column), {"name": name, "revision": "abc"}
 
-    monkeypatch.setattr(llm.hub, "load_hub_dataset", load)
+    monkeypatch.setattr(llm.data.hub, "load_hub_dataset", load)
     config = RunConfig(
         task="classification", documents=name, documents_split="validation", documents_revision="main"
     )

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from toymodel import InputError, random_tasks
-from toymodel.analyze import analyze, analyze_data, analyze_shares, table
 from toymodel.commands import run
-from toymodel.ring import ring_recovery, ring_roots
+from toymodel.theory.analyze import analyze, analyze_data, analyze_shares, table
+from toymodel.theory.ring import ring_recovery, ring_roots
 
 
 def shown(text, name):

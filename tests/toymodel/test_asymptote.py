@@ -14,9 +14,9 @@ from toymodel import (
     share_losses,
     shares,
 )
-from toymodel.asymptote import asymptotics, epochs_until, recovery_course
-from toymodel.ring import gauge_shares, ring_recovery
-from toymodel.spectrum import difference_operator
+from toymodel.theory.asymptote import asymptotics, epochs_until, recovery_course
+from toymodel.theory.ring import gauge_shares, ring_recovery
+from toymodel.theory.spectrum import difference_operator
 
 share = st.floats(0.05, 0.85)
 

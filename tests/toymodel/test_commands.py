@@ -8,7 +8,7 @@ import reawaken
 from toymodel import LossMatrix, cyclic_order, episode_noise, random_tasks, recovery_scores, simulate
 from toymodel.commands import Schedule, run
 from toymodel.maps import MAPS
-from toymodel.schedules import SCHEDULES
+from toymodel.measures.schedules import SCHEDULES
 from toymodel.tasks import NOISES
 
 

@@ -366,7 +366,7 @@ def test_bad_input(change):
 
 
 def test_trajectories_that_do_not_fit_are_refused(monkeypatch):
-    monkeypatch.setattr("toymodel.memory.available_memory", lambda: 10_000)
+    monkeypatch.setattr("toymodel.base.memory.available_memory", lambda: 10_000)
     with pytest.raises(InputError, match="MiB"):
         simulate(random_tasks(3, 40), "identity", rate=0.01, epochs=5, record="P")
 

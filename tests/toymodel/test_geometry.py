@@ -4,7 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from toymodel import InputError, Tasks, cyclic_order, random_tasks, shares, simulate
-from toymodel.geometry import (
+from toymodel.measures.schedules import schedule
+from toymodel.theory.ring import turns_per_epoch
+from toymodel.theory.trajectories import (
     compressed_run,
     cosines,
     gradient_cosines,
@@ -17,8 +19,6 @@ from toymodel.geometry import (
     weight_step_gram,
     weight_step_sizes,
 )
-from toymodel.ring import turns_per_epoch
-from toymodel.schedules import schedule
 
 
 @st.composite

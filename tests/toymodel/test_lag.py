@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from toymodel import LossMatrix
-from toymodel.lag import lag_profile
-from toymodel.schedules import schedule
+from toymodel.measures.lag import lag_profile
+from toymodel.measures.schedules import schedule
 
 
 def forgetting(kind, T=12, E=40, seed=0):

@@ -14,7 +14,7 @@ from toymodel import (
     recovery_scores,
     shift_averaged,
 )
-from toymodel.files import atomic_write
+from toymodel.base.files import atomic_write
 
 
 @st.composite

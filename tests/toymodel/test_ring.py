@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from tests import oracles
 from toymodel import InputError, LossMatrix, cyclic_order, recovery_score, share_losses, shares
-from toymodel.ring import (
+from toymodel.theory.ring import (
     energy,
     gauge_shares,
     lag_losses,
@@ -20,7 +20,7 @@ from toymodel.ring import (
     transport,
     turns_per_epoch,
 )
-from toymodel.spectrum import coupling, difference_operator
+from toymodel.theory.spectrum import coupling, difference_operator
 
 share = st.floats(0.01, 0.9)
 counts = st.integers(2, 12)

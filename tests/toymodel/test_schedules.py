@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toymodel.errors import InputError
-from toymodel.losses import LossMatrix
+from toymodel.base.errors import InputError
+from toymodel.measures.losses import LossMatrix
+from toymodel.measures.recovery import recovery_score, recovery_score_per_task
+from toymodel.measures.schedules import SCHEDULES, schedule
 from toymodel.moments import share_losses
-from toymodel.recovery import recovery_score, recovery_score_per_task
-from toymodel.schedules import SCHEDULES, schedule
 
 sizes = st.tuples(st.integers(2, 12), st.integers(1, 6), st.integers(0, 2**32 - 1))
 
@@ -117,7 +117,7 @@ def test_bad_input(arguments, options, says):
 
 def test_needs_neither_numba_nor_scipy():
     code = (
-        "import sys; import toymodel.schedules as s; s.schedule('iid', 3, 2);"
+        "import sys; import toymodel.measures.schedules as s; s.schedule('iid', 3, 2);"
         "assert not {'numba', 'scipy'} & set(sys.modules), sorted(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

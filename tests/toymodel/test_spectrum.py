@@ -13,9 +13,9 @@ from toymodel import (
     shares,
     simulate,
 )
-from toymodel.ring import slow_step_limit
-from toymodel.schedules import schedule
-from toymodel.spectrum import (
+from toymodel.measures.schedules import schedule
+from toymodel.theory.ring import slow_step_limit
+from toymodel.theory.spectrum import (
     consensus_weights,
     coupling,
     difference_losses,

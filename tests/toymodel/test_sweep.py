@@ -124,12 +124,12 @@ def test_samples_go_together():
 def test_file_and_resume(tmp_path, monkeypatch):
     parameters = {"rate": np.linspace(0.001, 0.02, 40), "rho": [0.0, 0.1], "dimension": 30, "tasks": 4}
     whole = sweep(parameters, epochs=3, record=ALL)
-    import toymodel.points
+    import toymodel.sweeps.points
 
-    module = __import__("toymodel.sweep", fromlist=["BLOCK"])
+    module = __import__("toymodel.sweeps.sweep", fromlist=["BLOCK"])
     monkeypatch.setattr(module, "BLOCK", 16)
     monkeypatch.setattr(module, "FLUSH_SECONDS", 0.0)
-    real, calls = toymodel.points.block_function, []
+    real, calls = toymodel.sweeps.points.block_function, []
 
     def stops_after(number):
         def make(plan, threads):
@@ -146,18 +146,18 @@ def test_file_and_resume(tmp_path, monkeypatch):
         return make
 
     path = tmp_path / "deep" / "s.nc"
-    monkeypatch.setattr(toymodel.points, "block_function", stops_after(2))
+    monkeypatch.setattr(toymodel.sweeps.points, "block_function", stops_after(2))
     with pytest.raises(KeyboardInterrupt):
         sweep(parameters, epochs=3, record=ALL, path=path)
     assert not path.exists()
     with pytest.raises(InputError, match="another sweep"):
         sweep({**parameters, "tasks": 5}, epochs=3, record=ALL, path=path)
-    monkeypatch.setattr(toymodel.points, "block_function", stops_after(99))
+    monkeypatch.setattr(toymodel.sweeps.points, "block_function", stops_after(99))
     data = sweep(parameters, epochs=3, record=ALL, path=path, progress=True)
     assert calls == [0, 16, 32, 48, 64]  # none of them twice
     assert data.identical(whole)
     assert [p.name for p in path.parent.iterdir()] == ["s.nc"]
-    monkeypatch.setattr(toymodel.points, "block_function", None)  # a finished one is only read
+    monkeypatch.setattr(toymodel.sweeps.points, "block_function", None)  # a finished one is only read
     again = sweep(parameters, epochs=3, record=ALL, path=path)
     xarray.testing.assert_identical(again.drop_attrs(), whole.drop_attrs())
     with pytest.raises(InputError, match="another sweep"):

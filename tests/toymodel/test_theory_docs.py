@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import toymodel
-from figures.theory import PANELS
+from figures.panels.theory import PANELS
 
 PAGE = Path(__file__).parents[2] / "docs" / "theory.md"
 TEXT = PAGE.read_text(encoding="utf-8")
@@ -33,24 +33,24 @@ def test_every_equation_names_its_function():
         assert re.search(r"`toymodel\.\w+", near), f"equation {number}: {near[:80]}"
 
 
-@pytest.mark.parametrize("module", ["ring", "spectrum", "asymptote", "geometry"])
+@pytest.mark.parametrize("module", ["ring", "spectrum", "asymptote", "trajectories"])
 def test_every_public_function_of_the_theory_is_in_the_page(module):
-    public = importlib.import_module(f"toymodel.{module}").__all__
+    public = importlib.import_module(f"toymodel.theory.{module}").__all__
     named = {name.split(".")[1] for name in NAMES}
     left = [name for name in public if name[0].islower() and name not in named]
     assert not left
 
 
-@pytest.mark.parametrize("module", ["ring", "spectrum", "asymptote", "geometry"])
+@pytest.mark.parametrize("module", ["ring", "spectrum", "asymptote", "trajectories"])
 def test_every_public_function_cites_its_section(module):
-    theory = importlib.import_module(f"toymodel.{module}")
+    theory = importlib.import_module(f"toymodel.theory.{module}")
     functions = [name for name in theory.__all__ if name[0].islower()]
     assert not [name for name in functions if not re.search(r"[Ss]ection \d", getattr(theory, name).__doc__)]
 
 
-@pytest.mark.parametrize("module", ["ring", "spectrum", "asymptote", "geometry"])
+@pytest.mark.parametrize("module", ["ring", "spectrum", "asymptote", "trajectories"])
 def test_sections_cited_in_docstrings_exist(module):
-    source = Path(importlib.import_module(f"toymodel.{module}").__file__).read_text(encoding="utf-8")
+    source = Path(importlib.import_module(f"toymodel.theory.{module}").__file__).read_text(encoding="utf-8")
     sections = {int(n) for n in re.findall(r"^## (\d+)\.", TEXT, flags=re.MULTILINE)}
     cited = {int(n) for n in re.findall(r"section (\d+)\)?", source)}
     assert cited

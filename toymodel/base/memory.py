@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from toymodel.errors import InputError
+from toymodel.base.errors import InputError
 
 __all__ = ["available_memory", "refuse_if_too_large"]
 

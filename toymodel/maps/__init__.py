@@ -2,10 +2,10 @@
 
 from toymodel.maps.affine_maps import affine, diagonal, identity, linear, orthogonal, per_task, reflection
 from toymodel.maps.base import Structure, TaskMap, VectorFunction, from_functions
+from toymodel.maps.builtin import MAPS, get_map
 from toymodel.maps.check import MapCheck, check_task_map, lipschitz_constants
 from toymodel.maps.composition import compose
 from toymodel.maps.elementwise_maps import cubic, leaky, sinh_arcsinh, softsign
-from toymodel.maps.registry import MAPS, get_map
 
 __all__ = [
     "MAPS",

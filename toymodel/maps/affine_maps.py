@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from toymodel.errors import InputError
+from toymodel.base.errors import InputError
 from toymodel.maps.base import TaskMap, vector_function
 
 __all__ = ["affine", "diagonal", "identity", "linear", "orthogonal", "per_task", "reflection"]

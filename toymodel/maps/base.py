@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from toymodel.errors import InputError
+from toymodel.base.errors import InputError
 
 __all__ = ["Structure", "TaskMap", "VectorFunction", "from_functions", "vector_function"]
 

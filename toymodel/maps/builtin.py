@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable
 
-from toymodel.errors import InputError
+from toymodel.base.errors import InputError
 from toymodel.maps.affine_maps import affine, diagonal, identity, linear, orthogonal, per_task, reflection
 from toymodel.maps.base import TaskMap
 from toymodel.maps.elementwise_maps import cubic, leaky, sinh_arcsinh, softsign

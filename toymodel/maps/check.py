@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from toymodel.errors import InputError
+from toymodel.base.errors import InputError
 from toymodel.maps.base import Interval, TaskMap, VectorFunction
-from toymodel.maps.registry import get_map
+from toymodel.maps.builtin import get_map
 
 __all__ = ["MapCheck", "check_task_map", "lipschitz_constants"]
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from toymodel.errors import InputError
+from toymodel.base.errors import InputError
 from toymodel.maps.base import EVERYWHERE, Structure, TaskMap, VectorFunction
 
 __all__ = ["compose"]

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from toymodel.errors import InputError
+from toymodel.base.errors import InputError
 from toymodel.maps.base import EVERYWHERE, TaskMap, vector_function
 
 __all__ = ["cubic", "leaky", "sinh_arcsinh", "softsign"]

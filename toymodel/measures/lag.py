@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from toymodel.losses import LossMatrix
+from toymodel.measures.losses import LossMatrix
 
 __all__ = ["LagProfile", "lag_profile", "lags"]
 

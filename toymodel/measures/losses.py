@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from toymodel.errors import InputError
-from toymodel.files import atomic_write
+from toymodel.base.errors import InputError
+from toymodel.base.files import atomic_write
 
 __all__ = ["LossMatrix", "cyclic_order"]
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from toymodel.errors import InputError
-from toymodel.losses import LossMatrix
+from toymodel.base.errors import InputError
+from toymodel.measures.losses import LossMatrix
 
 __all__ = [
     "Intervals",

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from toymodel.errors import InputError
-from toymodel.losses import cyclic_order
+from toymodel.base.errors import InputError
+from toymodel.measures.losses import cyclic_order
 
 __all__ = ["SCHEDULES", "schedule"]
 

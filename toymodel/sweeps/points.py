@@ -5,16 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from toymodel.moments import shares
 from toymodel.sampling import sample_moments
-
-if TYPE_CHECKING:
-    from toymodel.sweep import Plan
+from toymodel.sweeps.plan import Plan
 
 __all__ = ["block_function"]
 

@@ -8,13 +8,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from toymodel.asymptote import Asymptote, asymptotics, epochs_until, recovery_course
-from toymodel.errors import InputError
+from toymodel.base.errors import InputError
+from toymodel.measures.recovery import RecoveryScore
 from toymodel.moments import shares
-from toymodel.recovery import RecoveryScore
-from toymodel.ring import gauge_shares, slow_step_limit, spread, stability_margin, transport, turns_per_epoch
-from toymodel.spectrum import coupling, epoch_spectrum, rate_limit
 from toymodel.tasks import random_tasks
+from toymodel.theory.asymptote import Asymptote, asymptotics, epochs_until, recovery_course
+from toymodel.theory.ring import (
+    gauge_shares,
+    slow_step_limit,
+    spread,
+    stability_margin,
+    transport,
+    turns_per_epoch,
+)
+from toymodel.theory.spectrum import coupling, epoch_spectrum, rate_limit
 
 __all__ = ["Analysis", "analyze", "analyze_data", "analyze_shares", "table"]
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from toymodel.errors import InputError
-from toymodel.losses import LossMatrix, cyclic_order
-from toymodel.recovery import RecoveryScore, recovery_score, score_of
-from toymodel.spectrum import (
+from toymodel.base.errors import InputError
+from toymodel.measures.losses import LossMatrix, cyclic_order
+from toymodel.measures.recovery import RecoveryScore, recovery_score, score_of
+from toymodel.theory.spectrum import (
     EQUAL,
     coupling,
     difference_losses,

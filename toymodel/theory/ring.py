@@ -3,7 +3,7 @@
 An episode on task i has the residual r = q_i - w and does q_i <- q_i - A r, w <- w + B r, with the slow share
 A and the fast share B (`toymodel.shares`); the paper's model (eqs. 4, 5) is A = rate * ||x||^2, B = 1 - A.
 Uniform similarity between data points only changes the shares (`gauge_shares`). For any Gram matrix see
-`toymodel.spectrum`.
+`toymodel.theory.spectrum`.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from toymodel.errors import InputError
-from toymodel.recovery import RecoveryScore, score_of
+from toymodel.base.errors import InputError
+from toymodel.measures.recovery import RecoveryScore, score_of
 
 __all__ = [
     "energy",

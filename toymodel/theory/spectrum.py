@@ -3,7 +3,7 @@
 Losses depend on the differences e_j = q_j - w alone, and these obey a recursion of their own: an episode
 on task i does ``e_j <- e_j - C_ij e_i`` with the coupling ``C_ij = A_i G_ij/G_ii + B_i``. Consensus (all q_j
 equal w) is e = 0, so it never appears among the eigenvalues here. Closed forms for orthogonal or uniformly
-similar data are in `toymodel.ring`.
+similar data are in `toymodel.theory.ring`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TypedDict
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from toymodel.errors import InputError
+from toymodel.base.errors import InputError
 from toymodel.moments import shares
 
 __all__ = [

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from toymodel.errors import InputError
-from toymodel.spectrum import coupling, difference_moments
+from toymodel.base.errors import InputError
+from toymodel.theory.spectrum import coupling, difference_moments
 
 __all__ = [
     "PCA",

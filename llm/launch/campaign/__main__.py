@@ -1,8 +1,8 @@
-"""``python -m llm.campaign``."""
+"""``python -m llm.launch.campaign``."""
 
 import sys
 
-from llm.campaign.command import main
+from llm.launch.campaign.command import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from toymodel.errors import InputError
+from toymodel.base.errors import InputError
 
 __all__ = ["campaign", "main"]
 
@@ -48,10 +48,10 @@ def campaign(
         collect: Copy the finished runs' small results into this folder; starts nothing.
         doc: Renew the table of runs in this file; starts nothing.
     """
-    from llm.campaign.folder import CampaignFolder
-    from llm.campaign.listing import states, text, update_document
-    from llm.campaign.plan import plan, select
-    from llm.campaign.runner import run_campaign
+    from llm.launch.campaign.folder import CampaignFolder
+    from llm.launch.campaign.listing import states, text, update_document
+    from llm.launch.campaign.plan import plan, select
+    from llm.launch.campaign.runner import run_campaign
 
     runs = select(plan(rehearse=rehearse), only)
     if doc is not None:
@@ -88,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     summary, _, described = inspect.getdoc(campaign).partition("\n\nArgs:\n")  # type: ignore[union-attr]
     helps = dict(re.findall(r"^\s*(\w+): (.*)$", described, re.MULTILINE))
-    parser = argparse.ArgumentParser(prog="python -m llm.campaign", description=summary)
+    parser = argparse.ArgumentParser(prog="python -m llm.launch.campaign", description=summary)
     for name, parameter in inspect.signature(campaign).parameters.items():
         options: dict[str, Any] = {"default": parameter.default, "help": helps[name]}
         if isinstance(parameter.default, bool):

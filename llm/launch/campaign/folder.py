@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llm.campaign.plan import DOCUMENTS, TOKENIZER, Planned
-from llm.models import SHAPES
-from llm.show import episodes_done
-from llm.store import RunFolder
-from toymodel.errors import InputError
-from toymodel.files import atomic_write
+from llm.launch.campaign.plan import DOCUMENTS, TOKENIZER, Planned
+from llm.names import SHAPES
+from llm.runs.folder import RunFolder
+from llm.runs.show import episodes_done
+from toymodel.base.errors import InputError
+from toymodel.base.files import atomic_write
 
 __all__ = ["CampaignFolder", "State"]
 
@@ -103,7 +103,7 @@ class CampaignFolder:
             _check_tokenizer(chosen)
         self.path.mkdir(parents=True, exist_ok=True)
         if documents is None:
-            from llm.corpus import export_documents
+            from llm.data.corpus import export_documents
 
             _, trained = export_documents(self.path / DOCUMENTS)
             trained.replace(self.path / TOKENIZER)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from llm.campaign.folder import CampaignFolder, State
-from llm.campaign.plan import ENTRIES, Entry, Planned, plan
-from toymodel.errors import InputError
-from toymodel.files import atomic_write
+from llm.launch.campaign.folder import CampaignFolder, State
+from llm.launch.campaign.plan import ENTRIES, Entry, Planned, plan
+from toymodel.base.errors import InputError
+from toymodel.base.files import atomic_write
 
 __all__ = ["markdown", "states", "text", "update_document"]
 

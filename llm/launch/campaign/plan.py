@@ -9,7 +9,7 @@ from typing import Any
 
 from llm.config import RunConfig
 from llm.presets import preset, random_init
-from toymodel.errors import InputError
+from toymodel.base.errors import InputError
 
 __all__ = ["DOCUMENTS", "ENTRIES", "TOKENIZER", "Entry", "Planned", "as_preset", "plan", "select"]
 

@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from llm.campaign.attempt import Attempt, attempt
-from llm.campaign.folder import CampaignFolder
-from llm.campaign.pace import Pace, memory_needed, network
-from llm.campaign.plan import ENTRIES, Entry, Planned, plan, select
-from llm.interrupt import Interrupted, signals
-from toymodel.errors import InputError
+from llm.launch.campaign.folder import CampaignFolder
+from llm.launch.campaign.plan import ENTRIES, Entry, Planned, plan, select
+from llm.launch.campaign.timed_run import Attempt, attempt
+from llm.launch.campaign.timing import Pace, memory_needed, network
+from llm.training.interrupt import Interrupted, signals
+from toymodel.base.errors import InputError
 
 if TYPE_CHECKING:
     import torch
@@ -68,7 +68,7 @@ def run_campaign(
         budget: minutes from now after which this must have returned; None for no limit. A run that would
             not finish is started all the same where an episode fits, and goes on in the next call.
         only: entries, members or runs to take; all if empty.
-        documents: a .jsonl file of documents in place of the embedded corpus (see `llm.corpus`).
+        documents: a .jsonl file of documents in place of the embedded corpus (see `llm.data.corpus`).
         tokenizer: a tokenizer.json file, e.g. Pythia's own.
         recorded: a collection of finished runs, which are not run again.
         workers: runs at a time, in processes of their own. They share the device where its memory allows:
@@ -92,7 +92,7 @@ def run_campaign(
             )
     chosen = select(plan(entries, rehearse=rehearse), only)
     if device != "cpu":
-        from llm.device import require_gpu
+        from llm.steps.device import require_gpu
 
         require_gpu(f"campaign --device {device}")
     folder = CampaignFolder(Path(out).absolute())
@@ -112,7 +112,7 @@ class _Call:
     def __init__(
         self, folder: CampaignFolder, end: float, workers: int, device: torch.device, commit: str
     ) -> None:
-        from llm.ceilings import matrix_rate
+        from llm.cost.device_rates import matrix_rate
 
         self.folder, self.end, self.workers, self.device, self.commit = folder, end, workers, device, commit
         self.machine = _machine(device)
@@ -268,7 +268,9 @@ def _executor(workers: int) -> Iterator[Any]:
         yield _Inline()
         return
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["llm.campaign.attempt", "transformers.models.gpt_neox.modeling_gpt_neox"])
+    context.set_forkserver_preload(
+        ["llm.launch.campaign.timed_run", "transformers.models.gpt_neox.modeling_gpt_neox"]
+    )
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare, initargs=(workers,)) as pool:
         yield pool
 

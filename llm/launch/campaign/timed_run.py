@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llm.config import RunConfig
-from llm.interrupt import Interrupted
-from toymodel.errors import InputError
+from llm.training.interrupt import Interrupted
+from toymodel.base.errors import InputError
 
 if TYPE_CHECKING:
-    from llm.view import RunView
+    from llm.training.state import RunView
 
 __all__ = ["Attempt", "Deadline", "attempt"]
 
@@ -114,7 +114,7 @@ def attempt(
         bytes_saved: size of a checkpoint.
         clock: seconds, the same in all processes of a machine.
     """
-    from llm.training import run
+    from llm.training.loop import run
 
     wanted = RunConfig.from_json(config)
     closing = wanted.num_documents if "pairwise" in wanted.probes else 0

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from llm.config import RunConfig
-from llm.estimate import Size, measure_size
-from llm.work import count_work
+from llm.cost.estimate import Size, measure_size
+from llm.cost.work import count_work
 
 if TYPE_CHECKING:
     import torch

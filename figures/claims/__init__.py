@@ -1,0 +1,4 @@
+"""The paper's statements, decided by data: what they measure, where, and with which verdict.
+
+Imports `figures.evidence` and what panels compute.
+"""

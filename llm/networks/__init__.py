@@ -1,0 +1,4 @@
+"""Networks: shapes, random and pretrained weights, and faster forms of the same arithmetic.
+
+Imports `llm.config`, `llm.data.hub` and `toymodel.base`.
+"""

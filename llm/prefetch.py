@@ -1,0 +1,33 @@
+"""Downloads ahead of time: all that a run would fetch, so that it then works without network."""
+
+from __future__ import annotations
+
+from llm.config import RunConfig
+from llm.data.hub import fetch_model
+from llm.data.sources import open_source
+from llm.data.tokenization import choose_tokenizer
+from llm.names import hub_id
+
+__all__ = ["prefetch"]
+
+
+def prefetch(config: RunConfig) -> dict[str, str]:
+    """Download what a run needs, so that it then works without network.
+
+    Returns:
+        What is now at hand and where; empty where the run needs no download.
+    """
+    if config.task != "language":
+        from llm.vision.listing import prefetch_images
+
+        return prefetch_images(config)
+    found = {}
+    source = open_source(config)
+    if source.hub:
+        found["documents"] = f"{source.origin['name']} at {source.origin['revision']}: {source.size} rows"
+    weights = config.weights == "pretrained"
+    if (name := hub_id(config.model)) and (weights or source.hub or name == config.model):
+        found["model"] = str(fetch_model(name, config.revision, weights=weights))
+    if config.tokenizer or found:
+        found["tokenizer"] = choose_tokenizer(config, source).origin
+    return found
