@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from llm import PRESETS, RunConfig, family, preset, run
-from tests.llm.conftest import texts
+from tests.llm.given import texts
 from toymodel import InputError
 
 KEEPS_STEPS = {"fig5-steps", "fig13", "fig16a", "fig16b"}

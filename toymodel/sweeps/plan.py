@@ -205,6 +205,7 @@ def _judge(every: dict[str, list[Any]], kind: str, maps: dict[str, TaskMap]) -> 
 
 
 def coordinate(value: Any) -> Any:
+    """A parameter value as a label of its axis: a map by its name."""
     if isinstance(value, TaskMap):
         return value.name
     return value.item() if isinstance(value, np.generic) else value

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from bridge.studies.cosines import MeasuredSimilarity, compare
+from tests.bridge.model.test_mechanism import drawn
 from tests.bridge.simulated import simulated
-from tests.bridge.test_mechanism import drawn
 from toymodel import InputError, cyclic_order
 
 

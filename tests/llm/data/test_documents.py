@@ -16,7 +16,7 @@ from llm import RunConfig
 from llm.data.augmentation import IGNORED, stored_length, vary, window
 from llm.data.corpus import embedded_corpus, export_documents
 from llm.data.documents import load_documents
-from tests.llm.conftest import texts
+from tests.llm.given import texts
 from toymodel import InputError
 
 SMALL = RunConfig(num_documents=4, context=20)

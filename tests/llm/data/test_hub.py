@@ -13,7 +13,7 @@ from llm.data.documents import load_documents
 from llm.data.hub import fetch_model
 from llm.networks.models import build_model
 from llm.prefetch import prefetch
-from tests.llm.conftest import texts
+from tests.llm.given import texts
 from toymodel import InputError
 
 REPLY = httpx.Response(404, request=httpx.Request("GET", "https://hub.invalid"))

@@ -31,7 +31,7 @@ from llm.runs.finished import Run
 from llm.training.interrupt import Interrupted
 from toymodel import InputError, LossMatrix
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 TWO = (
     Entry("one", "?", {"a": ("fig2b-160m", {}), "b": ("fig6-adam", {})}, (0,)),
     Entry("two", "?", {"same": ("fig6-gd", {}), "c": ("fig18-50", {})}, (0,)),

@@ -19,7 +19,7 @@ CONFIG = RunConfig(
     width=16, depth=1, heads=2, feed_forward=16, num_documents=3, context=8, steps=1, epochs=2, lr=0.01
 )
 # Jobs of a cluster find the packages through the environment.
-ROOT = str(Path(__file__).parents[2])
+ROOT = str(Path(__file__).parents[3])
 
 
 @pytest.fixture

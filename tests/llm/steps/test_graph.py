@@ -213,7 +213,7 @@ def test_resumed_in_the_middle(tmp_path, monkeypatch):
 @pytest.fixture
 def gpu():
     """The benchmark as a module."""
-    path = Path(__file__).parents[2] / "benchmarks" / "gpu.py"
+    path = Path(__file__).parents[3] / "benchmarks" / "gpu.py"
     spec = importlib.util.spec_from_file_location("gpu", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -12,7 +12,7 @@ from llm.presets import preset
 from llm.steps.optimizers import make_optimizer
 from llm.tasks.protocol import make_adapter
 from llm.vision import classification
-from tests.llm.test_graph import KINDS, TINY
+from tests.llm.steps.test_graph import KINDS, TINY
 
 TASKS = {
     **{name: dataclasses.replace(TINY, **changes) for name, changes in KINDS.items()},

@@ -24,7 +24,7 @@ from llm.vision.classification import classification_adapter
 from llm.vision.classifiers import build_classifier, targets
 from llm.vision.pair import check_pair
 from llm.vision.zoo import recipe
-from tests.llm.conftest import refusal
+from tests.llm.given import refusal
 from tests.llm.pictures import picture, vit, write_folder
 from tests.llm.recorders import recorded_and_plain
 from tests.llm.stopped import killed_and_whole

@@ -8,7 +8,7 @@ import llm.data.hub
 from llm import RunConfig, preset
 from llm.vision.images import choose_images, open_images
 from llm.vision.listing import list_images, prefetch_images
-from tests.llm.conftest import refusal
+from tests.llm.given import refusal
 from tests.llm.pictures import dataset, picture, png, write_folder
 
 CLASSES = RunConfig(task="classification", batch=2, num_documents=3)

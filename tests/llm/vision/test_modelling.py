@@ -14,7 +14,7 @@ from transformers import ImageGPTForCausalImageModeling, ImageGPTImageProcessorP
 from llm import RunConfig, preset, run
 from llm.vision.modelling import SHAPES, attend_in_one_piece, build_imagegpt, modelling_adapter
 from llm.vision.palette import common_colours, encode, scaled
-from tests.llm.conftest import refusal
+from tests.llm.given import refusal
 from tests.llm.pictures import imagegpt, write_folder
 from tests.llm.recorders import recorded_and_plain
 from tests.llm.stopped import killed_and_whole

@@ -9,7 +9,7 @@ import pytest
 import toymodel
 from figures.panels.theory import PANELS
 
-PAGE = Path(__file__).parents[2] / "docs" / "theory.md"
+PAGE = Path(__file__).parents[3] / "docs" / "theory.md"
 TEXT = PAGE.read_text(encoding="utf-8")
 NAMES = sorted(set(re.findall(r"`(toymodel(?:\.\w+)+)`", TEXT)))
 

@@ -1,0 +1,35 @@
+"""What tests of networks are given, and how they ask."""
+
+import pytest
+
+from toymodel import InputError
+
+
+def refusal(action):
+    """The one line with which an action is refused."""
+    with pytest.raises(InputError) as raised:
+        action()
+    assert "\n" not in str(raised.value)
+    return str(raised.value)
+
+
+def texts(number, words=60):
+    """Documents of made-up but compressible English."""
+    import numpy as np
+
+    rng = np.random.default_rng(3)
+    vocabulary = [
+        "the",
+        "river",
+        "council",
+        "vote",
+        "said",
+        "of",
+        "market",
+        "rain",
+        "a",
+        "on",
+        "city",
+        "game",
+    ]
+    return [" ".join(rng.choice(vocabulary, words)) + f" number {i}." for i in range(number)]
