@@ -9,7 +9,6 @@ set the defaults of the others. Only the group that was asked for is imported.
 from __future__ import annotations
 
 import contextlib
-import difflib
 import importlib
 import io
 import os
@@ -19,6 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from toymodel.base.errors import InputError
+from toymodel.base.words import nearest, nearest_few
 
 __all__ = ["main"]
 
@@ -83,7 +83,7 @@ def _dispatch(argv: list[str]) -> None:
 
 def _choose(word: str, known: list[str], program: str) -> str:
     if word not in known:
-        near = difflib.get_close_matches(word, known, n=1, cutoff=0.0)[0]
+        near = nearest(word, known)
         raise InputError(
             f"there is no command {word!r}",
             expected=f"one of {', '.join(known)}",
@@ -137,7 +137,7 @@ def _call(function: Callable[..., Any], argv: list[str], program: str) -> None:
 
 def _refuse(unknown: list[str], flags: list[str], program: str) -> None:
     word = next((u for u in unknown if u.startswith("-")), unknown[0]).partition("=")[0]
-    near = difflib.get_close_matches(word.replace("_", "-"), flags, n=1, cutoff=0.0)
+    near = nearest_few(word.replace("_", "-"), flags, 1)
     raise InputError(
         f"{word} is no flag of {program}",
         expected=f"one of its {len(flags)} flags",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import inspect
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from matplotlib.figure import Figure
 from figures.evidence.runs import FORMS, Family, Runs, sweep_command
 from llm.config import RunConfig
 from toymodel.base.errors import InputError
+from toymodel.base.words import nearest
 
 __all__ = ["FIGURES", "Entry", "Panel", "caption", "choose", "commands", "identity", "panel", "render"]
 
@@ -178,7 +178,7 @@ def choose(names: Sequence[str]) -> list[str]:
         found = list(FIGURES) if name == "all" else [name] if name in FIGURES else []
         found = found or [key for key in FIGURES if key[:1].isdigit() and key.rstrip("abcdefgh") == name]
         if not found:
-            near = difflib.get_close_matches(name, FIGURES, n=1, cutoff=0.0)[0]
+            near = nearest(name, FIGURES)
             raise InputError(f"there is no figure {name!r}", expected="all, or some of " + ", ".join(FIGURES),
                              fix=f"reawaken figures {near}")  # fmt: skip
         chosen += [key for key in found if key not in chosen]

@@ -8,13 +8,13 @@ no download), ``-embedded`` (the same experiment scaled to the embedded network,
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from llm.config import RunConfig
 from toymodel.base.errors import InputError
+from toymodel.base.words import nearest, nearest_few
 
 __all__ = ["PRESETS", "Preset", "embedded_size", "family", "preset", "random_init", "small_size"]
 
@@ -226,7 +226,7 @@ def preset(name: str) -> RunConfig:
             f"preset {name!r} is a family", expected="one of " + ", ".join(members),
             fix=f"--preset {members[0]}",
         )  # fmt: skip
-    near = difflib.get_close_matches(name, PRESETS, n=3, cutoff=0.0)
+    near = nearest_few(name, PRESETS)
     raise InputError(
         f"there is no preset {name!r}",
         expected=f"one of the {len(PRESETS)} that `reawaken llm presets` lists, such as " + ", ".join(near),
@@ -247,7 +247,7 @@ def family(name: str) -> list[Preset]:
     members = [p for p in PRESETS.values() if base in (p.family, p.name)]
     if not members:
         known = dict.fromkeys(p.family for p in PRESETS.values())
-        near = difflib.get_close_matches(base, known, n=1, cutoff=0.0)[0]
+        near = nearest(base, known)
         raise InputError(
             f"there is no family of presets {name!r}", expected="one of " + ", ".join(known), fix=near
         )

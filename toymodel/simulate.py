@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from toymodel import engines
 from toymodel.base.errors import InputError
 from toymodel.base.memory import refuse_if_too_large
+from toymodel.base.words import nearest
 from toymodel.maps import TaskMap, get_map
 from toymodel.measures.losses import LossMatrix
 from toymodel.tasks import Tasks
@@ -155,7 +155,7 @@ def _check(
         *(("record", one, TRAJECTORIES) for one in wanted),
     ):
         if value not in known:
-            near = difflib.get_close_matches(str(value), known, n=1, cutoff=0.0)[0]
+            near = nearest(value, known)
             raise InputError(
                 f"{name}={value!r}", expected="one of " + ", ".join(known), fix=f"{name}={near!r}"
             )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 
 from bridge.model.mechanism import MOST_PAIRED, Mechanism
 from toymodel import InputError, LossMatrix
+from toymodel.base.words import nearest
 
 __all__ = ["Bounds", "check_bounds", "check_data", "check_size", "choose", "unknowns"]
 
@@ -97,7 +97,7 @@ def check_bounds(bounds: Bounds, mechanism: Mechanism) -> dict[str, tuple[float,
     terms = {term.name: term for term in mechanism.terms}
     for name, (low, high) in bounds.items():
         if name not in terms:
-            near = difflib.get_close_matches(name, list(terms), n=1, cutoff=0.0)[0]
+            near = nearest(name, terms)
             raise InputError(f"bounds for {name!r}", expected="one of " + ", ".join(terms), fix=f"{near!r}")
         term = terms[name]
         if not low <= high:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,6 +17,7 @@ from bridge.estimate.problem import Block, Problem, Solution
 from bridge.estimate.result import FitResult, Start
 from bridge.model.mechanism import Mechanism
 from toymodel import InputError, LossMatrix
+from toymodel.base.words import nearest
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -122,7 +122,7 @@ def pose(
     known = {name for term in terms for name in (term.name, _base(term.name))}
     for name in shared:
         if name not in known:
-            near = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.0)[0]
+            near = nearest(name, sorted(known))
             raise InputError(f"shared parameter {name!r}", expected="one of " + ", ".join(sorted(known)),
                              fix=f"--shared {near}")  # fmt: skip
     ranges = check_bounds(bounds, mechanism)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +15,7 @@ from bridge.estimate.problem import Problem, Solution, project
 from bridge.model.mechanism import Mechanism
 from bridge.model.terms import Term
 from toymodel import InputError, LossMatrix, cyclic_order
+from toymodel.base.words import nearest
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -234,7 +234,7 @@ class FitResult:
         from bridge.estimate.profile import Profile, Profiler
 
         if name not in self.names:
-            near = difflib.get_close_matches(name, self.names, n=1, cutoff=0.0)[0]
+            near = nearest(name, self.names)
             raise InputError(f"there is no parameter {name!r}", expected="one of " + ", ".join(self.names),
                              fix=f"profile({near!r})")  # fmt: skip
         p = self.names.index(name)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 from llm.names import CNN_DAILYMAIL, PYTHIA, SHAPES
 from toymodel.base.errors import InputError
+from toymodel.base.words import nearest
 
 __all__ = ["fetch_model", "load_hub_dataset", "load_local_dataset", "load_parquet"]
 
@@ -185,7 +185,7 @@ def _unreachable(flag: str, prefetch: str) -> InputError:
 def _nearest(flag: str) -> str:
     option, name = flag.split()[:2]
     known = [CNN_DAILYMAIL[0]] if option == "--documents" else [PYTHIA + s for s in SHAPES if s != "embedded"]
-    return f"{option} {difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]}"
+    return f"{option} {nearest(name, known)}"
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ from typing import Any
 from llm.config import RunConfig
 from llm.names import CNN_DAILYMAIL
 from toymodel.base.errors import InputError
+from toymodel.base.words import nearest
 
 __all__ = ["Source", "open_source"]
 
@@ -82,14 +83,8 @@ def open_source(config: RunConfig) -> Source:
         f"--documents {name}",
         expected="'embedded', 'cnn_dailymail', a hub dataset (owner/name), an existing .jsonl or .parquet "
         "file, a saved dataset or a folder of .txt files",
-        fix=f"--documents {_near(name, ('embedded', 'cnn_dailymail'))}",
+        fix=f"--documents {nearest(name, ('embedded', 'cnn_dailymail'))}",
     )
-
-
-def _near(name: str, known: tuple[str, ...]) -> str:
-    import difflib
-
-    return difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
 
 
 def _embedded(number: int) -> Source:

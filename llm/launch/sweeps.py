@@ -8,7 +8,6 @@ jobs from submitit; nothing is scheduled here.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import itertools
 import multiprocessing
 import os
@@ -26,6 +25,7 @@ from llm.config import RunConfig
 from llm.runs.folder import RunFolder
 from llm.training.interrupt import Interrupted, signals
 from toymodel.base.errors import InputError
+from toymodel.base.words import nearest
 
 __all__ = ["Launcher", "Outcome", "expand", "parse_variations", "sweep", "varied"]
 
@@ -86,7 +86,7 @@ def parse_variations(items: Sequence[str]) -> dict[str, list[Any]]:
         name, equals, values = item.partition("=")
         name = name.strip().lstrip("-").replace("-", "_")
         if not equals or name not in kinds:
-            near = difflib.get_close_matches(name, kinds, n=1, cutoff=0.0)[0]
+            near = nearest(name, kinds)
             raise InputError(
                 f"--vary {item}",
                 expected="FIELD=VALUE[,VALUE...] with a field of a run",

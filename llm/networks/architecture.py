@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 from typing import Any
 
 from llm.config import RunConfig
 from llm.names import SHAPES, hub_id, other_task
 from toymodel.base.errors import InputError
+from toymodel.base.words import nearest
 
 __all__ = ["check_fit", "check_heads", "read_architecture", "read_config", "refuse_shape"]
 
@@ -38,8 +38,7 @@ def read_architecture(config: RunConfig) -> tuple[Any, Path | None]:
         raise InputError(
             f"--model {name}",
             expected=f"a folder with config.json, a hub id (owner/name), or one of {', '.join(SHAPES)}",
-            fix=other_task(config)
-            or f"--model {difflib.get_close_matches(name, SHAPES, n=1, cutoff=0.0)[0]}",
+            fix=other_task(config) or f"--model {nearest(name, SHAPES)}",
         )
     architecture = read_config(folder, name)
     check_heads(overrides.get("hidden_size", architecture.hidden_size),

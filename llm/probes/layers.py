@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from toymodel.base.errors import InputError
+from toymodel.base.words import nearest_few
 
 if TYPE_CHECKING:
     import torch
@@ -51,7 +51,7 @@ def select_layer(model: Any, name: str) -> Layer:
     inside = {n: p for n, p in every.items() if n == name or n.startswith(f"{name}.")}
     if not name or not inside:
         known = sorted({part for n in every for part in _prefixes(n)})
-        near = difflib.get_close_matches(name, known, n=3, cutoff=0.0)
+        near = nearest_few(name, known)
         raise InputError(
             f"--probe-layer {name}",
             expected=f"'all', 'output', or a module or parameter of the model such as {', '.join(near)}",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import math
 import os
@@ -17,6 +16,7 @@ from llm.launch.sweeps import varied
 from llm.runs.finished import Run
 from llm.runs.folder import RunFolder
 from toymodel.base.errors import InputError
+from toymodel.base.words import nearest_few
 from toymodel.measures.lag import lag_profile
 from toymodel.measures.losses import LossMatrix
 from toymodel.measures.recovery import RecoveryScore, recovery_scores
@@ -36,7 +36,7 @@ def show_any(path: str | os.PathLike[str]) -> str:
     inside = sorted(where.glob("*/config.json"))
     if not inside:
         runs = sorted(str(file.parent) for file in where.parent.glob("*/config.json"))
-        near = difflib.get_close_matches(str(where), runs, n=1, cutoff=0.0)
+        near = nearest_few(str(where), runs, 1)
         raise InputError(
             f"there is no run in {str(where)!r}",
             expected="a run folder (with config.json), or a folder of them",

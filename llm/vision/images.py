@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import io
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 from llm.config import RunConfig
 from llm.vision.source import ImageSource
 from toymodel.base.errors import InputError
+from toymodel.base.words import nearest
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -83,7 +83,7 @@ def open_images(config: RunConfig) -> ImageSource:
             command=f"reawaken llm prefetch --task {config.task}",
         )
         return _table(*found, hub=True)
-    near = difflib.get_close_matches(name, ("embedded", *HUB), n=1, cutoff=0.0)[0]
+    near = nearest(name, ("embedded", *HUB))
     raise InputError(
         f"--documents {name}",
         expected="images: 'embedded', " + ", ".join(map(repr, HUB)) + ", a hub dataset (owner/name), a saved "

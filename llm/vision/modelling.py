@@ -6,7 +6,6 @@ To the tasks of documents an image is a text of ``side**2`` colours; only the wo
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from llm.vision.images import choose_images, open_images
 from llm.vision.palette import common_colours, encode, read_palette, scaled
 from llm.vision.source import ImageSource
 from toymodel.base.errors import InputError
+from toymodel.base.words import nearest
 
 if TYPE_CHECKING:
     import torch
@@ -173,8 +173,7 @@ def _architecture(config: RunConfig) -> tuple[Any, Path | None]:
         raise InputError(
             f"--model {name}" + (" has no pretrained weights" if name == "embedded" else ""),
             expected=f"a folder with ImageGPT's config.json, a hub id (owner/name), or {', '.join(SHAPES)}",
-            fix=other_task(config)
-            or f"--model {difflib.get_close_matches(name, list(SHAPES)[1:], n=1, cutoff=0.0)[0]}",
+            fix=other_task(config) or f"--model {nearest(name, list(SHAPES)[1:])}",
         )
     architecture = read_config(folder, name)
     if architecture.model_type != "imagegpt":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import io
 import os
 import sys
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from llm.config import RunConfig
 from llm.names import EMBEDDED_CLASSIFIERS, classifiers, other_task
 from toymodel.base.errors import InputError
+from toymodel.base.words import nearest_few
 
 if TYPE_CHECKING:
     import torch
@@ -174,7 +174,7 @@ def _weights_entry(name: str, config: RunConfig) -> Any:
     revision = config.revision
 
     if name not in classifiers():
-        near = difflib.get_close_matches(name, [*EMBEDDED_CLASSIFIERS, *classifiers()], n=3, cutoff=0.0)
+        near = nearest_few(name, [*EMBEDDED_CLASSIFIERS, *classifiers()])
         raise InputError(
             f"--model {name}",
             expected=f"{', '.join(EMBEDDED_CLASSIFIERS)}, a classifier of torchvision such as "

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 
 from toymodel.base.errors import InputError
+from toymodel.base.words import nearest
 from toymodel.maps.affine_maps import affine, diagonal, identity, linear, orthogonal, per_task, reflection
 from toymodel.maps.base import TaskMap
 from toymodel.maps.elementwise_maps import cubic, leaky, sinh_arcsinh, softsign
@@ -37,7 +37,7 @@ def get_map(map: str | TaskMap) -> TaskMap:
     if isinstance(map, TaskMap):
         return map
     if map not in MAPS:
-        near = difflib.get_close_matches(str(map), MAPS, n=1, cutoff=0.0)[0]
+        near = nearest(map, MAPS)
         raise InputError(
             f"there is no map {map!r}", expected="one of " + ", ".join(MAPS), fix=f"map={near!r}"
         )

@@ -7,7 +7,6 @@ with the shorter run's epochs.
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import operator
 from collections.abc import Callable
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from toymodel.base.errors import InputError
+from toymodel.base.words import nearest
 from toymodel.measures.losses import cyclic_order
 
 __all__ = ["SCHEDULES", "schedule"]
@@ -133,7 +133,7 @@ def schedule(kind: str | ArrayLike, tasks: int, epochs: int, seed: int = 0, **op
     name = kind.replace("_", "-")
     if name not in SCHEDULES:
         raise InputError(f"there is no schedule {kind!r}", expected="one of " + ", ".join(SCHEDULES),
-                         fix=f"schedule {_nearest(name, SCHEDULES)!r}")  # fmt: skip
+                         fix=f"schedule {nearest(name, SCHEDULES)!r}")  # fmt: skip
     build = SCHEDULES[name]
     known = [p.name for p in inspect.signature(build).parameters.values() if p.kind is p.KEYWORD_ONLY]
     for option in options:
@@ -141,7 +141,7 @@ def schedule(kind: str | ArrayLike, tasks: int, epochs: int, seed: int = 0, **op
             raise InputError(
                 f"schedule {name!r} has no option {option!r}",
                 expected="one of " + ", ".join(known) if known else "no options",
-                fix=f"{_nearest(option, known)}=..." if known else "leave it out",
+                fix=f"{nearest(option, known)}=..." if known else "leave it out",
             )
     try:
         rng = np.random.default_rng(seed)
@@ -184,7 +184,3 @@ def _epoch(name: str, value: int, epochs: int) -> int:
         raise InputError(f"{name}={epoch} for {epochs} epochs", expected=f"from {-epochs} to {epochs}",
                          fix=f"{name}=0")  # fmt: skip
     return epoch % epochs if epoch < 0 else epoch
-
-
-def _nearest(name: str, known: Any) -> str:
-    return difflib.get_close_matches(name, list(known), n=1, cutoff=0.0)[0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from toymodel.base.errors import InputError
+from toymodel.base.words import nearest
 from toymodel.maps import TaskMap, get_map
 from toymodel.measures.losses import LossMatrix
 
@@ -133,7 +133,7 @@ def make_plan(
     ):  # fmt: skip
         for value in values:
             if value not in known:
-                near = difflib.get_close_matches(str(value), known, n=1, cutoff=0.0)[0]
+                near = nearest(value, known)
                 raise InputError(f"{label} {value!r}", expected="one of " + ", ".join(known), fix=near)
     if epochs < 2 and {"recovery", "peaks"} & set(wanted):
         raise InputError(f"epochs={epochs}", expected="at least 2, for a second visit", fix="epochs=7")

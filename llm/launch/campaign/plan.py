@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from llm.config import RunConfig
 from llm.presets import preset, random_init
 from toymodel.base.errors import InputError
+from toymodel.base.words import nearest
 
 __all__ = ["DOCUMENTS", "ENTRIES", "TOKENIZER", "Entry", "Planned", "as_preset", "plan", "select"]
 
@@ -134,7 +134,7 @@ def select(runs: Sequence[Planned], only: Sequence[str]) -> list[Planned]:
     known = frozenset[str]().union(*(run.serves for run in runs))
     for name in only:
         if name not in known:
-            near = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.0)[0]
+            near = nearest(name, sorted(known))
             entries = ", ".join(dict.fromkeys(run.entry for run in runs))
             raise InputError(
                 f"--only {name}", expected=f"an entry ({entries}), a member or a run of the campaign",
