@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from llm.config import RunConfig
+from llm.data.gguf import is_gguf, library_arguments, loading_gguf, quantization
 from llm.data.sources import Source
 from llm.names import hub_id
 from toymodel.base.errors import InputError
@@ -46,6 +47,8 @@ def choose_tokenizer(config: RunConfig, source: Source) -> Tokenizer:
     if config.tokenizer:
         return _load(config.tokenizer)
     folder = Path(config.model)
+    if is_gguf(folder):
+        return _load(config.model)
     if folder.is_dir():
         if any((folder / name).is_file() for name in ("tokenizer.json", "vocab.json", "tokenizer.model")):
             return _load(config.model)
@@ -78,6 +81,8 @@ def _load(name: str, revision: str | None = None) -> Tokenizer:
         from llm.data.hub import fetch_model
 
         path = fetch_model(name, revision, weights=False)
+    if is_gguf(path):
+        return _of_gguf(path)
     file = path / "tokenizer.json" if path.is_dir() else path
     if file.is_file():
         from tokenizers import Tokenizer as Fast
@@ -98,6 +103,18 @@ def _load(name: str, revision: str | None = None) -> Tokenizer:
         raise InputError(f"folder {str(path)!r} holds no tokenizer that loads ({str(error).splitlines()[0]})",
                          expected="a tokenizer.json file", fix="--tokenizer FILE") from error  # fmt: skip
     return Tokenizer(lambda text: list(slow(text, verbose=False)["input_ids"]), len(slow), name)
+
+
+def _of_gguf(path: Path) -> Tokenizer:
+    from transformers import AutoTokenizer
+
+    quantization(path)
+    where, more = library_arguments(path)
+    try:
+        own = AutoTokenizer.from_pretrained(where, trust_remote_code=False, **more)
+    except Exception as error:
+        raise loading_gguf(path, error) from error
+    return Tokenizer(lambda text: list(own(text, verbose=False)["input_ids"]), len(own), str(path))
 
 
 def _wrap(fast: Any, origin: str) -> Tokenizer:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from llm.config import RunConfig
+from llm.data.gguf import is_gguf, library_arguments, loading_gguf, quantization
 from llm.names import SHAPES, hub_id, other_task
 from toymodel.base.errors import InputError
 from toymodel.base.words import nearest
@@ -34,7 +35,7 @@ def read_architecture(config: RunConfig) -> tuple[Any, Path | None]:
         from llm.data.hub import fetch_model
 
         folder = fetch_model(hub, config.revision, weights=config.weights == "pretrained")
-    elif not (folder / "config.json").is_file():
+    elif not (is_gguf(folder) or (folder / "config.json").is_file()):
         raise InputError(
             f"--model {name}",
             expected=f"a folder with config.json, a hub id (owner/name), or one of {', '.join(SHAPES)}",
@@ -59,9 +60,14 @@ def read_config(folder: Path, name: str) -> Any:
     """
     from transformers import AutoConfig
 
+    where, more = library_arguments(folder)
+    if more:
+        quantization(folder)
     try:
-        return AutoConfig.from_pretrained(folder, trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as error:
+        return AutoConfig.from_pretrained(where, trust_remote_code=False, **more)
+    except Exception as error:
+        if more:
+            raise loading_gguf(folder, error) from error
         line = str(error).strip().splitlines()[0]
         raise InputError(
             f"--model {name}: its config.json cannot be used ({line})",

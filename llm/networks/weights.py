@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
 import math
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llm.config import RunConfig
+from llm.data.gguf import library_arguments, loading_gguf, quantization
 from toymodel.base.errors import InputError
 
 if TYPE_CHECKING:
@@ -29,15 +34,21 @@ def load_weights(kind: Any, folder: Path | None, config: RunConfig, common: dict
         InputError: for weights that are pickled, damaged, or lack a part of the model.
     """
     assert folder is not None
-    if not any(folder.glob("*.safetensors")):
+    where, more = library_arguments(folder)
+    if not more and not any(folder.glob("*.safetensors")):
         raise InputError(
             f"--model {config.model} holds no model.safetensors",
             expected="weights as safetensors: pickles (.bin, .pt) are never loaded",
             fix="save it with save_pretrained on a machine that trusts the file",
         )
     try:
-        model, report = kind.from_pretrained(folder, use_safetensors=True, output_loading_info=True, **common)
+        with _no_bars():
+            model, report = kind.from_pretrained(
+                where, use_safetensors=True, output_loading_info=True, **common, **more
+            )
     except Exception as error:  # damaged files raise safetensors', json's or torch's errors
+        if more:
+            raise loading_gguf(folder, error) from error
         raise InputError(
             f"the weights of --model {config.model} cannot be loaded ({str(error).strip().splitlines()[0]})",
             expected="whole safetensors files that match config.json",
@@ -49,7 +60,16 @@ def load_weights(kind: Any, folder: Path | None, config: RunConfig, common: dict
             expected="a checkpoint of the whole model",
             fix="--weights random, or another folder",
         )
+    if more:
+        model.quantization = quantization(folder)
     return model
+
+
+@contextlib.contextmanager
+def _no_bars() -> Iterator[None]:
+    """Keep the library's bars out of pipes and files."""
+    with contextlib.nullcontext() if sys.stderr.isatty() else contextlib.redirect_stderr(io.StringIO()):
+        yield
 
 
 def initialize(model: Any, scheme: str) -> None:

@@ -44,7 +44,8 @@ def describe(config: RunConfig, adapter: TaskAdapter, device: torch.device) -> d
             "parameters": sum(p.numel() for p in model.parameters()),
             "trainable": sum(p.numel() for p in model.parameters() if p.requires_grad),
             "sha256": weight_hash(model),
-        },
+        }
+        | ({"quantization": stored} if (stored := getattr(model, "quantization", None)) else {}),
         "tasks": dict(adapter.data),
     }
 
