@@ -9,11 +9,14 @@ set the defaults of the others. Only the group that was asked for is imported.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import importlib
+import inspect
 import io
 import os
 import re
 import sys
+import typing
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -128,11 +131,19 @@ def _call(function: Callable[..., Any], argv: list[str], program: str) -> None:
             _unframed(frame.getvalue()), expected="flags and values as in the help", fix=f"{program} --help"
         ) from None
     if unknown:
-        with _shown_to(frame), contextlib.suppress(SystemExit):
-            tyro.cli(delay, args=["--help"], **options)
-        _refuse(unknown, re.findall(r"^│ .*?(--[a-z-]+)", frame.getvalue(), re.MULTILINE), program)
+        _refuse(unknown, _flags(function), program)
     args, kwargs = parsed[0]
     function(*args, **kwargs)
+
+
+def _flags(function: Callable[..., Any]) -> list[str]:
+    """The flags that a function's parameters become: their names, and those of a dataclass's fields."""
+    kinds = typing.get_type_hints(function)
+    names: list[str] = []
+    for name in inspect.signature(function).parameters:
+        fields = dataclasses.fields(kinds[name]) if dataclasses.is_dataclass(kinds.get(name)) else ()
+        names += [field.name for field in fields] or [name]
+    return ["--" + name.replace("_", "-") for name in names]
 
 
 def _refuse(unknown: list[str], flags: list[str], program: str) -> None:
