@@ -238,7 +238,8 @@ def _sweep(
         wait: Wait for submitted jobs.
         dry_run: Only list the runs and their states.
     """
-    from llm.launch.sweeps import expand, parse_variations, sweep
+    from llm.launch.sweeps import sweep
+    from llm.launch.variations import expand, parse_variations
     from llm.runs import show
 
     bases = [member.config for name in presets for member in family(name)] or [RunConfig()]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_type_hints
 
 from toymodel.base.errors import InputError
 
-__all__ = ["RunConfig"]
+__all__ = ["RunConfig", "varied"]
 
 
 @dataclass(frozen=True)
@@ -264,3 +264,10 @@ def _choices() -> dict[str, tuple[str, ...]]:
         if options and all(isinstance(option, str) for option in options):
             found[name] = options
     return found
+
+
+def varied(configs: Sequence[RunConfig]) -> list[str]:
+    """Names of the fields in which the configurations differ, in the order of the fields."""
+    first = configs[0].to_json()
+    others = [config.to_json() for config in configs[1:]]
+    return [name for name, value in first.items() if any(other[name] != value for other in others)]

@@ -18,7 +18,7 @@ from figures.evidence.counterparts import COUNTERPARTS, counterpart, toy_losses
 from figures.evidence.fits import fitted_losses, r2
 from figures.evidence.runs import FORMS, Family, Runs, sweep_command
 from figures.style import INK, SERIES, SHADE, figure_style, letter, new_figure
-from llm.config import RunConfig
+from llm.config import RunConfig, varied
 from llm.presets import PRESETS, family
 from toymodel.base.errors import InputError
 from toymodel.measures.losses import LossMatrix
@@ -300,8 +300,6 @@ class Curves:
 
 def labels(found: Family) -> list[str]:
     """What tells the members apart: their values of the first fields, of those the paper varies, that do."""
-    from llm.launch.sweeps import varied
-
     members, family = found.members, found.members[0].preset.family
     if len(members) == 1 and members[0].preset.label == family:
         return ["cyclic order"]

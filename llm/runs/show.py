@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from llm.config import RunConfig
-from llm.launch.sweeps import varied
+from llm.config import RunConfig, varied
 from llm.runs.finished import Run
 from llm.runs.folder import RunFolder
 from toymodel.base.errors import InputError

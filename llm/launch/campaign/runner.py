@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import multiprocessing
 import os
 import shutil
-import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,6 +18,7 @@ from llm.launch.campaign.folder import CampaignFolder
 from llm.launch.campaign.plan import ENTRIES, Entry, Planned, plan, select
 from llm.launch.campaign.timed_run import Attempt, attempt
 from llm.launch.campaign.timing import Pace, memory_needed, network
+from llm.launch.pool import Pool
 from llm.training.interrupt import Interrupted, signals
 from toymodel.base.errors import InputError
 
@@ -126,11 +125,12 @@ class _Call:
         queue = list(runs)
         running: dict[Future[Attempt], Planned] = {}
         stopped = False
-        with signals() as received, _executor(self.workers) as executor:
+        # One alone runs here; more have processes of their own.
+        with signals() as received, Pool(self.workers if self.workers > 1 else 0) as pool:
             while True:
                 while not stopped and (run := self._next(queue, list(running.values()))):
                     queue.remove(run)
-                    running[self._start(executor, run)] = run
+                    running[self._start(pool, run)] = run
                 if not running:
                     break
                 ready, _ = wait(running, timeout=0.2, return_when=FIRST_COMPLETED)
@@ -138,9 +138,7 @@ class _Call:
                     self._note(running.pop(future), future)
                 if not stopped and (received or any(a.state == "stopped" for a in self.attempts.values())):
                     stopped = True
-                    for child in multiprocessing.active_children():
-                        if child.pid is not None:
-                            os.kill(child.pid, signal.SIGTERM)
+                    pool.stop()
         left = [run.name for run in runs if self.folder.state(run).word != "done"]
         if stopped:
             raise Interrupted(f"stopped; {len(left)} runs are left; the same command goes on from there")
@@ -216,15 +214,16 @@ class _Call:
             fix=f"--budget {(least + 60) / 60:.1f}",
         )
 
-    def _start(self, executor: Any, run: Planned) -> Future[Attempt]:
+    def _start(self, pool: Pool, run: Planned) -> Future[Attempt]:
         _say(f"{run.name} starts, {self.folder.state(run).episodes} episodes done")
         saved = network(run.config).disk // 2
-        future: Future[Attempt] = executor.submit(attempt, run.config.to_json(), run.name, self.end, saved)
-        return future
+        return pool.submit(attempt, run.config.to_json(), run.name, self.end, saved)
 
     def _note(self, run: Planned, future: Future[Attempt]) -> None:
         try:
             found = future.result()
+        except Interrupted:
+            found = Attempt("stopped", 0.0, 0.0, None)
         except Exception as error:  # a worker died, of lack of memory for example
             found = Attempt("failed", 0.0, 0.0, None, f"{type(error).__name__}: {error}")
         self.attempts[run.name] = found
@@ -246,41 +245,6 @@ class _Call:
         self.folder.note(run.name, facts)
         words = f": {found.message}" if found.message else f", {facts['seconds']:.0f} s so far"
         _say(f"{run.name} {found.state}{words}")
-
-
-class _Inline:
-    """An executor that works at once in this process."""
-
-    def submit(self, function: Callable[..., Attempt], *args: Any) -> Future[Attempt]:
-        """Do it; the future is done."""
-        future: Future[Attempt] = Future()
-        future.set_result(function(*args))
-        return future
-
-
-@contextlib.contextmanager
-def _executor(workers: int) -> Iterator[Any]:
-    """Where runs are attempted: here, or in processes.
-
-    CUDA does not survive a fork, so they fork from a server that has loaded the libraries but used no GPU.
-    """
-    if workers == 1:
-        yield _Inline()
-        return
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(
-        ["llm.launch.campaign.timed_run", "transformers.models.gpt_neox.modeling_gpt_neox"]
-    )
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare, initargs=(workers,)) as pool:
-        yield pool
-
-
-def _prepare(workers: int) -> None:
-    """A worker's share of the cores, and a group of its own: Ctrl-C is for the one that passes it on."""
-    os.setpgrp()
-    import torch
-
-    torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // workers))
 
 
 def _recorded(folder: CampaignFolder, recorded: Path | None) -> set[str]:

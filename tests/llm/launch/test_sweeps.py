@@ -12,7 +12,10 @@ import numpy as np
 import pytest
 
 from llm import Interrupted, RunConfig, run
-from llm.launch.sweeps import Batch, expand, parse_variations, sweep, varied
+from llm.config import varied
+from llm.launch.batch import Batch
+from llm.launch.sweeps import sweep
+from llm.launch.variations import expand, parse_variations
 from toymodel import InputError, LossMatrix
 
 CONFIG = RunConfig(
@@ -146,7 +149,8 @@ def test_processes_stop_by_a_signal_and_go_on(tmp_path, alone):
     long = dataclasses.replace(CONFIG, epochs=400)
     script = f"""
 import sys
-from llm.launch.sweeps import expand, sweep
+from llm.launch.sweeps import sweep
+from llm.launch.variations import expand
 from llm import Interrupted, RunConfig
 if __name__ == "__main__":
     try:
@@ -179,7 +183,7 @@ if __name__ == "__main__":
 
 
 def test_a_dead_worker_is_a_failure_not_a_hang(tmp_path, alone, monkeypatch):
-    monkeypatch.setattr("llm.launch.sweeps._prepare_worker", os.abort)
+    monkeypatch.setattr("llm.launch.pool._prepare", os.abort)
     found = sweep([dataclasses.replace(CONFIG, seed=9)], tmp_path, launcher="processes", workers=1)
     assert states(found) == ["failed"]
     assert "BrokenProcessPool" in found[0].message
