@@ -10,8 +10,10 @@ from typing import Protocol
 
 from matplotlib.figure import Figure
 
-from figures.evidence.runs import FORMS, Family, Runs, sweep_command
+from figures.evidence.reproduce import sweep_command
+from figures.evidence.runs import Family, Runs
 from llm.config import RunConfig
+from llm.presets import FORMS
 from toymodel.base.errors import InputError
 from toymodel.base.words import nearest
 

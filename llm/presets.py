@@ -16,7 +16,7 @@ from llm.config import RunConfig
 from toymodel.base.errors import InputError
 from toymodel.base.words import nearest, nearest_few
 
-__all__ = ["PRESETS", "Preset", "embedded_size", "family", "preset", "random_init", "small_size"]
+__all__ = ["FORMS", "PRESETS", "Preset", "embedded_size", "family", "preset", "random_init", "small_size"]
 
 
 @dataclass(frozen=True)
@@ -208,6 +208,9 @@ def _scaled(value: int, by: float) -> int:
 
 
 _FORMS = {"-random": random_init, "-embedded": embedded_size, "-small": small_size}
+
+FORMS: tuple[str, ...] = ("", *_FORMS)
+"""Suffixes of a preset's forms, the paper's own first."""
 
 
 def preset(name: str) -> RunConfig:

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from figures.catalogue import panel
 from figures.evidence.counterparts import counterpart, toy_losses
-from figures.evidence.runs import FORMS, Member, Runs
+from figures.evidence.runs import Member, Runs
 from figures.panels.fig09 import path
 from figures.panels.matrices import Matrix, member_of, toy_state
-from llm.presets import PRESETS
+from llm.presets import FORMS, PRESETS
 from toymodel.base.errors import InputError
 from toymodel.measures.losses import LossMatrix
 from toymodel.theory.trajectories import pca

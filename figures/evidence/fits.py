@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from llm.runs.finished import Run
 from toymodel.measures.losses import LossMatrix
-
-if TYPE_CHECKING:
-    from figures.evidence.runs import RecordedRun
 
 __all__ = ["FILE", "fit_runs", "fitted", "fitted_losses", "r2"]
 
@@ -18,7 +15,7 @@ FILE = "fit.npz"
 """The fitted toy's loss matrix, in the run folder."""
 
 
-def fit_runs(runs: Iterable[RecordedRun]) -> int:
+def fit_runs(runs: Iterable[Run]) -> int:
     """Fit the toy to every run in a folder that has no fit yet, and leave it there; how many there were."""
     from bridge import fit
 
@@ -28,7 +25,7 @@ def fit_runs(runs: Iterable[RecordedRun]) -> int:
     return len(todo)
 
 
-def fitted(run: RecordedRun) -> LossMatrix | None:
+def fitted(run: Run) -> LossMatrix | None:
     """The toy's loss matrix that was fitted to a run; None where none was.
 
     A fit lies in a run folder as `FILE`, in packed results under the key ``fit``.
@@ -39,7 +36,7 @@ def fitted(run: RecordedRun) -> LossMatrix | None:
         return LossMatrix.from_values(arrays["fit"], arrays["order"]) if "fit" in arrays else None
 
 
-def fitted_losses(runs: Sequence[RecordedRun]) -> list[LossMatrix] | None:
+def fitted_losses(runs: Sequence[Run]) -> list[LossMatrix] | None:
     """The fitted toys of a member's runs; None unless every run has one, as a mean would mix seeds."""
     found = [matrix for run in runs if (matrix := fitted(run)) is not None]
     return found if found and len(found) == len(runs) else None

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from figures.evidence.counterparts import COUNTERPARTS, counterpart, toy_losses
 from figures.evidence.fits import fitted_losses, r2
-from figures.evidence.runs import FORMS, Family, Runs, sweep_command
+from figures.evidence.reproduce import sweep_command
+from figures.evidence.runs import Family, Runs
 from figures.style import INK, SERIES, SHADE, figure_style, letter, new_figure
 from llm.config import RunConfig, varied
-from llm.presets import PRESETS, family
+from llm.presets import FORMS, PRESETS, family
 from toymodel.base.errors import InputError
 from toymodel.measures.losses import LossMatrix
 from toymodel.measures.recovery import recovery_scores, shift_averaged, visits

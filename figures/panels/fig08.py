@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from figures.evidence.runs import RecordedRun
 from figures.panels.matrices import Matrix, ToyState
+from llm.runs.finished import Run
 from toymodel.theory.trajectories import (
     cosines,
     gradient_cosines,
@@ -45,12 +45,12 @@ def _toy_activations(state: ToyState) -> Floats:
     return cosines(state.q[: 1 + _ACTIVATION_EPOCHS * state.order.shape[1], 0])
 
 
-def _activations(run: RecordedRun) -> Floats:
+def _activations(run: Run) -> Floats:
     states = 1 + _ACTIVATION_EPOCHS * run.config.num_documents
     return np.asarray(run.probe("activations")["cosines"][0][:states, :states])
 
 
-def _residuals(run: RecordedRun) -> Floats:
+def _residuals(run: Run) -> Floats:
     first = run.config.num_documents
     return np.asarray(run.probe("residuals")["cosines"][first:, first:])
 

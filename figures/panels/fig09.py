@@ -8,9 +8,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from figures.evidence.runs import RecordedRun, Runs
+from figures.evidence.runs import Runs
 from figures.panels.matrices import member_of, toy_state
 from figures.style import figure_style, letter, new_figure
+from llm.runs.finished import Run
 from toymodel.theory.trajectories import pca, turns
 
 __all__ = ["PANELS", "Helix", "path", "turns_per_epoch"]
@@ -18,7 +19,7 @@ __all__ = ["PANELS", "Helix", "path", "turns_per_epoch"]
 Floats = NDArray[np.float64]
 
 
-def path(run: RecordedRun) -> tuple[Floats, Floats]:
+def path(run: Run) -> tuple[Floats, Floats]:
     """Coordinates by episode, shape ``(E*T, 3)``, and the part of the variance of each component."""
     found = run.probe("pca")
     return np.asarray(found["coordinates"], dtype=np.float64), np.asarray(found["explained"])

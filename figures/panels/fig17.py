@@ -10,9 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from figures.evidence.runs import RecordedRun, Runs
+from figures.evidence.runs import Runs
 from figures.panels.matrices import ToyState, member_of, toy_state
 from figures.style import NETWORK, TOY, figure_style, letter, new_figure
+from llm.runs.finished import Run
 from toymodel.theory.trajectories import step_sizes, weight_step_gram, weight_step_sizes
 
 __all__ = ["PANELS", "Sizes"]
@@ -34,7 +35,7 @@ class Sizes:
 
     figure: str
     title: str
-    read: Callable[[RecordedRun], Floats]
+    read: Callable[[Run], Floats]
     toy: Callable[[ToyState], Floats]
     words: str
     families: tuple[str, ...] = ("fig17",)

@@ -11,10 +11,13 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from figures.evidence.counterparts import ToySetting
-from figures.evidence.runs import FORMS, Member, RecordedRun, Runs, sweep_command
+from figures.evidence.reproduce import sweep_command
+from figures.evidence.runs import Member, Runs
 from figures.panels.curves import MissingRuns, find
 from figures.style import figure_style, letter, new_figure
 from llm.config import RunConfig
+from llm.presets import FORMS
+from llm.runs.finished import Run
 from toymodel import compressed_run, cyclic_order, random_gram, shares
 
 __all__ = ["Matrix", "ToyState", "member_of", "toy_state"]
@@ -95,7 +98,7 @@ class Matrix:
     figure: str
     family: str
     title: str
-    read: Callable[[RecordedRun], Floats]
+    read: Callable[[Run], Floats]
     toy: Callable[[ToyState], Floats]
     axes_labels: tuple[str, str]
     bar: str

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +15,7 @@ import numpy as np
 
 from llm.config import RunConfig
 from llm.runs.folder import RunFolder
+from toymodel.base.errors import InputError
 from toymodel.base.files import atomic_write
 from toymodel.measures.losses import LossMatrix
 from toymodel.measures.recovery import RecoveryScore, intervals, recovery_scores
@@ -18,28 +23,41 @@ from toymodel.measures.recovery import RecoveryScore, intervals, recovery_scores
 __all__ = ["Run", "running_score"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Run:
-    """A finished run.
+    """A finished run, in its run folder or packed into one small file (`pack`).
 
     Attributes:
         config: what was run.
-        losses: the loss matrix.
         manifest: versions, device, hashes and times.
-        path: the run folder.
+        path: the run folder, or the packed file.
     """
 
     config: RunConfig
-    losses: LossMatrix
     manifest: dict[str, Any]
     path: Path
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Run:
-        """Read a finished run folder."""
+        """Read a finished run folder, and see that its files belong together.
+
+        Raises:
+            InputError: when one of them is missing or damaged, or tells of another run than the others.
+        """
         folder = RunFolder(path)
-        losses = LossMatrix.load(path)
-        return cls(folder.read_config(), losses, folder.read_manifest(), folder.path)
+        found = cls(folder.read_config(), folder.read_manifest(), folder.path)
+        found._check(folder.read_config_as_written())
+        return found
+
+    @cached_property
+    def losses(self) -> LossMatrix:
+        """The loss matrix."""
+        return LossMatrix.load(self.path)
+
+    @property
+    def name(self) -> str:
+        """Name of the folder or packed file."""
+        return self.path.name if self.path.is_dir() else self.path.stem
 
     def recovery(self) -> list[RecoveryScore]:
         """Recovery score of every epoch (paper eq. 1)."""
@@ -50,9 +68,64 @@ class Run:
         return LossMatrix.load(self.path / f"{name}.npz")
 
     def probe(self, name: str) -> dict[str, np.ndarray]:
-        """What a probe found."""
-        with np.load(self.path / "probes" / f"{name}.npz", allow_pickle=False) as arrays:
-            return dict(arrays)
+        """What a probe found.
+
+        Raises:
+            InputError: when the run has none of that name.
+        """
+        if name not in self.config.probes:
+            raise InputError(f"run {self.name} has no probe {name!r}",
+                             expected="one of " + (", ".join(self.config.probes) or "none"),
+                             fix=f"--probes {name}")  # fmt: skip
+        if self.path.is_dir():
+            with np.load(self.path / "probes" / f"{name}.npz", allow_pickle=False) as arrays:
+                return dict(arrays)
+        with np.load(self.path, allow_pickle=False) as arrays:
+            return {key.partition("/")[2]: arrays[key] for key in arrays if key.startswith(f"{name}/")}
+
+    def pack(self, path: str | os.PathLike[str], **also: np.ndarray) -> None:
+        """Write losses, order and probes as one small file; a `Run` whose path it is reads it like a folder.
+
+        Losses that are single precision by origin are kept so, without loss; probes are rounded to it.
+
+        Args:
+            path: the ``.npz`` file.
+            also: further arrays by key.
+        """
+        arrays = {"losses": _single(self.losses.values), "order": _narrow(self.losses.order)}
+        arrays["meta"] = np.array(json.dumps({"config": self.config.to_json()}))
+        for name in self.config.probes:
+            for key, values in self.probe(name).items():
+                arrays[f"{name}/{key}"] = values.astype(np.float32) if values.dtype == np.float64 else values
+        with atomic_write(path) as file:
+            np.savez_compressed(file, **arrays, **also)  # type: ignore[arg-type]
+
+    def _check(self, written: Mapping[str, Any]) -> None:
+        """That configuration, manifest and losses are of one run.
+
+        Args:
+            written: ``config.json`` as it stands, since later versions may have further settings.
+        """
+        config, meta = self.config, self.losses.meta
+        tasks = self.manifest.get("tasks", {})
+        said = [  # what, according to which file, and according to another
+            ("configuration", "manifest.json", self.manifest.get("config_id"), "config.json", _id(written)),
+            ("tasks", "losses.npz", meta.get("tasks_sha256"), "manifest.json", tasks.get("sha256")),
+            ("number of tasks", "losses.npz", self.losses.tasks, "config.json", config.num_documents),
+            ("number of tasks", "manifest.json", _length(tasks.get("names")), "config.json",
+             config.num_documents),
+            ("number of epochs", "losses.npz", self.losses.epochs, "config.json", config.epochs),
+        ]  # fmt: skip
+        if "config" in meta:
+            said.insert(1, ("configuration", "losses.npz", _id(meta["config"]), "config.json", _id(written)))
+        for what, one, mine, other, theirs in said:
+            if mine is not None and theirs is not None and mine != theirs:
+                raise InputError(
+                    f"run folder {str(self.path)!r} holds files of different runs: its {what} is "
+                    f"{_short(mine)} by {one} and {_short(theirs)} by {other}",
+                    expected="the files that one run wrote",
+                    fix=f"copy {self.name} again from where it was made, or remove it",
+                )
 
     def save_results(self, path: str | os.PathLike[str]) -> None:
         """Write the losses in the format of the authors' program (``*_results.npz``)."""
@@ -96,3 +169,25 @@ def running_score(rows: np.ndarray, order: np.ndarray, done: int) -> str:
         return "no score yet"
     after, peak, before = (float(v[back].mean()) for v in (part.after, part.peak, part.before))
     return f"recovery score {(peak - before) / (peak - after):.2f}" if peak > after else "nothing forgotten"
+
+
+def _id(values: Mapping[str, Any]) -> str:
+    """Identity of a configuration as written: `RunConfig.id` of the version that wrote it."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _length(names: list[str] | None) -> int | None:
+    return None if names is None else len(names)
+
+
+def _short(value: object) -> str:
+    return str(value)[:12]
+
+
+def _single(values: np.ndarray) -> np.ndarray:
+    single = values.astype(np.float32)
+    return single if np.array_equal(single, values) else values
+
+
+def _narrow(order: np.ndarray) -> np.ndarray:
+    return order.astype(np.int16) if order.max(initial=0) < 2**15 else order

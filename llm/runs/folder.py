@@ -121,7 +121,11 @@ class RunFolder:
 
     def read_config(self) -> RunConfig:
         """The configuration that made this folder."""
-        return RunConfig.from_json(self._read_json("config.json"))
+        return RunConfig.from_json(self.read_config_as_written())
+
+    def read_config_as_written(self) -> dict[str, Any]:
+        """``config.json`` as it stands: the settings of the version that wrote it."""
+        return self._read_json("config.json")
 
     def read_manifest(self) -> dict[str, Any]:
         """Versions, device, hashes and times; empty before the first episode."""

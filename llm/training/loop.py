@@ -133,7 +133,7 @@ def run(
     if keep_weights:
         folder.save_weights(trained_weights(adapter.model))
     folder.finish(losses, matrices)
-    return Run(config, losses, manifest, folder.path)
+    return Run(config, manifest, folder.path)
 
 
 def episode_order(config: RunConfig) -> np.ndarray:

@@ -1,16 +1,16 @@
 """Runs are found by what they are, and packed without losing what figures need."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from figures.evidence.record import configurations
-from figures.evidence.runs import RecordedRun, Runs, pack, recorded, run_command, sweep_command
+from figures.evidence.reproduce import run_command, sweep_command
+from figures.evidence.runs import Runs
+from figures.evidence.stored import pack
 from llm.presets import PRESETS, family, preset
-from reawaken import main
+from llm.runs.finished import Run
 from tests.figures.runs import write_family, write_run
 from toymodel import InputError, LossMatrix
 
@@ -59,7 +59,7 @@ def test_execution_and_further_probes_do_not_matter_but_missing_ones_do(tmp_path
 
 def test_coinciding_members_count_once():
     every = [replace(m.config, seed=3) for m in family("fig5-frozen-small")]
-    found = Runs(RecordedRun(config, {}, Path()) for config in every).family("fig5-frozen")
+    found = Runs(Run(config, {}, Path()) for config in every).family("fig5-frozen")
     # Of 16 blocks 6, 8 and 10 are 2 of 4.
     assert [m.preset.label for m in found.members] == ["0", "4", "6", "12"]
 
@@ -111,42 +111,3 @@ def test_commands_make_the_runs():
     base = PRESETS["fig6-adam"]
     config = replace(base.config, seed=2, lr=0.5)
     assert run_command(config, base) == "reawaken llm run --preset fig6-adam --lr 0.5 --seed 2 --out RUN"
-
-
-def test_the_commands_of_recorded_results_make_exactly_them(monkeypatch, tmp_path):
-    started = []
-
-    class Stop(Exception):
-        pass
-
-    def run(config, *args, **kwargs):
-        started.append(config)
-        raise Stop
-
-    monkeypatch.setattr("llm.training.loop.run", run)
-    root = recorded()[0].path.parent
-    for entry in json.loads((root / "index.json").read_text()):
-        program, *words = entry["command"].split()
-        assert program == "reawaken"
-        with pytest.raises(Stop):
-            main(words)
-        assert started[-1].id == entry["id"], entry["command"]
-
-
-def test_the_recorded_results_are_small_networks_and_small_files():
-    runs = recorded()
-    assert len(runs) > 20
-    small = {replace(config, probes=()) for config in configurations((0,))}
-    for run in runs:
-        assert replace(run.config, seed=0, probes=()) in small
-        assert run.manifest["git_commit"]
-        assert run.manifest["tasks"]["sha256"]
-        values = run.losses.values
-        assert values.shape == (1 + run.config.epochs * run.config.num_documents, run.config.num_documents)
-        # It has learned. Of all tasks together that need not be true: small classifiers end above chance.
-        trained = values[np.arange(1, len(values)), run.losses.order.ravel()]
-        assert trained[-run.config.num_documents :].mean() < values[0].mean() - 0.5
-    folder = runs[0].path.parent
-    assert sum(p.stat().st_size for p in folder.iterdir()) < 20e6
-    entries = json.loads((folder / "index.json").read_text())
-    assert {entry["id"] for entry in entries} == {p.stem for p in folder.glob("*.npz")}

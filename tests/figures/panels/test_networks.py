@@ -8,12 +8,12 @@ import pytest
 from figures import catalogue
 from figures.catalogue import FIGURES, caption, render
 from figures.evidence.counterparts import counterpart, toy_losses
-from figures.evidence.runs import FORMS, Runs, recorded
+from figures.evidence.runs import Runs, recorded
 from figures.panels import fig08, fig09, fig17, fig18
 from figures.panels.curves import MissingRuns, last_score, shifted
 from figures.panels.varied import PANELS
 from figures.style import SERIES, png_bytes
-from llm.presets import family
+from llm.presets import FORMS, family
 from tests.figures.runs import write_family
 
 # What cannot be recorded without trained weights, and what takes long on two cores.
