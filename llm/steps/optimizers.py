@@ -34,11 +34,12 @@ def make_optimizer(config: RunConfig, model: torch.nn.Module) -> Optimizer:
 
     trainable = [p for p in model.parameters() if p.requires_grad]
     if config.optimizer == "sgd":
-        return GradientDescent(trainable, config.rate)
+        return GradientDescent(trainable, config.rate, config.weight_decay or 0.0)
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.optimizer]
     capturable = trainable[0].device.type == "cuda"
     # Fused kernels update in one pass over each tensor.
-    chosen = kind(trainable, lr=config.rate, fused=True, capturable=capturable)
+    decay = {} if config.weight_decay is None else {"weight_decay": config.weight_decay}
+    chosen = kind(trainable, lr=config.rate, fused=True, capturable=capturable, **decay)
     # Capturable steps also run as they are (before a capture, or without one); torch would warn of each.
     chosen._warned_capturable_if_run_uncaptured = True
     return Moments(chosen)
@@ -53,10 +54,12 @@ class GradientDescent:
     Args:
         parameters: what to train.
         rate: learning rate.
+        decay: part of a weight, times the rate, that a step takes away beside the gradient.
     """
 
-    def __init__(self, parameters: list[torch.nn.Parameter], rate: float) -> None:
+    def __init__(self, parameters: list[torch.nn.Parameter], rate: float, decay: float = 0.0) -> None:
         self.rate = rate
+        self.decay = decay
         self._updating = False
         for parameter in parameters:
             parameter.register_post_accumulate_grad_hook(self._apply)
@@ -65,6 +68,8 @@ class GradientDescent:
         if self._updating:
             assert parameter.grad is not None
             # A leaf may be written in a hook: every use of it in this backward pass is over by now.
+            if self.decay:
+                parameter.data.mul_(1 - self.rate * self.decay)
             parameter.data.add_(parameter.grad, alpha=-self.rate)
             parameter.grad = None
 

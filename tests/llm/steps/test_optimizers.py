@@ -43,6 +43,34 @@ def test_descent_that_frees_gradients_is_torchs_bit_for_bit():
         assert a.grad is None
 
 
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [("sgd", lambda p: torch.optim.SGD(p, lr=0.05, weight_decay=2.0)),
+     ("adamw", lambda p: torch.optim.AdamW(p, lr=0.05, weight_decay=2.0, fused=True))],
+)  # fmt: skip
+def test_weight_decay_is_torchs(name, make):
+    comp = stepper(optimizer=name, weight_decay=2.0)
+    ref = make_adapter(CONFIG, torch.device("cpu"))
+    optimizer = make(ref.model.parameters())
+    before = weights(comp)
+    comp.train(1, 3)
+    for _ in range(3):
+        ref.load(1)
+        optimizer.zero_grad()
+        ref.loss().backward()
+        optimizer.step()
+    for a, b, old in zip(comp.adapter.model.parameters(), ref.model.parameters(), before, strict=True):
+        torch.testing.assert_close(a, b, rtol=2e-5, atol=2e-6)
+        assert not torch.equal(a, old)
+
+
+def test_no_decay_is_no_decay():
+    plain, none = stepper(), stepper(weight_decay=0.0)
+    for step in (plain, none):
+        step.train(0, 2)
+    assert all(torch.equal(a, b) for a, b in zip(weights(plain), weights(none), strict=True))
+
+
 def test_gradients_outside_an_update_are_kept_and_change_nothing():
     step = stepper()
     before = weights(step)
