@@ -9,7 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_type_hints
 
+import numpy as np
+
 from toymodel.base.errors import InputError
+from toymodel.measures.schedules import load_order, schedule
 
 __all__ = ["RunConfig", "varied"]
 
@@ -93,9 +96,14 @@ class RunConfig:
 
     # The schedule.
     schedule: Literal[
-        "cyclic", "shuffled-once", "middle-shuffled", "reshuffled", "iid", "locally-reversed"
-    ] = "cyclic"
-    """Order of episodes: the paper's, Fig. 12's shuffled middle, two controls, section 4's local reversal."""
+        "cyclic", "shuffled-once", "middle-shuffled", "reshuffled", "iid", "locally-reversed", "palindrome",
+        "spaced", "given",
+    ] = "cyclic"  # fmt: skip
+    """Order of episodes: the paper's, Fig. 12's shuffled middle, two controls, section 4's local reversal,
+    forward and backward in turn, a third of the documents every second epoch; 'given' with --order."""
+    order: str | None = None
+    """A file with an order of your own, .npy or .json: documents counted from 0, shape (E, T), or (T,) for
+    every epoch. Documents may be absent from an epoch or come twice. Kept as text: the run needs no file."""
     shuffle_until: int | None = None
     """Last document N that middle-shuffled shuffles, counted from 1 (Fig. 12); T - 1 if not given."""
     reverse_block: int = 2
@@ -110,6 +118,9 @@ class RunConfig:
     """Plain gradient descent, Adam, or AdamW (torch's defaults but for the rate)."""
     lr: float = 1e-3
     """Learning rate."""
+    weight_decay: float | None = None
+    """Part of the weights, times the rate, that every step takes away, beside the gradient (decoupled): with
+    sgd none if not given, with adamw torch's own 0.01."""
     scale_lr: bool = False
     """Divide the rate by M/10, so that the total update stays that of 10 steps (Fig. 16a)."""
     reset_optimizer: bool = True
@@ -141,6 +152,7 @@ class RunConfig:
 
         object.__setattr__(self, "probes", tuple(self.probes))
         object.__setattr__(self, "probe_documents", tuple(self.probe_documents))
+        self._take_order()
         need(self.num_documents >= 2, "num_documents", "at least 2 documents", 25)
         need(self.context >= 2, "context", "at least 2 tokens (one to predict from, one to predict)", 256)
         need(self.batch >= 1, "batch", "at least 1 image", 32)
@@ -176,6 +188,24 @@ class RunConfig:
             f"from 1 to {self.num_documents} documents",
             2,
         )
+        need(
+            self.schedule != "palindrome" or self.epochs >= 2,
+            "epochs",
+            "at least 2 with --schedule palindrome: forward, then backward",
+            2,
+        )
+        need(
+            self.weight_decay is None or 0 <= self.weight_decay * self.rate < 1,
+            "weight_decay",
+            "0 or more, and less than 1 times the rate",
+            0.01,
+        )
+        need(
+            self.weight_decay is None or self.optimizer != "adam",
+            "weight_decay",
+            "--optimizer adamw or sgd: Adam itself has no decay apart from the gradient",
+            f"{self.weight_decay} --optimizer adamw",
+        )
         for name in ("width", "depth", "heads", "feed_forward"):
             value = getattr(self, name)
             need(value is None or value >= 1, name, "a positive number", 8)
@@ -198,6 +228,37 @@ class RunConfig:
             "pretrained",
         )
 
+    def _take_order(self) -> None:
+        """An order given as a file or as numbers, checked and kept as JSON text."""
+        if self.order is None:
+            if self.schedule == "given":
+                raise InputError("--schedule given without an order", expected="--order with a file",
+                                 fix="--order order.npy")  # fmt: skip
+            return
+        if self.schedule not in ("cyclic", "given"):
+            raise InputError(f"--order with --schedule {self.schedule}", expected="one of the two",
+                             fix=f"leave out --schedule {self.schedule}")  # fmt: skip
+        given: Any = self.order
+        if isinstance(given, str):
+            text = given.lstrip().startswith("[")
+            try:
+                given = json.loads(given) if text else load_order(given)
+            except ValueError as error:
+                if not text:
+                    raise
+                raise InputError(f"--order {given[:40]}...: {error}", expected="a file, or lists as in JSON",
+                                 fix="--order order.json") from error  # fmt: skip
+        shape = np.shape(given)
+        if len(shape) == 2 and shape != (self.epochs, self.num_documents):
+            raise InputError(
+                f"--order of shape {shape}",
+                expected=f"({self.epochs}, {self.num_documents}): epochs, episodes to the epoch",
+                fix=f"--epochs {shape[0]} --num-documents {shape[1]}",
+            )
+        order = schedule(given, self.num_documents, self.epochs)
+        object.__setattr__(self, "order", json.dumps(order.tolist(), separators=(",", ":")))
+        object.__setattr__(self, "schedule", "given")
+
     def to_json(self) -> dict[str, Any]:
         """A plain mapping, as written to ``config.json``."""
         return dataclasses.asdict(self) | {
@@ -213,7 +274,12 @@ class RunConfig:
     @property
     def id(self) -> str:
         """Hash of the configuration, 12 hexadecimal digits: equal for equal runs, on every machine."""
-        return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()[:12]
+        values = self.to_json()
+        # A field that came later doesn't rename the runs from before it, which had its default.
+        for name in _LATER:
+            if values[name] == getattr(type(self), name):
+                del values[name]
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> RunConfig:
@@ -232,11 +298,14 @@ class RunConfig:
         """Fields in which two configurations differ, as ``name: mine against theirs``."""
         mine, theirs = self.to_json(), other.to_json()
         return [
-            f"{k}: {json.dumps(mine[k])} against {json.dumps(theirs[k])}"
+            f"{k}: {json.dumps(mine[k])[:60]} against {json.dumps(theirs[k])[:60]}"
             for k in mine
             if mine[k] != theirs[k]
         ]
 
+
+# Fields that came after runs had been recorded.
+_LATER = ("order", "weight_decay")
 
 _TOKENS = ("language", "image-modelling")
 # Settings that say nothing about the other kinds of task; a value that would be ignored is refused.

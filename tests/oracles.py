@@ -32,6 +32,20 @@ def recovery_parts(values, order, n):
     return np.mean(np.array(parts), axis=0)
 
 
+def online_and_transfer(values, order):
+    """Online losses and backward transfer, by walking through the episodes."""
+    online, transfer, after, row = [], [], {}, 0
+    for epoch in order:
+        online.append([])
+        for task in epoch:
+            online[-1].append(values[row, task])
+            row += 1
+            after[task] = values[row, task]
+        gains = [before - values[row, task] for task, before in after.items() if task != epoch[-1]]
+        transfer.append(np.mean(gains) if gains else np.nan)
+    return online, transfer
+
+
 def gradient_gram(model, adapter, tasks, parameters):
     """Inner products of whole gradients, one backward pass per document."""
     import torch

@@ -12,6 +12,7 @@ from toymodel.maps import (
     lipschitz_constants,
 )
 from toymodel.measures.losses import LossMatrix, cyclic_order
+from toymodel.measures.online import backward_transfer, online_loss, online_losses
 from toymodel.measures.recovery import (
     Intervals,
     RecoveryScore,
@@ -25,7 +26,7 @@ from toymodel.measures.recovery import (
     shift_averaged,
     visits,
 )
-from toymodel.measures.schedules import SCHEDULES, schedule
+from toymodel.measures.schedules import SCHEDULES, load_order, schedule
 from toymodel.moments import (
     epoch_operator,
     expected_losses,
@@ -67,6 +68,7 @@ from toymodel.theory.spectrum import (
     difference_operator,
     effective_gram,
     epoch_spectrum,
+    growth,
     paper_variances,
     rate_limit,
 )
@@ -102,6 +104,7 @@ __all__ = [
     "Tasks",
     "ToyRun",
     "asymptotics",
+    "backward_transfer",
     "check_task_map",
     "compose",
     "compressed_run",
@@ -125,12 +128,16 @@ __all__ = [
     "get_map",
     "gradient_cosines",
     "gram_cosines",
+    "growth",
     "intervals",
     "lag_losses",
     "lipschitz_constants",
+    "load_order",
     "mode_ratio",
     "moment_losses",
     "moments_after",
+    "online_loss",
+    "online_losses",
     "pairwise_recovery",
     "paper_variances",
     "pca",

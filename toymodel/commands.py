@@ -12,7 +12,14 @@ from toymodel.theory.analyze import analyze
 __all__ = ["COMMANDS", "run", "sweep"]
 
 Schedule = Literal[
-    "cyclic", "shuffled-once", "reshuffled", "iid", "middle-shuffled", "locally-reversed"
+    "cyclic",
+    "shuffled-once",
+    "reshuffled",
+    "iid",
+    "middle-shuffled",
+    "locally-reversed",
+    "palindrome",
+    "spaced",
 ]  # the names of `toymodel.measures.schedules.SCHEDULES`; a test keeps the two alike
 
 
@@ -28,6 +35,7 @@ def run(
     inner_steps: int = 1,
     fast_rate: float = 1.0,
     schedule: Schedule = "cyclic",
+    order: Path | None = None,
     noise: Literal["none", "mask", "replace", "gaussian"] = "none",
     noise_level: float = 0.1,
     engine: Literal["auto", "moment", "projected", "direct"] = "auto",
@@ -54,6 +62,8 @@ def run(
         inner_steps: gradient steps per episode, K.
         fast_rate: part of the way that a fast step goes, eta in (0, 1].
         schedule: order of the tasks.
+        order: a file with an order of your own in place of a schedule, .npy or .json: tasks counted from 0,
+            shape (E, T), or (T,) for every epoch. It may leave tasks out of an epoch or repeat them.
         noise: what differs about the data in every episode: entries masked, replaced, or Gaussian noise.
         noise_level: probability of masking or replacing, or the standard deviation of the noise.
         engine: how to compute; all agree to rounding.
@@ -62,24 +72,41 @@ def run(
         seed: of the data, weights and targets, the schedule and the noise.
         out: file for the loss matrix (.npz).
     """
+    settings = {k: v for k, v in locals().items() if isinstance(v, int | float | str)}
+    from toymodel.base.memory import refuse_if_too_large
     from toymodel.measures.losses import LossMatrix
+    from toymodel.measures.schedules import load_order
     from toymodel.measures.schedules import schedule as make_schedule
     from toymodel.simulate import simulate
     from toymodel.tasks import episode_noise, random_tasks
 
+    for name, value, least, usual in (
+        ("tasks", tasks, 2, 25), ("dim", dim, 1, 1000), ("embedding", embedding, 1, dim),
+        ("epochs", epochs, 1, 7), ("inner-steps", inner_steps, 1, 1), ("seed", seed, 0, 0),
+    ):  # fmt: skip
+        if value is not None and value < least:
+            raise InputError(f"--{name} {value}", expected=f"at least {least}", fix=f"--{name} {usual}")
     if record and out is None:
         raise InputError(
             "--record without --out", expected="a file to keep trajectories in", fix="--out F.npz"
         )
-    settings = {k: v for k, v in locals().items() if isinstance(v, int | float | str)}
+    if order is not None and schedule != "cyclic":
+        raise InputError(f"--order {order} with --schedule {schedule}", expected="one of the two",
+                         fix=f"leave out --schedule {schedule}")  # fmt: skip
+    # Losses, data, weights and targets, and the products of all pairs, of which a run holds some five.
+    size = embedding or dim
+    entries = (1 + epochs * tasks) * tasks + (tasks + size) * (dim + size) + 5 * (tasks + 1) ** 2
+    refuse_if_too_large(8 * entries, f"{tasks} tasks of dimension {dim} through {epochs} epochs",
+                        "fewer --tasks or --epochs, or a smaller --dim")  # fmt: skip
     problem = random_tasks(tasks, dim, embedding, seed=seed, target=target)
-    if epochs < 1:
-        raise InputError(f"epochs={epochs}", expected="at least 1", fix="--epochs 7")
-    order = make_schedule(schedule, tasks, epochs, seed)
-    disturbed = None if noise == "none" else episode_noise(problem, order, noise, noise_level, seed=seed + 1)
+    kind = schedule if order is None else load_order(order)
+    trained = make_schedule(kind, tasks, epochs, seed)
+    disturbed = (
+        None if noise == "none" else episode_noise(problem, trained, noise, noise_level, seed=seed + 1)
+    )
     finished = simulate(
         problem, map, rate=rate, epochs=epochs, inner_steps=inner_steps, fast_rate=fast_rate, engine=engine,
-        order=order, noise=disturbed, record=record, unstable=unstable,
+        order=trained, noise=disturbed, record=record, unstable=unstable,
     )  # fmt: skip
     losses = LossMatrix(finished.losses.values, finished.losses.order, {"toy": settings})
     print(f"{tasks} tasks, map {map}, {epochs} epochs, engine {finished.engine}: {finished.status}")
@@ -106,17 +133,27 @@ def _save(losses: Any, trajectories: Any, out: Path) -> None:
 
 
 def score_table(losses: Any) -> str:
-    """Recovery scores by epoch, with the three mean losses that they come from."""
+    """Recovery scores, with the three mean losses that they come from, then online loss and transfer."""
+    from toymodel.measures.online import backward_transfer, online_loss
     from toymodel.measures.recovery import intervals, recovery_scores
+    from toymodel.measures.schedules import each_once
 
-    scores = recovery_scores(losses)
-    if not scores:
-        return "one epoch: no recovery score before a second visit"
-    lines = [f"{'epoch':>5}  {'after':>10}  {'peak':>10}  {'before':>10}  recovery score"]
+    scores, whole = recovery_scores(losses), each_once(losses.order)
+    # Where an epoch leaves tasks out or repeats them, the n-th return of a task is not that of epoch n.
+    lines, name = [], "epoch" if whole else "return"
+    if scores:
+        lines.append(f"{name:>6}  {'after':>10}  {'peak':>10}  {'before':>10}  recovery score")
+    else:
+        lines.append("one epoch: no recovery score before a second visit")
     for n, score in enumerate(scores, start=1):
         part = intervals(losses, n)
         means = (part.after.mean(), part.peak.mean(), part.before.mean())
-        lines.append(f"{n:>5}  " + "  ".join(f"{m:>10.4g}" for m in means) + f"  {score}")
+        few = "" if whole else f"   (of {len(part.task)} tasks)"
+        lines.append(f"{n:>6}  " + "  ".join(f"{m:>10.4g}" for m in means) + f"  {score}{few}")
+    lines.append(f"{'epoch':>6}  {'online':>10}  {'at its end':>10}  backward transfer")
+    ends = losses.values[losses.tasks :: losses.tasks].mean(1)
+    for n, row in enumerate(zip(online_loss(losses), ends, backward_transfer(losses), strict=True), start=1):
+        lines.append(f"{n:>6}  {row[0]:>10.4g}  {row[1]:>10.4g}  {row[2]:>+17.4g}")
     return "\n".join(lines)
 
 

@@ -39,6 +39,7 @@ class Problem:
         tasks: T.
         order: point trained in each episode, shape ``(E, T)``.
         record: names of the trajectories to keep.
+        smaller: a rate to try where this one diverges.
     """
 
     map: TaskMap
@@ -53,6 +54,7 @@ class Problem:
     tasks: int
     order: NDArray[np.int64]
     record: tuple[str, ...]
+    smaller: float
 
     @property
     def rows(self) -> int:
@@ -93,7 +95,7 @@ def projected(problem: Problem) -> Outcome:
     else:
         failed = _interpreted(problem, Z, problem.w.copy(), out, Zs, ws)
     if failed >= 0:
-        raise _not_finite(task_map, failed, problem.rate)
+        raise _not_finite(task_map, failed, problem.smaller)
     if y is not None and len(Zs):
         Zs += y[: problem.tasks]
     return out, _trajectories(problem, Zs, ws)
@@ -156,7 +158,7 @@ def direct(problem: Problem) -> Outcome:
         Zs[t], ws[t] = x[:shown] @ P.T, w
         out[t] = _losses(problem.map, Zs[t], w, theta[:shown])
         if not np.isfinite(out[t]).all():
-            raise _not_finite(problem.map, t, problem.rate)
+            raise _not_finite(problem.map, t, problem.smaller)
         if len(Ps):
             Ps[t] = P
     rest = tuple(name for name in problem.record if name != "P")
@@ -203,7 +205,7 @@ def moment(problem: Problem) -> Outcome:
             moment_losses(u @ u.T, slow, fast, problem.order, trace=trace)
     if not np.isfinite(losses).all():
         first = int(np.flatnonzero(~np.isfinite(losses).all(1))[0])
-        raise _not_finite(task_map, first, problem.rate)
+        raise _not_finite(task_map, first, problem.smaller)
     # Clean tasks and w; points of single episodes are no part of the state.
     keep = [*range(shown), size - 1]
     return losses, {"S": trace[:, keep][:, :, keep]} if len(trace) else {}
@@ -224,11 +226,11 @@ def _losses(task_map: TaskMap, Z: Floats, w: Floats, theta: Floats) -> Floats:
     return result
 
 
-def _not_finite(task_map: TaskMap, row: int, rate: float) -> InputError:
+def _not_finite(task_map: TaskMap, row: int, smaller: float) -> InputError:
     when = "before training" if row == 0 else f"after episode {row}"
     bounded = task_map.codomain != (-np.inf, np.inf)
     return InputError(
         f"losses of map {task_map.name!r} are not finite {when}",
         expected="a rate that keeps them finite" + (", and P x in the codomain" if bounded else ""),
-        fix=f"rate={rate / 3:.2g}",
+        fix=f"rate={smaller:.2g}",
     )

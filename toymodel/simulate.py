@@ -17,7 +17,7 @@ from toymodel.base.words import nearest
 from toymodel.maps import TaskMap, get_map
 from toymodel.measures.losses import LossMatrix
 from toymodel.tasks import Tasks
-from toymodel.theory.spectrum import difference_operator, effective_gram, rate_limit
+from toymodel.theory.spectrum import effective_gram, growth, rate_limit
 
 __all__ = ["ENGINES", "TRAJECTORIES", "StabilityWarning", "ToyRun", "simulate"]
 
@@ -109,10 +109,11 @@ def simulate(
     _within(task_map, tasks, theta)
     problem = engines.Problem(
         task_map, theta, tasks.x, tasks.gram, tasks.P, tasks.w, float(rate), float(fast_rate),
-        int(inner_steps), count, schedule, wanted,
+        int(inner_steps), count, schedule, wanted, rate / 3,
     )  # fmt: skip
     form = engines.moment_form(task_map, problem.gram)
-    status = _stability(problem, form, unstable)
+    status, limit = _stability(problem, form, unstable)
+    problem = dataclasses.replace(problem, smaller=min(rate, limit) / 3)
     if noise is not None:
         problem = _with_noise(problem, noise)
         form = engines.moment_form(task_map, problem.gram)
@@ -123,7 +124,7 @@ def simulate(
             values, kept = run(problem)
     except ArithmeticError as error:  # what Python functions raise where compiled ones give infinities
         raise InputError(f"map {task_map.name!r} fails during the run: {error}", expected="finite losses",
-                         fix=f"rate={rate / 3:.2g}") from error  # fmt: skip
+                         fix=f"rate={problem.smaller:.2g}") from error  # fmt: skip
     return ToyRun(LossMatrix(values, schedule), chosen, status, kept)
 
 
@@ -233,22 +234,24 @@ def _choose(engine: str, form: str, problem: engines.Problem) -> str:
     return "moment" if cheaper and wanted <= {"S"} else "projected"
 
 
-def _stability(problem: engines.Problem, form: str, unstable: str) -> str:
-    """The status; before an unstable run, an error or a warning that names the limit."""
+def _stability(problem: engines.Problem, form: str, unstable: str) -> tuple[str, float]:
+    """The status, and the limit where it is passed; before an unstable run, an error or a warning."""
     task_map, theta = problem.map, problem.theta
     number = ""
     if task_map.lipschitz is not None:
         constants = task_map.lipschitz(theta).prod(1).max()
         number = f"; condition number of the map {constants:.3g}" if 1 + 1e-9 < constants < np.inf else ""
     if not form:
-        return f"done; the stability of map {task_map.name!r} is not known beforehand{number}"
+        return f"done; the stability of map {task_map.name!r} is not known beforehand{number}", np.inf
     gram = problem.gram
     if form == "scalar" and task_map.slope is None:
         gram = effective_gram(gram, task_map.task_slopes(theta))
     radius = _radius(gram, problem)
     if radius <= 1 + 1e-9:  # data that cannot all be solved keep an eigenvalue of exactly 1
-        return f"done; stable (an epoch's spectral radius is {radius:.6g}){number}"
-    limit = rate_limit(gram, inner_steps=problem.inner_steps, fast_rate=problem.fast_rate)
+        return f"done; stable (an epoch's spectral radius is {radius:.6g}){number}", np.inf
+    limit = rate_limit(
+        gram, inner_steps=problem.inner_steps, fast_rate=problem.fast_rate, order=problem.order
+    )
     a = problem.rate * float(np.diag(gram).mean())
     message = (
         f"rate={problem.rate:g} is past the stability limit of {limit:.4g} "
@@ -259,19 +262,10 @@ def _stability(problem: engines.Problem, form: str, unstable: str) -> str:
                          fix=f"rate={limit / 3:.2g}, or unstable='warn' to watch it diverge")  # fmt: skip
     if unstable == "warn":
         warnings.warn(message, StabilityWarning, stacklevel=3)  # the line that calls simulate
-    return f"done; {message}{number}"
+    return f"done; {message}{number}", limit
 
 
 def _radius(gram: Floats, problem: engines.Problem) -> float:
     """Growth of the differences q_j - w per epoch; for changing orders the mean over the run."""
     a, b = engines.shares(problem.rate * np.diag(gram), problem.fast_rate, problem.inner_steps)
-    orders = problem.order
-    if (orders == orders[0]).all():
-        orders = orders[:1]
-    phi = np.eye(len(gram))
-    with np.errstate(over="ignore", invalid="ignore"):
-        for one in orders:
-            phi = difference_operator(gram, a, b, one) @ phi
-    if not np.isfinite(phi).all():
-        return np.inf
-    return float(np.abs(np.linalg.eigvals(phi)).max() ** (1 / len(orders)))
+    return growth(gram, a, b, problem.order)

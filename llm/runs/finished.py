@@ -19,6 +19,7 @@ from toymodel.base.errors import InputError
 from toymodel.base.files import atomic_write
 from toymodel.measures.losses import LossMatrix
 from toymodel.measures.recovery import RecoveryScore, intervals, recovery_scores
+from toymodel.measures.schedules import each_once
 
 __all__ = ["Run", "running_score"]
 
@@ -153,9 +154,16 @@ class Run:
 
 
 def running_score(rows: np.ndarray, order: np.ndarray, done: int) -> str:
-    """Recovery score of the current epoch over the tasks that have returned in it so far."""
+    """Recovery score of the current epoch over the tasks that have returned in it so far.
+
+    In an order that leaves tasks out of an epoch or repeats them, the epoch's online loss so far.
+    """
     tasks = order.shape[1]
     epoch = (done - 1) // tasks
+    if not each_once(order):
+        trained = order.ravel()[epoch * tasks : done]
+        online = rows[np.arange(epoch * tasks, done), trained].mean()
+        return f"online loss {online:.3g}"
     if epoch == 0:
         return "recovery score: from epoch 2 on"
     padded = rows[: 1 + (epoch + 1) * tasks].copy()

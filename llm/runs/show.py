@@ -18,7 +18,9 @@ from toymodel.base.errors import InputError
 from toymodel.base.words import nearest_few
 from toymodel.measures.lag import lag_profile
 from toymodel.measures.losses import LossMatrix
+from toymodel.measures.online import backward_transfer, online_loss
 from toymodel.measures.recovery import RecoveryScore, recovery_scores
+from toymodel.measures.schedules import each_once
 
 __all__ = ["episodes_done", "show_any", "show_run", "table"]
 
@@ -50,7 +52,7 @@ def show_run(path: str | os.PathLike[str]) -> str:
     folder = RunFolder(path)
     config, manifest = folder.read_config(), folder.read_manifest()
     default, values = RunConfig().to_json(), config.to_json()
-    changed = [f"{name}={values[name]}" for name in values if values[name] != default[name]]
+    changed = [f"{name}={_short(values[name])}" for name in values if values[name] != default[name]]
     episodes = config.num_documents * config.epochs
     lines = [f"run       {folder.path}  ({config.id})", f"settings  {', '.join(changed) or 'the defaults'}"]
     if folder.finished:
@@ -62,14 +64,15 @@ def show_run(path: str | os.PathLike[str]) -> str:
     lines += _facts(config, manifest)
     if folder.finished:
         run = Run.load(path)
-        lines += _scores(recovery_scores(run.losses))
+        lines += _scores(run.losses)
         if run.losses.epochs > 1:
-            won_back = lag_profile(run.losses).recovered
-            lines.append(f"by lag    {won_back:.3f} of what is forgotten, won back before a return")
+            profile = lag_profile(run.losses)
+            won_back = f"{profile.recovered:.3f} of what is forgotten, won back before a return"
+            lines.append(f"by lag    {profile.reason or won_back}")
         first, last = run.losses.values[0].mean(), run.losses.values[-1].mean()
         lines.append(f"losses    mean {first:.4g} before, {last:.4g} after training")
     elif matrix := _whole_epochs(folder, config):
-        lines += _scores(recovery_scores(matrix))
+        lines += _scores(matrix)
     probes = sorted(file.stem for file in (folder.path / "probes").glob("*.npz"))
     if config.probes:
         missing = [name for name in config.probes if name not in probes]
@@ -93,11 +96,17 @@ def table(
     for config, name in zip(configs, names or [c.id for c in configs], strict=True):
         values = config.to_json()
         state, score = _state(RunFolder(Path(root) / name), config)
-        rows.append([name, *(str(values[field]) for field in fields), state, score])
+        rows.append([name, *(_short(values[field]) for field in fields), state, score])
     widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
     return "\n".join(
         "  ".join(f"{c:<{w}}" for c, w in zip(row, widths, strict=True)).rstrip() for row in rows
     )
+
+
+def _short(value: Any) -> str:
+    """A setting on one line: an order of hundreds of episodes by its beginning."""
+    text = str(value)
+    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def episodes_done(folder: RunFolder) -> int:
@@ -159,11 +168,25 @@ def _facts(config: RunConfig, manifest: dict[str, Any]) -> list[str]:
     ]
 
 
-def _scores(scores: Sequence[RecoveryScore]) -> list[str]:
-    if not scores:
-        return ["recovery  no score: it takes two epochs"]
+def _scores(losses: LossMatrix) -> list[str]:
+    """Recovery, online loss and backward transfer, in columns by epoch."""
+    scores = recovery_scores(losses)
+    columns = range(1, max(losses.epochs, len(scores)) + 1)
+    lines = ["epoch     " + "  ".join(f"{n:>5}" for n in columns)]
+    # Where an epoch leaves documents out or repeats them, the n-th return is not that of epoch n.
+    if each_once(losses.order) or not scores:
+        lines += _recovery(scores) if scores else ["recovery  no score: it takes two epochs"]
+    online, transfer = online_loss(losses), backward_transfer(losses)
+    later = f"   mean of epochs 2 to {losses.epochs}: {online[1:].mean():.4g}" if losses.epochs > 1 else ""
+    lines.append("online    " + "  ".join(f"{v:>5.2f}" for v in online) + later)
+    lines.append("transfer  " + "  ".join(f"{v:>+5.2f}" for v in transfer) + "   to documents trained before")
+    if scores and not each_once(losses.order):
+        lines += ["return    " + "  ".join(f"{n:>5}" for n in range(1, len(scores) + 1)), *_recovery(scores)]
+    return lines
+
+
+def _recovery(scores: Sequence[RecoveryScore]) -> list[str]:
     numbers = np.array([score.value for score in scores])
     cells = "  ".join(f"{value:.3f}" if np.isfinite(value) else "    -" for value in numbers)
-    heads = "  ".join(f"{n:>5}" for n in range(1, len(scores) + 1))
     reasons = dict.fromkeys(score.reason for score in scores if not score)
-    return [f"epoch     {heads}", f"recovery  {cells}", *(f"          - {reason}" for reason in reasons)]
+    return [f"recovery  {cells}", *(f"          - {reason}" for reason in reasons)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sys
 import time
@@ -138,6 +139,8 @@ def run(
 
 def episode_order(config: RunConfig) -> np.ndarray:
     """Task of every episode, int64, shape ``(E, T)``."""
+    if config.order is not None:
+        return schedule(json.loads(config.order), config.num_documents, config.epochs)
     options: dict[str, dict[str, int | None]] = {
         "middle-shuffled": {"until": config.shuffle_until},
         "locally-reversed": {"block": config.reverse_block},

@@ -2,7 +2,9 @@
 
 The recovery score of the paper (eq. 1) takes each task's largest loss on the way, so a loss that merely goes
 up and down for all tasks together scores too, and orders that never repeat score well above 0. In a cyclic
-order every lag occurs once in every row: averaged by lag, whatever moves all tasks together cancels.
+order every lag occurs once in every row: averaged by lag, whatever moves all tasks together cancels. The mean
+by lag is defined for every order; what is won back by a return only where returns come after T episodes (a
+fixed order) or at random (the controls), not where an order repeats after two epochs or more.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toymodel.measures.losses import LossMatrix
+from toymodel.measures.schedules import period
 
 __all__ = ["LagProfile", "lag_profile", "lags"]
 
@@ -46,14 +49,21 @@ class LagProfile:
         mean: at lags 0 (right after training) to T - 1 (right before it, in a cyclic order), shape ``(T,)``;
             NaN at a lag that never occurs.
         count: losses averaged at each lag, shape ``(T,)``.
+        reason: why nothing can be said of what is won back by a return; empty where it can.
     """
 
     mean: NDArray[np.float64]
     count: NDArray[np.int64]
+    reason: str = ""
 
     @property
     def recovered(self) -> float:
-        """Part of what is forgotten on average that is won back by lag T - 1; NaN if nothing is forgotten."""
+        """Part of what is forgotten on average that is won back by lag T - 1.
+
+        NaN if nothing is forgotten, if no task stays away for so long, or for a `reason`.
+        """
+        if self.reason or not self.count[0]:
+            return float("nan")
         peak = float(np.nanmax(self.mean))
         lost = peak - float(self.mean[0])
         return (peak - float(self.mean[-1])) / lost if lost > 0 else float("nan")
@@ -73,4 +83,12 @@ def lag_profile(losses: LossMatrix, epoch: int = 1) -> LagProfile:
     count = np.bincount(since[counted], minlength=tasks)
     total = np.bincount(since[counted], weights=losses.values[counted], minlength=tasks)
     with np.errstate(invalid="ignore"):
-        return LagProfile(total / count, count)
+        return LagProfile(total / count, count, _no_return(losses.order))
+
+
+def _no_return(order: Integers) -> str:
+    """Why lag T - 1 is not that of a return; empty for an order that repeats every epoch or not at all."""
+    repeats = period(order)
+    if repeats in (1, None):
+        return ""
+    return f"the order repeats after {repeats} epochs: tasks don't return after as many episodes as there are"

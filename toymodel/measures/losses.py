@@ -22,6 +22,8 @@ __all__ = ["LossMatrix", "cyclic_order"]
 
 def cyclic_order(tasks: int, epochs: int) -> NDArray[np.int64]:
     """The paper's schedule: tasks 0..T-1 in the same sequence in every epoch; shape ``(E, T)``."""
+    if epochs < 1:
+        raise InputError(f"epochs={epochs}", expected="at least 1", fix="epochs=5")
     return np.tile(np.arange(tasks, dtype=np.int64), (epochs, 1))
 
 

@@ -2,14 +2,18 @@
 
 Every schedule is int64 of shape ``(E, T)``, T episodes to the epoch, tasks numbered from 0. Where an epoch is
 drawn at random, epochs are drawn one after another from one generator: a longer run with the same seed begins
-with the shorter run's epochs.
+with the shorter run's epochs. An order of one's own comes as an array or from a file (`load_order`); tasks
+may be absent from an epoch or come twice.
 """
 
 from __future__ import annotations
 
 import inspect
+import json
 import operator
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +23,7 @@ from toymodel.base.errors import InputError
 from toymodel.base.words import nearest
 from toymodel.measures.losses import cyclic_order
 
-__all__ = ["SCHEDULES", "schedule"]
+__all__ = ["SCHEDULES", "each_once", "load_order", "period", "schedule"]
 
 Order = NDArray[np.int64]
 
@@ -92,6 +96,48 @@ def locally_reversed(
     return order
 
 
+def palindrome(tasks: int, epochs: int, rng: np.random.Generator) -> Order:
+    """Forward, backward, forward, ...: no direction of its own, so that nothing turns (docs/theory.md, 11).
+
+    Where the direction changes, one task is trained twice in a row.
+    """
+    if epochs < 2:
+        raise InputError(f"a palindrome of {epochs} epoch", expected="2 or more: forward, then backward",
+                         fix="epochs=2")  # fmt: skip
+    order = cyclic_order(tasks, epochs)
+    order[1::2] = order[1::2, ::-1]
+    return order
+
+
+def spaced(
+    tasks: int, epochs: int, rng: np.random.Generator, *, every: int = 2, part: int | None = None
+) -> Order:
+    """Cyclic, but one task in three comes every second epoch only, and its neighbour twice in the other.
+
+    Of each group of `part` tasks the first is absent but for every `every`-th epoch, and in its place the
+    second is trained twice in a row; the others stay as they are. So tasks return after T and after 2 T
+    episodes in one and the same run.
+
+    Args:
+        tasks: T.
+        epochs: E.
+        rng: unused; the schedule is not random.
+        every: epochs from one visit of a spaced task to the next.
+        part: tasks to a group, 2 or more; 3 if None. The last group may be smaller, and is left cyclic.
+    """
+    apart, length = _whole("every", every), min(3, tasks) if part is None else _whole("part", part)
+    if apart < 2:
+        raise InputError(f"every={period}", expected="2 epochs or more", fix="every=2")
+    if not 2 <= length <= tasks:
+        raise InputError(f"part={length} for {tasks} tasks", expected=f"from 2 to {tasks}", fix="part=2")
+    order = cyclic_order(tasks, epochs)
+    absent = np.arange(0, tasks - length + 1, length)
+    for epoch in range(epochs):
+        if epoch % apart:
+            order[epoch, absent] = absent + 1
+    return order
+
+
 SCHEDULES: dict[str, Callable[..., Order]] = {
     "cyclic": cyclic,
     "shuffled-once": shuffled_once,
@@ -99,7 +145,69 @@ SCHEDULES: dict[str, Callable[..., Order]] = {
     "iid": iid,
     "middle-shuffled": middle_shuffled,
     "locally-reversed": locally_reversed,
+    "palindrome": palindrome,
+    "spaced": spaced,
 }
+
+
+def load_order(path: str | os.PathLike[str]) -> NDArray[np.integer[Any]]:
+    """An order of one's own from a file: ``.npy``, or ``.json`` as nested lists; for `schedule`.
+
+    Args:
+        path: whole numbers of shape ``(T,)``, one epoch that is repeated, or ``(E, T)``. Tasks may be absent
+            from an epoch or come twice.
+
+    Raises:
+        InputError: for a file that is missing, of another kind, damaged, or holds no such numbers.
+    """
+    where = Path(path)
+    expected = "whole numbers of shape (E, T), as .npy or as .json: [[0, 1, 2], [2, 1, 0]]"
+    if where.suffix not in (".npy", ".json"):
+        raise InputError(f"an order in {str(where)!r}", expected=f"ending in .npy or .json, {expected}",
+                         fix="numpy.save('order.npy', order)")  # fmt: skip
+    if not where.is_file():
+        raise InputError(f"there is no file {str(where)!r}", expected=expected, fix="check the path")
+    try:
+        if where.suffix == ".json":
+            array = np.asarray(json.loads(where.read_text(encoding="utf-8")))
+        else:
+            with where.open("rb") as file:
+                array = np.load(file, allow_pickle=False)
+    except (ValueError, EOFError, OSError, RecursionError) as error:
+        why = " ".join(f"{type(error).__name__}: {error}".split())
+        raise InputError(f"{str(where)!r} cannot be read ({why})",
+                         expected=expected, fix="write it again") from error  # fmt: skip
+    if not isinstance(array, np.ndarray) or array.ndim not in (1, 2) or array.dtype.kind not in "iu":
+        kind = f"{array.dtype} of shape {array.shape}" if isinstance(array, np.ndarray) else "an archive"
+        raise InputError(f"{str(where)!r} holds {kind}", expected=expected, fix="number the tasks from 0")
+    return array
+
+
+def each_once(order: ArrayLike) -> bool:
+    """Whether every epoch trains every task once, so that the n-th visit is that of epoch n.
+
+    Args:
+        order: shape ``(E, T)``.
+    """
+    epochs = np.asarray(order)
+    return bool((np.sort(epochs, axis=1) == np.arange(epochs.shape[1])).all())
+
+
+def period(order: ArrayLike) -> int | None:
+    """Epochs after which an order repeats, as far as it goes; None for one that does not.
+
+    1 for a fixed order, 2 for a palindrome (one of two epochs, which has no time to repeat, included).
+
+    Args:
+        order: shape ``(E, T)``.
+    """
+    epochs = np.asarray(order)
+    for shift in range(1, len(epochs)):
+        if (epochs[shift:] == epochs[:-shift]).all():
+            return shift
+    if len(epochs) == 1:
+        return 1
+    return 2 if len(epochs) == 2 and (epochs[1] == epochs[0][::-1]).all() else None
 
 
 def schedule(kind: str | ArrayLike, tasks: int, epochs: int, seed: int = 0, **options: Any) -> Order:

@@ -26,6 +26,7 @@ __all__ = [
     "difference_operator",
     "effective_gram",
     "epoch_spectrum",
+    "growth",
     "paper_variances",
     "rate_limit",
 ]
@@ -93,7 +94,33 @@ def epoch_spectrum(
     return values[np.lexsort((-values.imag, np.round(-np.abs(values), 12)))]
 
 
-def rate_limit(gram: ArrayLike, *, inner_steps: int = 1, fast_rate: float = 1.0) -> float:
+def growth(gram: ArrayLike, slow: ArrayLike, fast: ArrayLike, order: ArrayLike | None = None) -> float:
+    """Factor by which the differences q_j - w grow per epoch, in the end (docs/theory.md, section 6).
+
+    The spectral radius of an epoch; of an order that changes, that of all its epochs together, taken to the
+    power 1/E: the order is thought to begin again at its end. Losses grow by its square.
+
+    Args:
+        gram: G, shape ``(T, T)``.
+        slow: A by task, scalar or ``(T,)``.
+        fast: B by task, likewise.
+        order: tasks of one epoch, shape ``(T,)``, or of all, ``(E, T)``; 0..T-1 if None.
+    """
+    epochs = np.atleast_2d(np.arange(len(np.asarray(gram))) if order is None else np.asarray(order))
+    if (epochs == epochs[0]).all():
+        epochs = epochs[:1]
+    phi = np.eye(epochs.shape[1])
+    with np.errstate(over="ignore", invalid="ignore"):
+        for one in epochs:
+            phi = difference_operator(gram, slow, fast, one) @ phi
+    if not np.isfinite(phi).all():
+        return math.inf
+    return float(np.abs(np.linalg.eigvals(phi)).max() ** (1 / len(epochs)))
+
+
+def rate_limit(
+    gram: ArrayLike, *, inner_steps: int = 1, fast_rate: float = 1.0, order: ArrayLike | None = None
+) -> float:
     """Largest stable learning rate of the slow weights, for any Gram matrix (docs/theory.md, section 6).
 
     Found by bisection on the spectral radius of an epoch. Uniform similarity has a closed form,
@@ -103,6 +130,7 @@ def rate_limit(gram: ArrayLike, *, inner_steps: int = 1, fast_rate: float = 1.0)
         gram: G, shape ``(T, T)``.
         inner_steps: K.
         fast_rate: eta.
+        order: as in `growth`.
 
     Returns:
         The limit; 0 where even small rates diverge (unequal slopes on similar data can do that: see
@@ -113,7 +141,7 @@ def rate_limit(gram: ArrayLike, *, inner_steps: int = 1, fast_rate: float = 1.0)
     squares = np.diag(G)
 
     def stable(rate: float) -> bool:
-        radius = np.abs(epoch_spectrum(G, *shares(rate * squares, fast_rate, inner_steps))[0])
+        radius = growth(G, *shares(rate * squares, fast_rate, inner_steps), order)
         return bool(radius <= 1 + 1e-9)  # data that cannot all be solved keep an eigenvalue of exactly 1
 
     step = 1 / float(squares.max())

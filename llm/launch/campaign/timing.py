@@ -28,8 +28,9 @@ _OVERHEAD = 4 << 30
 
 def network(config: RunConfig) -> Size:
     """Size of a run's network; laid out once for all runs that differ in nothing that matters for it."""
-    same: dict[str, Any] = {"seed": 0, "lr": 1e-3, "schedule": "cyclic", "shuffle_until": None, "steps": 10,
-                            "init": "pythia", "mask_probability": 0.0, "window_shift": 0}  # fmt: skip
+    same: dict[str, Any] = {"seed": 0, "lr": 1e-3, "schedule": "cyclic", "order": None, "weight_decay": None,
+                            "shuffle_until": None, "steps": 10, "init": "pythia",
+                            "mask_probability": 0.0, "window_shift": 0}  # fmt: skip
     if not config.probes:
         same |= {"num_documents": 25, "epochs": 5}  # they matter for what probes keep
     return _measured(dataclasses.replace(config, **same))

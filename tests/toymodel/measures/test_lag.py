@@ -52,6 +52,14 @@ def test_plain_forgetting_recovers_nothing_in_any_order(kind):
     assert found.recovered == 0
 
 
+@pytest.mark.parametrize("kind", ["palindrome", "spaced"])
+def test_where_no_lag_is_that_of_a_return_it_says_so(kind):
+    found = lag_profile(forgetting(kind))
+    assert np.isnan(found.recovered)
+    assert "after 2 epochs" in found.reason
+    np.testing.assert_allclose(found.mean, 1 - np.exp(-np.arange(12) / 4))
+
+
 def test_recovery_is_the_part_won_back():
     order = np.tile(np.arange(4), (3, 1))
     by_lag = np.array([0.0, 3.0, 4.0, 1.0])

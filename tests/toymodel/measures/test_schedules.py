@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 
@@ -9,10 +10,11 @@ from hypothesis import strategies as st
 from toymodel.base.errors import InputError
 from toymodel.measures.losses import LossMatrix
 from toymodel.measures.recovery import recovery_score, recovery_score_per_task
-from toymodel.measures.schedules import SCHEDULES, schedule
+from toymodel.measures.schedules import SCHEDULES, each_once, load_order, period, schedule
 from toymodel.moments import share_losses
 
-sizes = st.tuples(st.integers(2, 12), st.integers(1, 6), st.integers(0, 2**32 - 1))
+# Two epochs at least: a palindrome of one has no way back.
+sizes = st.tuples(st.integers(2, 12), st.integers(2, 6), st.integers(0, 2**32 - 1))
 
 
 @pytest.mark.parametrize("kind", SCHEDULES)
@@ -24,7 +26,8 @@ def test_contract(kind, size):
     assert order.shape == (E, T)
     LossMatrix.from_values(np.ones((1 + E * T, T)), order)
     np.testing.assert_array_equal(order, schedule(kind.replace("-", "_"), T, E, seed=seed))
-    if kind != "iid":
+    if kind not in ("iid", "spaced"):
+        assert each_once(order)
         np.testing.assert_array_equal(np.sort(order, axis=1), np.tile(np.arange(T), (E, 1)))
 
 
@@ -78,6 +81,56 @@ def test_locally_reversed():
     np.testing.assert_array_equal(schedule("locally-reversed", 4, 1, block=4), [[3, 2, 1, 0]])
 
 
+def test_palindrome_and_spaced():
+    np.testing.assert_array_equal(schedule("palindrome", 3, 3), [[0, 1, 2], [2, 1, 0], [0, 1, 2]])
+    np.testing.assert_array_equal(
+        schedule("spaced", 7, 3), [[0, 1, 2, 3, 4, 5, 6], [1, 1, 2, 4, 4, 5, 6], [0, 1, 2, 3, 4, 5, 6]]
+    )
+    np.testing.assert_array_equal(schedule("spaced", 4, 3, every=3, part=2)[1:], [[1, 1, 3, 3]] * 2)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "expected"),
+    [("cyclic", {}, 1), ("shuffled-once", {}, 1), ("reshuffled", {}, None), ("iid", {}, None),
+     ("palindrome", {}, 2), ("spaced", {}, 2), ("spaced", {"every": 3}, 3), ("locally-reversed", {}, None),
+     ("locally-reversed", {"start": 0}, 1)],
+)  # fmt: skip
+def test_period(kind, options, expected):
+    assert period(schedule(kind, 12, 6, **options)) == expected
+    assert period(schedule("palindrome", 12, 2)) == 2
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".json"])
+@given(sizes, st.booleans())
+def test_an_order_from_a_file(tmp_path_factory, suffix, size, whole):
+    T, E, seed = size
+    order = schedule("iid", T, E, seed)[: None if whole else 1]
+    path = tmp_path_factory.mktemp("o") / f"order{suffix}"
+    given_order = order if whole else order[0]
+    if suffix == ".npy":
+        np.save(path, given_order)
+    else:
+        path.write_text(json.dumps(given_order.tolist()))
+    np.testing.assert_array_equal(schedule(load_order(path), T, E), np.broadcast_to(order, (E, T)))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [("o.csv", b"0,1", "ending in .npy or .json"), ("o.json", b"[[0, 1], [1]]", "cannot be read"),
+     ("o.json", b"[[0, 1.5]]", "float64"), ("o.json", b"{", "cannot be read"),
+     ("o.json", b"[" * 10**5, "cannot be read"),
+     ("o.json", b"3", "shape"), ("o.npy", b"junk", "cannot be read"), ("o.json", b"\xff", "cannot be read"),
+     ("o.json", b'[["a", "b"]]', "whole numbers")],
+)  # fmt: skip
+def test_bad_order_files(tmp_path, name, content, says):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=says) as error:
+        load_order(tmp_path / name)
+    assert "\n" not in str(error.value)
+    with pytest.raises(InputError, match="no file"):
+        load_order(tmp_path / "none.npy")
+
+
 def test_an_order_of_ones_own():
     np.testing.assert_array_equal(schedule([1, 1, 0], 3, 2), [[1, 1, 0], [1, 1, 0]])
     whole = np.array([[0, 1], [1, 0]], dtype=np.int32)
@@ -102,6 +155,9 @@ def test_an_order_of_ones_own():
         (("middle-shuffled", 5, 2), {"start": 3}, "from -2 to 2"),
         (("locally-reversed", 5, 2), {"block": 0}, "from 1 to 5"),
         (("locally-reversed", 5, 2), {"block": "2"}, "whole number"),
+        (("palindrome", 5, 1), {}, "2 or more"),
+        (("spaced", 5, 2), {"every": 1}, "2 epochs"),
+        (("spaced", 5, 2), {"part": 6}, "from 2 to 5"),
         (([0, 1, 2], 4, 2), {}, "shape"),
         (([0, 1, 4], 3, 2), {}, "from 0 to 2"),
         (([0.0, 1.0], 2, 2), {}, "whole numbers"),
