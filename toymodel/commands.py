@@ -6,7 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
+from toymodel.base.arrays import save_arrays
 from toymodel.base.errors import InputError
+from toymodel.base.files import check_output
 from toymodel.theory.analyze import analyze
 
 __all__ = ["COMMANDS", "run", "sweep"]
@@ -90,6 +92,8 @@ def run(
         raise InputError(
             "--record without --out", expected="a file to keep trajectories in", fix="--out F.npz"
         )
+    if out is not None:
+        check_output(out, suffixes=(".npz",))
     if order is not None and schedule != "cyclic":
         raise InputError(f"--order {order} with --schedule {schedule}", expected="one of the two",
                          fix=f"leave out --schedule {schedule}")  # fmt: skip
@@ -112,24 +116,8 @@ def run(
     print(f"{tasks} tasks, map {map}, {epochs} epochs, engine {finished.engine}: {finished.status}")
     print(score_table(losses))
     if out is not None:
-        _save(losses, finished.trajectories, out)
+        save_arrays(out, losses.to_arrays() | dict(finished.trajectories))
         print(f"losses in {out}")
-
-
-def _save(losses: Any, trajectories: Any, out: Path) -> None:
-    """A loss matrix, with trajectories beside it under their own keys where there are any."""
-    import json
-
-    import numpy as np
-
-    from toymodel.base.files import atomic_write
-
-    if not trajectories:
-        losses.save(out)
-        return
-    with atomic_write(out) as file:
-        np.savez(file, losses=losses.values, order=losses.order, meta=np.array(json.dumps(losses.meta)),
-                 **trajectories)  # fmt: skip
 
 
 def score_table(losses: Any) -> str:
@@ -202,6 +190,9 @@ def sweep(
         out: NetCDF file (.nc).
     """
     from toymodel.sweeps.sweep import sweep as run_sweep
+
+    if out is not None:
+        check_output(out, suffixes=(".nc", ".nc4", ".h5"))
 
     given: dict[str, tuple[str, ...]] = {
         "tasks": tasks, "dimension": dim, "embedding": embedding, "rate": rate, "inner_steps": inner_steps,

@@ -1,46 +1,185 @@
-"""Files that appear whole or not at all: written beside their place, flushed to disk, then renamed."""
+"""Files that appear whole or not at all: written beside their place, flushed to disk, then renamed.
+
+A process that is killed leaves at most a hidden file ``.NAME.XXXXXXXX.tmp``, which counts as nothing
+(`contents`) and which the next to work in the folder removes (`remove_leftovers`).
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from toymodel.base.errors import InputError
+
+__all__ = [
+    "atomic_path",
+    "atomic_write",
+    "check_output",
+    "check_output_folder",
+    "check_suffix",
+    "contents",
+    "remove_leftovers",
+]
+
+StrPath = str | os.PathLike[str]
+
+_LEFTOVER = re.compile(r"\..+\.[a-z0-9_]{8}\.tmp")
+LOCK_NAME = ".lock"
+"""The file in a folder that `toymodel.base.lock` locks."""
+
 
 @contextlib.contextmanager
-def atomic_write(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[Any]]:
-    """Open a file that takes its final name only when the block ends without an error.
+def atomic_path(path: StrPath) -> Iterator[Path]:
+    """A name to write to, for a file that takes its final name only when the block ends without an error.
 
     Args:
         path: the final name; its folder is made if it does not exist.
-        mode: ``"wb"`` or ``"w"`` (UTF-8 text).
 
     Yields:
-        The open file. On any exception (disk full and Ctrl-C included) nothing is left behind and an
-        older file of that name stays as it was.
+        The name of an empty file in the same folder. On any exception (disk full and Ctrl-C included)
+        nothing is left behind and an older file of the final name stays as it was.
+
+    Raises:
+        InputError: where something is there that is no regular file: a rename would replace it.
     """
     final = Path(path)
+    _refuse_irregular(final, "")
     final.parent.mkdir(parents=True, exist_ok=True)
-    encoding = None if "b" in mode else "utf-8"
-    handle, temporary = tempfile.mkstemp(dir=final.parent, prefix=f".{final.name}.", suffix=".tmp")
+    handle, name = tempfile.mkstemp(dir=final.parent, prefix=f".{final.name}.", suffix=".tmp")
+    temporary = Path(name)
     try:
-        with os.fdopen(handle, mode, encoding=encoding) as file:
-            yield file
-            file.flush()
+        os.close(handle)
+        yield temporary
+        with temporary.open("rb") as file:
             os.fsync(file.fileno())
         # mkstemp makes files private; give them the permissions that open() would have.
         umask = os.umask(0)
         os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
+        temporary.chmod(0o666 & ~umask)
         os.replace(temporary, final)
     except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
+        temporary.unlink(missing_ok=True)
         raise
     _sync_directory(final.parent)
+
+
+@contextlib.contextmanager
+def atomic_write(path: StrPath, mode: str = "wb") -> Iterator[IO[Any]]:
+    """Open a file that takes its final name only when the block ends without an error; see `atomic_path`.
+
+    Args:
+        path: the final name; its folder is made if it does not exist.
+        mode: ``"wb"`` or ``"w"`` (UTF-8 text).
+    """
+    with (
+        atomic_path(path) as temporary,
+        temporary.open(mode, encoding=None if "b" in mode else "utf-8") as file,
+    ):
+        yield file
+
+
+def contents(folder: StrPath) -> list[Path]:
+    """What is in a folder, sorted, without what this module and the lock keep there for themselves."""
+    return sorted(
+        p for p in Path(folder).iterdir() if p.name != LOCK_NAME and not _LEFTOVER.fullmatch(p.name)
+    )
+
+
+def remove_leftovers(folder: StrPath) -> None:
+    """Remove what a killed process did not finish; only for who holds the folder's lock."""
+    for path in Path(folder).iterdir():
+        if _LEFTOVER.fullmatch(path.name) and path.is_file() and not path.is_symlink():
+            path.unlink(missing_ok=True)
+
+
+def check_output(path: StrPath, *, suffixes: tuple[str, ...] = (), flag: str = "--out") -> None:
+    """Find out before a computation whether its result can be written; leaves nothing behind.
+
+    Args:
+        path: the file that will be written.
+        suffixes: what its name may end in, the first being the usual one; anything if empty.
+        flag: what the caller calls the path.
+
+    Raises:
+        InputError: for another suffix, what is no regular file, or a folder that cannot be written to.
+    """
+    where = Path(path)
+    check_suffix(where, suffixes, flag=flag)
+    _refuse_irregular(where, f"{flag} ")
+    _try_to_write(where, where.parent, flag)
+
+
+def check_suffix(path: StrPath, suffixes: tuple[str, ...], *, flag: str = "--out") -> None:
+    """Refuse a file name that says something else than what the file would hold."""
+    where = Path(path)
+    if suffixes and where.suffix.lower() not in suffixes:
+        raise InputError(
+            f"{flag} {where} would not hold what its name says",
+            expected=f"a name that ends in {' or '.join(suffixes)}",
+            fix=f"{flag} {where.with_suffix(suffixes[0]) if where.name else 'result' + suffixes[0]}",
+        )
+
+
+def check_output_folder(path: StrPath, *, flag: str = "--out") -> None:
+    """Find out before a computation whether a folder can be made and written to; leaves nothing behind.
+
+    Raises:
+        InputError: where it cannot.
+    """
+    where = Path(path)
+    if os.path.lexists(where) and not where.is_dir():
+        raise InputError(
+            f"{flag} {where} is {_kind(where)}", expected="a folder, or a new name", fix=f"{flag} {where}-out"
+        )
+    _try_to_write(where, where, flag)
+
+
+def _try_to_write(path: Path, folder: Path, flag: str) -> None:
+    try:
+        # Whatever a name, a disk or a permission can be at odds with, trying it is the one sure way to know.
+        there = next(p for p in (folder, *folder.absolute().parents) if os.path.lexists(p))
+        handle, probe = tempfile.mkstemp(dir=there, prefix=f".{path.name[:250]}.", suffix=".tmp")
+        os.close(handle)
+        os.unlink(probe)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(
+            f"{flag} {path} cannot be written ({reason})",
+            expected="a name in a folder where files can be made",
+            fix=f"{flag} {Path(tempfile.gettempdir()) / (path.name[:60] or 'out')}",
+        ) from error
+
+
+def _refuse_irregular(path: Path, flag: str) -> None:
+    """Refuse to replace a device, a pipe, a socket or a folder; a link to one counts as one."""
+    try:
+        regular = not path.exists() or path.is_file()
+    except OSError:  # a name that is too long, or lies below a file: writing will say so
+        return
+    if not regular:
+        raise InputError(
+            f"{flag}{path} is {_kind(path)}",
+            expected="a regular file, or a new name",
+            fix=f"{flag}{path / 'result' if path.is_dir() else path.name + '-result'}",
+        )
+
+
+def _kind(path: Path) -> str:
+    kinds = {
+        stat.S_ISDIR: "a folder",
+        stat.S_ISREG: "a file",
+        stat.S_ISFIFO: "a pipe",
+        stat.S_ISSOCK: "a socket",
+    }
+    mode = path.stat().st_mode if path.exists() else path.lstat().st_mode
+    return next((words for test, words in kinds.items() if test(mode)),
+                "a link to nothing" if stat.S_ISLNK(mode) else "a device")  # fmt: skip
 
 
 def _sync_directory(folder: Path) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,8 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from toymodel.base.arrays import Arrays, load_arrays, save_arrays
 from toymodel.base.errors import InputError
-from toymodel.base.files import atomic_write
+from toymodel.base.files import check_suffix
 
 __all__ = ["LossMatrix", "cyclic_order"]
 
@@ -43,9 +42,9 @@ class LossMatrix:
     meta: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        values = np.ascontiguousarray(self.values, dtype=np.float64)
+        values = np.ascontiguousarray(_real(self.values))
         _check_values(values)
-        order = np.ascontiguousarray(self.order)
+        order = np.ascontiguousarray(_array(self.order, "an order"))
         _check_order(order, values.shape[0], values.shape[1])
         values.flags.writeable = False
         order = order.astype(np.int64)
@@ -68,12 +67,12 @@ class LossMatrix:
         Raises:
             InputError: for wrong shapes, NaN or infinite losses, or an order that names unknown tasks.
         """
-        array = np.array(values, dtype=np.float64)
+        array = np.array(_real(values))
         _check_values(array)
         tasks = array.shape[1]
         if order is None:
             order = cyclic_order(tasks, (array.shape[0] - 1) // tasks)
-        return cls(array, np.array(order), dict(meta or {}))
+        return cls(array, _array(order, "an order"), dict(meta or {}))
 
     @classmethod
     def mean(cls, matrices: Sequence[LossMatrix]) -> LossMatrix:
@@ -121,9 +120,19 @@ class LossMatrix:
         return LossMatrix(self.values[: 1 + epochs * self.tasks], self.order[:epochs], self.meta)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write ``.npz`` with keys ``losses``, ``order`` and ``meta`` (JSON text); whole or not at all."""
-        with atomic_write(path) as file:
-            np.savez(file, losses=self.values, order=self.order, meta=np.array(json.dumps(self.meta)))
+        """Write ``.npz`` with keys ``losses``, ``order`` and ``meta`` (JSON text) and a checksum.
+
+        The file appears whole or not at all.
+
+        Raises:
+            InputError: for a name that does not end in ``.npz``.
+        """
+        check_suffix(path, (".npz",), flag="save")
+        save_arrays(path, self.to_arrays())
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """What `save` writes, by key."""
+        return {"losses": self.values, "order": self.order, "meta": np.array(json.dumps(self.meta))}
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> LossMatrix:
@@ -131,10 +140,10 @@ class LossMatrix:
 
         Accepted: this package's ``.npz``, a run folder that holds ``losses.npz``, the authors'
         ``*_results.npz`` (key ``eval_losses_ckpt``, cyclic order), and a bare ``.npy`` (cyclic order).
-        Pickled objects are refused.
+        Pickled objects are refused, and where there is a checksum it must agree.
 
         Raises:
-            InputError: when the file is missing, truncated or holds no loss matrix.
+            InputError: when the file is missing, damaged or holds no loss matrix.
         """
         where = Path(path)
         if where.is_dir():
@@ -152,39 +161,69 @@ class LossMatrix:
                 expected="a run folder, an .npz or an .npy loss matrix",
                 fix="check the path, or make a run: reawaken llm run --out runs/first",
             )
-        try:
-            # Opened here because NumPy leaves the file open when a damaged archive makes it raise.
-            with where.open("rb") as file:
-                loaded = np.load(file, allow_pickle=False)
-                if isinstance(loaded, np.ndarray):
-                    arrays, keys = {"losses": loaded}, []
-                else:
-                    keys = list(loaded.files)
-                    arrays = {key: loaded[key] for key in keys if key in _KEYS}
-        except (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
-            raise _unreadable(where, error) from error
-        source = {"source": where.name}
+        arrays, source = load_arrays(where), {"source": where.name}
         if "losses" in arrays:
-            meta = json.loads(str(arrays["meta"])) if "meta" in arrays else source
+            _refuse_incomplete(where, arrays)
+            meta = _meta(where, arrays["meta"]) if "meta" in arrays else source
             return cls.from_values(arrays["losses"], arrays.get("order"), meta)
         if "eval_losses_ckpt" in arrays:
             return cls.from_values(arrays["eval_losses_ckpt"], meta=source)
         raise InputError(
-            f"{str(where)!r} has keys {keys}",
+            f"{str(where)!r} has keys {list(arrays)}",
             expected="'losses' (this package) or 'eval_losses_ckpt' (the authors' program)",
             fix="save it with LossMatrix.from_values(values).save(path)",
         )
 
 
-_KEYS = ("losses", "order", "meta", "eval_losses_ckpt")
+def _refuse_incomplete(where: Path, arrays: Arrays) -> None:
+    """Losses alone are somebody's own, in cyclic order; beside anything else the order must be there."""
+    if "order" not in arrays and (arrays.sealed or len(arrays) > 1):
+        raise InputError(
+            f"{str(where)!r} has losses but no order (its keys are {', '.join(arrays)})",
+            expected="'order', the task trained in each episode, beside 'losses'",
+            fix="copy it again, or save it with LossMatrix.from_values(values, order).save(path)",
+        )
 
 
-def _unreadable(where: Path, error: Exception) -> InputError:
-    return InputError(
-        f"{str(where)!r} cannot be read as a NumPy file ({type(error).__name__}: {error})",
-        expected="a whole .npz or .npy file without pickled objects",
-        fix="it is damaged or of another kind: copy it again or make the run again",
-    )
+def _meta(where: Path, text: NDArray[Any]) -> dict[str, Any]:
+    try:
+        meta = json.loads(str(text))
+        if not isinstance(meta, dict):
+            raise ValueError(f"a JSON {type(meta).__name__}, not an object")
+    except (ValueError, RecursionError) as error:
+        raise InputError(
+            f"the meta of {str(where)!r} cannot be read ({' '.join(str(error).split())[:120]})",
+            expected="the text of a JSON object",
+            fix="save it with LossMatrix.from_values(values, order, meta).save(path)",
+        ) from error
+    return meta
+
+
+def _array(values: Any, what: str) -> NDArray[Any]:
+    """As an array of numbers, whatever shape it has."""
+    try:
+        array = np.asarray(values)
+    except ValueError as error:  # rows of different lengths
+        raise InputError(
+            f"{what} that is no array ({' '.join(str(error).split())[:120]})",
+            expected="rows of one length",
+            fix="pass a two-dimensional array of numbers",
+        ) from error
+    if array.dtype.kind not in "biuf":
+        raise InputError(
+            f"{what} of type {array.dtype}" if array.dtype != object else f"{what} given as {_type(values)}",
+            expected="real numbers",
+            fix="pass values.astype(float), or values.real where that is meant",
+        )
+    return array
+
+
+def _real(values: Any) -> NDArray[np.float64]:
+    return _array(values, "a loss matrix").astype(np.float64, copy=False)
+
+
+def _type(values: Any) -> str:
+    return f"a {type(values).__name__}" if not isinstance(values, np.ndarray) else "an array of objects"
 
 
 def _check_values(values: NDArray[np.float64]) -> None:

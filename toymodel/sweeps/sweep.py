@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -13,10 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from toymodel.base.errors import InputError
-from toymodel.base.files import atomic_write
 from toymodel.base.memory import refuse_if_too_large
 from toymodel.sweeps.plan import Plan, coordinate, make_plan
+from toymodel.sweeps.storage import Storage
 
 if TYPE_CHECKING:
     import xarray
@@ -79,102 +77,62 @@ def sweep(
     size = 8 * plan.points * sum(int(np.prod(s)) for s in plan.sizes().values())
     refuse_if_too_large(size, f"a sweep of {plan.points} points", "fewer points, or record='recovery'",
                         memory_limit)  # fmt: skip
-    target = None if path is None else Path(path)
-    if target is not None and target.exists():
-        return _finished(target, plan)
+    storage = None if path is None else Storage(Path(path), plan.fingerprint())
+    if storage is not None and (found := storage.finished()) is not None:
+        storage.clear()
+        return found
     arrays = {name: np.full((plan.points, *s), np.nan) for name, s in plan.sizes().items()}
-    parts = None if target is None else Path(f"{target}.parts")
-    done = 0 if parts is None else _resume(parts, plan, arrays)
-    _compute(plan, arrays, done, parts, threads, progress)
-    data = _dataset(plan, arrays)
-    if target is not None and parts is not None:
-        _write(data, target)
-        shutil.rmtree(parts)
+    if storage is None:
+        _compute(plan, arrays, [(0, plan.points)], None, threads, progress)
+        return _dataset(plan, arrays)
+    with storage.open():
+        data = storage.finished()  # by a process that held the folder until now
+        if data is None:
+            _compute(plan, arrays, storage.restore(arrays), storage, threads, progress)
+            data = _dataset(plan, arrays)
+            storage.finish(data)
+        storage.tidy()
     return data
 
 
 def _compute(
-    plan: Plan, arrays: dict[str, Floats], done: int, parts: Path | None, threads: int | None, progress: bool
+    plan: Plan,
+    arrays: dict[str, Floats],
+    missing: list[tuple[int, int]],
+    storage: Storage | None,
+    threads: int | None,
+    progress: bool,
 ) -> None:
+    """Compute the ranges of points that are missing, and keep what is there every few seconds."""
     from toymodel.sweeps.points import block_function
 
     run: Callable[[int, int, dict[str, Floats]], None] = block_function(plan, threads)
     block = BLOCK if plan.kind == "expected" else 64
+    done = plan.points - sum(stop - start for start, stop in missing)
     with contextlib.ExitStack() as stack:
         bar = None
         if progress:
             from tqdm import tqdm
 
             bar = stack.enter_context(tqdm(total=plan.points, initial=done, unit="point", smoothing=0.05))
-        kept, clock = done, time.monotonic()
-        try:
-            while done < plan.points:
-                stop = min(done + block, plan.points)
-                run(done, stop, {name: a[done:stop] for name, a in arrays.items()})
-                if bar is not None:
-                    bar.update(stop - done)
-                done = stop
-                if parts is not None and time.monotonic() - clock > FLUSH_SECONDS:
-                    _keep(parts, arrays, kept, done)
-                    kept, clock = done, time.monotonic()
-        except BaseException:
-            # Whatever stopped it, finished points are not computed again.
-            if parts is not None and done > kept:
-                _keep(parts, arrays, kept, done)
-            raise
-
-
-def _keep(parts: Path, arrays: dict[str, Floats], start: int, stop: int) -> None:
-    with atomic_write(parts / f"{start:012d}-{stop:012d}.npz") as file:
-        content: dict[str, Any] = {name: a[start:stop] for name, a in arrays.items()}
-        np.savez(file, **content)
-
-
-def _resume(parts: Path, plan: Plan, arrays: dict[str, Floats]) -> int:
-    """Read what a stopped sweep left; the number of points that need not be computed."""
-    mark = parts / "sweep.json"
-    if mark.exists():
-        if json.loads(mark.read_text())["fingerprint"] != plan.fingerprint():
-            raise _another(parts)
-    else:
-        with atomic_write(mark, "w") as file:
-            json.dump({"fingerprint": plan.fingerprint()}, file)
-    done = 0
-    for part in sorted(parts.glob("*-*.npz")):
-        start, stop = (int(n) for n in part.stem.split("-"))
-        if start != done:
-            break
-        with np.load(part, allow_pickle=False) as content:
-            for name, a in arrays.items():
-                a[start:stop] = content[name]
-        done = stop
-    return done
-
-
-def _finished(target: Path, plan: Plan) -> xarray.Dataset:
-    import xarray
-
-    try:
-        data = xarray.load_dataset(target, engine="h5netcdf")
-    except (OSError, ValueError) as error:
-        raise InputError(f"{str(target)!r} cannot be read as NetCDF ({error})",
-                         expected="the file of a sweep", fix="move it away") from error  # fmt: skip
-    if data.attrs.get("fingerprint") != plan.fingerprint():
-        raise _another(target)
-    return data
-
-
-def _another(path: Path) -> InputError:
-    return InputError(f"{str(path)!r} holds another sweep",
-                      expected="a file of the same settings, or none",
-                      fix="another path, or remove it")  # fmt: skip
-
-
-def _write(data: xarray.Dataset, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.tmp")
-    data.to_netcdf(temporary, engine="h5netcdf")
-    temporary.replace(target)
+        clock = time.monotonic()
+        for first, last in missing:
+            kept = at = first
+            try:
+                while at < last:
+                    stop = min(at + block, last)
+                    run(at, stop, {name: a[at:stop] for name, a in arrays.items()})
+                    if bar is not None:
+                        bar.update(stop - at)
+                    at = stop
+                    if storage is not None and time.monotonic() - clock > FLUSH_SECONDS:
+                        storage.keep(arrays, kept, at)
+                        kept, clock = at, time.monotonic()
+            except BaseException:
+                # Whatever stopped it, finished points are not computed again.
+                if storage is not None and at > kept:
+                    storage.keep(arrays, kept, at)
+                raise
 
 
 def _dataset(plan: Plan, arrays: dict[str, Floats]) -> xarray.Dataset:
