@@ -51,7 +51,7 @@ def test_every_flipped_bit_of_an_archive_is_noticed(tmp_path, compress):
     file = tmp_path / "x.npz"
     arrays = {"losses": RNG.random((5, 2)), "order": np.array([[0, 1], [1, 0]])}
     save_arrays(file, arrays, compress=compress)
-    for damaged in flips(file.read_bytes(), 1500):
+    for damaged in flips(file.read_bytes(), 400):
         file.write_bytes(damaged)
         try:
             back = load_arrays(file)
@@ -68,7 +68,7 @@ def test_a_loss_matrix_without_checksum_never_loads_as_another(tmp_path):
     ref = LossMatrix(RNG.random((7, 3)), np.array([[2, 0, 1], [1, 0, 2]]), {"a": 1})
     file = tmp_path / "x.npz"
     np.savez(file, losses=ref.values, order=ref.order, meta=np.array(json.dumps(ref.meta)))
-    for damaged in flips(file.read_bytes(), 3000):
+    for damaged in flips(file.read_bytes(), 1000):
         file.write_bytes(damaged)
         try:
             back = LossMatrix.load(file)
@@ -163,7 +163,7 @@ def test_json_comes_back_and_every_flip_is_noticed(tmp_path):
     write_json(file, values)
     assert read_json(file, fix="") == values
     seen = 0
-    for damaged in flips(file.read_bytes(), 2000):
+    for damaged in flips(file.read_bytes(), 600):
         file.write_bytes(damaged)
         try:
             back = read_json(file, fix="remove it")
@@ -172,7 +172,7 @@ def test_json_comes_back_and_every_flip_is_noticed(tmp_path):
         else:
             back.pop("checksum", None)
             assert {name: back.get(name) for name in values} == values
-    assert seen > 500
+    assert seen > 200
 
 
 @pytest.mark.parametrize(
