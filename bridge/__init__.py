@@ -1,20 +1,21 @@
 """The fit of the toy model to loss matrices, with its uncertainty, its forecasts and the null models."""
 
 from bridge.estimate.fit import fit
-from bridge.estimate.intervals import Noise, Parameter
+from bridge.estimate.intervals import Parameter
 from bridge.estimate.profile import Profile
 from bridge.estimate.result import FitResult, Start
+from bridge.estimate.uncertainty import Noise
 from bridge.judge.forecast import (
     Forecast,
     carry_residuals,
     forecast,
     forecast_jointly,
     held_out_documents,
-    r_squared,
 )
 from bridge.judge.nulls import NULLS, Null, continuations
 from bridge.model.mechanism import Mechanism
 from bridge.present.report import report, to_json
+from toymodel.measures.agreement import r_squared
 
 __all__ = [
     "NULLS",

@@ -61,9 +61,9 @@ def fit_command(
     from bridge.estimate.fit import fit
     from bridge.judge.forecast import forecast, held_out_documents
     from bridge.judge.goodness import table as compare
-    from bridge.judge.implications import meaning, next_epoch
-    from bridge.judge.prior_predictive import reach
-    from bridge.present.report import reach_lines
+    from bridge.judge.implications import implications, next_epoch
+    from bridge.judge.prior_predictive import prior_predictive_check
+    from bridge.present.report import prior_predictive_lines, report, to_json
     from toymodel import LossMatrix
 
     if not runs:
@@ -79,19 +79,19 @@ def fit_command(
     form = replace(choose(matrices[0], matrices[0].values.size), **given) if given else None
     result = fit(matrices, form, shared=shared, starts=starts)
     ahead = forecast(matrices[0], held_out, form)
-    within = reach(matrices[0])
-    print("\n".join(reach_lines(within)))
-    print(result.report(ahead))
-    record = result.to_json(ahead)
+    within = prior_predictive_check(matrices[0])
+    print("\n".join(prior_predictive_lines(within)))
+    print(report(result, ahead))
+    record = to_json(result, ahead)
     record["runs"] = [path.name for path in runs]
-    record["reach"] = {s.name: {"value": s.value, "low": s.low, "high": s.high} for s in within}
+    record["prior_predictive"] = {s.name: {"value": s.value, "low": s.low, "high": s.high} for s in within}
     print("\nchannel       A       B  margin  radius  transport  recovery that training approaches")
-    record["meaning"] = []
-    for m in meaning(result):
+    record["implications"] = []
+    for m in implications(result):
         numbers = f"{m.slow:>8.3f}{m.fast:>8.3f}{m.margin:>8.3f}{m.radius:>8.3f}{m.transport:>11.2f}"
         print(f"{m.channel:<7}{numbers}  {m.recovery}")
         score = m.recovery.value if m.recovery else None
-        record["meaning"].append(vars(m) | {"recovery": score})
+        record["implications"].append(vars(m) | {"recovery": score})
     print(f"predicted recovery score of one epoch more: {next_epoch(result)}")
     if documents:
         record["held_out_documents_r2"] = held_out_documents(matrices[0], form)
@@ -122,13 +122,14 @@ def _write(
     import json
 
     from bridge.present.fit_page import write_html
+    from bridge.present.picture import plot
     from toymodel.base.files import atomic_write
 
     with atomic_write(out / "fit.json", "w") as file:
         json.dump(record, file, indent=2, allow_nan=False)
         file.write("\n")
     with atomic_write(out / "fit.png") as file:
-        result.plot(ahead).savefig(file, format="png")
+        plot(result, ahead).savefig(file, format="png")
     write_html(out / "fit.html", result, ahead, candidates)
     print()
     for name in ("fit.json", "fit.png", "fit.html"):

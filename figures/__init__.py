@@ -4,7 +4,8 @@
 and the fit's own text into a single HTML file.
 """
 
-from figures.pages.comparison import Comparison, Parameter, RecoveryRow, draw, recovery_table
+from bridge import Parameter
+from figures.pages.comparison import Comparison, RecoveryRow, draw, recovery_table
 from figures.pages.report import write_report
 from figures.style import figure_style, png_bytes, save_png
 

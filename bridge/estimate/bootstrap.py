@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bridge.estimate.result import FitResult
 from toymodel import InputError
-
-if TYPE_CHECKING:
-    from bridge.estimate.result import FitResult
 
 __all__ = ["bootstrap"]
 
@@ -39,12 +36,10 @@ def bootstrap(result: FitResult, draws: int = 20, seed: int = 0) -> NDArray[np.f
         again = replace(result.problem, blocks=tuple(blocks))
         solution = again.minimise(
             result.solution.theta,
+            result.noise.weights,
             [d.copy() for d in result.solution.pairs],
-            noise=result.noise.variance,
-            ridge=result.noise.ridge,
-            tilt=result.noise.tilt,
             tolerance=1e-4,
             most=25,
         )
-        rows.append([result.term(p).natural(v) for p, v in enumerate(solution.theta)])
+        rows.append([result.problem.term(p).natural(v) for p, v in enumerate(solution.theta)])
     return np.array(rows)

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from threadpoolctl import threadpool_limits
 
 from bridge.estimate.checks import Bounds, check_bounds, check_data, check_size, choose
-from bridge.estimate.intervals import Noise, intervals, measure_noise
-from bridge.estimate.problem import Block, Problem, Solution
+from bridge.estimate.intervals import intervals
+from bridge.estimate.linear import Block
+from bridge.estimate.problem import Problem, Solution, Weights
 from bridge.estimate.result import FitResult, Start
+from bridge.estimate.uncertainty import Noise, measure_noise
 from bridge.model.mechanism import Mechanism
+from bridge.model.terms import WEIGHT
 from toymodel import InputError, LossMatrix
 from toymodel.base.words import nearest
-
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
 
 __all__ = ["fit", "pose", "search"]
 
@@ -75,16 +75,19 @@ def fit(
         raise InputError(f"intervals_by={intervals_by!r}", expected="auto, profile, quadratic or none",
                          fix="intervals_by='auto'")  # fmt: skip
     began = time.perf_counter()
-    problem, names = pose(matrices, form, shared, bounds or {}, [mask.astype(np.float64) for mask in masks])
+    unit = _unit(matrices, masks)
+    weights = [mask.astype(np.float64) for mask in masks]
+    problem, names = pose(matrices, form, shared, bounds or {}, weights, unit)
     # A fit is thousands of products of small matrices, where threads that wait for one another cost more.
     with threadpool_limits(1, user_api="blas"):
         best, noise, tried, evaluations = search(problem, starts, seed)
-        if not any(name[-1:].isdigit() for name in shared):
+        if not any(term.channel and term.name in shared for term in form.terms):
             best, noise = _in_order(problem, best, noise)
         parameters, reduced, how = intervals(problem, best, noise, names, tried[0].begin, intervals_by)
     return FitResult(
         mechanism=form,
         datasets=tuple(matrices),
+        unit=unit,
         problem=problem,
         solution=best,
         noise=noise,
@@ -96,6 +99,12 @@ def fit(
         intervals_by=how,
         seconds=time.perf_counter() - began,
     )
+
+
+def _unit(matrices: Sequence[LossMatrix], masks: Sequence[NDArray[np.bool_]]) -> float:
+    """A power of 2 near the largest loss: what is fitted is of size 1, and the division exact."""
+    largest = max(float(np.abs(m.values[mask]).max()) for m, mask in zip(matrices, masks, strict=True))
+    return math.ldexp(1.0, math.frexp(largest)[1] - 1)
 
 
 def _masks(
@@ -116,10 +125,20 @@ def pose(
     shared: Sequence[str],
     bounds: Bounds,
     weights: Sequence[Floats],
+    unit: float = 1.0,
 ) -> tuple[Problem, tuple[str, ...]]:
-    """The joint problem and the names of its parameters; separate ones carry their matrix's number."""
+    """The joint problem and the names of its parameters; separate ones carry their matrix's number.
+
+    Args:
+        matrices: all of one T.
+        mechanism: the form.
+        shared: as in `fit`.
+        bounds: likewise.
+        weights: of every loss.
+        unit: the losses are divided by it.
+    """
     terms = mechanism.terms
-    known = {name for term in terms for name in (term.name, _base(term.name))}
+    known = {name for term in terms for name in (term.name, term.kind)}
     for name in shared:
         if name not in known:
             near = nearest(name, sorted(known))
@@ -130,7 +149,7 @@ def pose(
     low, high, centre, width = [], [], [], []
     index = np.zeros((len(matrices), len(terms)), dtype=np.int64)
     for position, term in enumerate(terms):
-        common = len(matrices) == 1 or term.name in shared or _base(term.name) in shared
+        common = len(matrices) == 1 or term.name in shared or term.kind in shared
         for number in range(len(matrices)):
             if number == 0 or not common:
                 names.append(term.name if common else f"{term.name}[{number + 1}]")
@@ -141,16 +160,10 @@ def pose(
                 width.append(term.width)
             index[number, position] = len(names) - 1
     blocks = tuple(
-        Block(m.values, m.order, w, row) for m, w, row in zip(matrices, weights, index, strict=True)
+        Block(m.values / unit, m.order, w, row) for m, w, row in zip(matrices, weights, index, strict=True)
     )
     arrays = (np.array(a, dtype=np.float64) for a in (low, high, centre, width))
     return Problem(mechanism, blocks, *arrays), tuple(names)
-
-
-def _base(name: str) -> str:
-    """A parameter's name without its channel's number."""
-    head, _, tail = name.rpartition("_")
-    return head if tail.isdigit() else name
 
 
 def search(
@@ -171,7 +184,7 @@ def search(
         begins.append(begin)
     total = sum(float(np.var(b.values[b.weight > 0])) for b in problem.blocks) / len(problem.blocks)
     guess = 0.04 * total  # what the mechanism leaves of real runs; refined below
-    found = [(b, plain.minimise(b, noise=guess, tolerance=1e-5)) for b in begins]
+    found = [(b, plain.minimise(b, Weights(guess), tolerance=1e-5)) for b in begins]
     found.sort(key=lambda pair: pair[1].cost)
     used = sum(s.evaluations for _, s in found)
     tried = [Start(b, s.theta, s.cost, s.converged) for b, s in found]
@@ -191,55 +204,51 @@ def search(
 
 def _in_order(problem: Problem, best: Solution, noise: Noise) -> tuple[Solution, Noise]:
     """Number the channels by what an episode leaves of them, least first: their numbers mean nothing else."""
-    channels, terms = problem.mechanism.channels, problem.mechanism.terms
-    if channels == 1:
+    layout, channels = problem.mechanism.layout, range(1, problem.mechanism.channels + 1)
+    if len(channels) == 1:
         return best, noise
-    place = {term.name: n for n, term in enumerate(terms)}
-    first = best.theta[problem.blocks[0].index]
-    rank = np.argsort([first[place[f"unfitted_fraction_{c}"]] for c in range(1, channels + 1)])
+    own = best.theta[problem.blocks[0].index]
+    rank = sorted(channels, key=lambda c: layout.value(own, "unfitted_fraction", c))
     theta = best.theta.copy()
     for block in problem.blocks:
         own = best.theta[block.index]
-        weights = np.array([0.0] + [own[place[f"weight_{c}"]] for c in range(2, channels + 1)])[rank]
-        for new, old in enumerate(rank, start=1):
-            for term in terms:
-                if _base(term.name) == term.name or not term.name.endswith(f"_{new}"):
-                    continue
-                here = block.index[place[term.name]]
-                if _base(term.name) == "weight":
-                    theta[here] = weights[new - 1] - weights[0]
-                    continue
-                there = block.index[place[f"{_base(term.name)}_{old + 1}"]]
-                theta[here] = best.theta[there]
-    tilt = noise.tilt
-    if tilt is not None and (rank != np.arange(channels)).any():
+        for position, term in zip(block.index, layout.terms, strict=True):
+            if not term.channel:
+                continue
+            old = rank[term.channel - 1]
+            theta[position] = layout.value(own, term.kind, old)
+            if term.kind == WEIGHT.kind:  # over that of the channel that is now the first
+                theta[position] -= layout.value(own, term.kind, rank[0])
+    used = noise.used
+    if used.tilt is not None and rank != list(channels):
         tilt = problem.tilt(theta, best.pairs, noise.variance, noise.ridge)
+        used = replace(used, tilt=tilt)
     ordered = replace(best, theta=np.clip(theta, problem.low, problem.high))
-    return ordered, replace(noise, tilt=tilt)
+    return ordered, replace(noise, used=used)
 
 
 def _finish(problem: Problem, rough: Solution, guess: float) -> tuple[Solution, Noise]:
     """Alternate between the parameters and the variances (of the noise, and of pairs: 1/M) they imply."""
-    variance, ridge, used = guess, 1.0, rough.evaluations
-    theta, pairs, tilt = rough.theta, None, None
-    if problem.mechanism.pairs:
-        ridge = guess / 0.002  # correlations of about 1/sqrt(500) are what real runs show
+    theta, pairs, evaluations = rough.theta, None, rough.evaluations
+    # Correlations of about 1/sqrt(500) are what real runs show.
+    weights = Weights(guess, guess / 0.002) if problem.mechanism.pairs else Weights(guess)
     for _ in range(_ROUNDS):
-        solution = problem.minimise(
-            theta, pairs, noise=variance, ridge=ridge, tilt=tilt, tolerance=1e-6, most=40
-        )
-        used += solution.evaluations
-        settled = bool(np.abs(solution.theta - theta).max() < 0.02) if tilt is not None else False
+        solution = problem.minimise(theta, weights, pairs, tolerance=1e-6, most=40)
+        evaluations += solution.evaluations
+        settled = weights.tilt is not None and bool(np.abs(solution.theta - theta).max() < 0.02)
         theta, pairs = solution.theta, solution.pairs
-        noise = measure_noise(problem, solution, variance, ridge)
-        close = abs(np.log(noise.variance / variance)) < 0.05 and abs(np.log(noise.ridge / ridge)) < 0.2
+        noise = measure_noise(problem, solution, weights)
+        close = (
+            abs(np.log(noise.variance / weights.noise)) < 0.05
+            and abs(np.log(noise.ridge / weights.ridge)) < 0.2
+        )
         if close and (settled or not problem.mechanism.pairs):
             break
-        variance, ridge = noise.variance, noise.ridge
-        tilt = problem.tilt(theta, pairs, variance, ridge)
-    evidence = solution.cost / variance + problem.observations * np.log(variance)
-    if pairs is not None and problem.mechanism.pairs:
-        slope = 0.0 if tilt is None else 2 * float(tilt @ theta)
-        evidence += problem.log_determinants(theta, pairs, ridge) - slope / variance
-    final = replace(noise, used_variance=variance, used_ridge=ridge, tilt=tilt, evidence=float(evidence))
-    return replace(solution, evaluations=used), final
+        weights = Weights(noise.variance, noise.ridge,
+                          problem.tilt(theta, pairs, noise.variance, noise.ridge))  # fmt: skip
+    evidence = solution.cost / weights.noise + problem.observations * np.log(weights.noise)
+    if problem.mechanism.pairs:
+        slope = 0.0 if weights.tilt is None else 2 * float(weights.tilt @ theta)
+        evidence += problem.log_determinants(theta, solution.pairs, weights.ridge) - slope / weights.noise
+    final = replace(noise, used=weights, evidence=float(evidence))
+    return replace(solution, evaluations=evaluations), final

@@ -1,189 +1,51 @@
-"""Honest intervals: sandwich covariance, profiles, and directions that the data leave to the prior.
+"""Honest intervals: profiles at a threshold widened for correlated noise, or a reason why there is none.
 
-Neighbouring losses of a document are not independent, so the curvature of the objective alone would promise
-too much. Residuals are taken as first-order autoregressive along a document's episodes, independent between
-documents; the covariance of the estimate is the sandwich H^-1 B H^-1, with B what such noise, the pair
-correlations' own scatter and the priors put into the gradient. A profile is read off the objective at a
-threshold widened by the same factor (the adjustment of Chandler & Bate 2007 for misspecified likelihoods).
+A profile is read off the objective at a threshold widened by the factor that correlated residuals widen the
+covariance by (the adjustment of Chandler & Bate 2007 for misspecified likelihoods). A parameter of which the
+data say less than its prior has no interval.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
-from scipy.linalg import cho_factor, cho_solve
-from scipy.signal import lfilter
 
-if TYPE_CHECKING:
-    from bridge.estimate.problem import Problem, Solution
+from bridge.estimate.problem import Problem, Solution
+from bridge.estimate.profile import LEVEL, Profiler
+from bridge.estimate.uncertainty import Noise, Reduced, combination, reduce
 
-__all__ = ["Noise", "Parameter", "Reduced", "intervals", "measure_noise", "reduce"]
+__all__ = ["Parameter", "intervals"]
 
 Floats = NDArray[np.float64]
-LEVEL = 0.95
 # Profiles cost about a hundred evaluations; beyond this many losses one takes half a second.
 _MOST_PROFILED = 20_000
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """A fitted parameter with its 95% interval, or the reason why it has none."""
+    """A fitted parameter with its 95% interval, or the reason why it has none.
+
+    Attributes:
+        name: as in reports.
+        value: in its own units.
+        low: lower end of the interval; None where there is none.
+        high: upper end.
+        reason: why there is no interval; empty where there is one.
+        meaning: in words.
+        start: where the best search began.
+    """
 
     name: str
-    meaning: str
     value: float
-    start: float
-    low: float | None
-    high: float | None
+    low: float | None = None
+    high: float | None = None
     reason: str = ""
-
-
-@dataclass(frozen=True, eq=False)
-class Noise:
-    """The noise model's numbers.
-
-    Attributes:
-        variance: of a residual, per degree of freedom.
-        correlation: of neighbouring residuals of one document.
-        ridge: variance over the variance 1/M of pair correlations.
-        pairs_determined: how many pair correlations the data determine (trace of the ridge's hat matrix).
-        freedom: losses less parameters.
-        used_variance: the variance in the objective that was minimised.
-        used_ridge: the ridge in it.
-        tilt: the slope in it that stands for the pairs integrated out; None without pairs.
-        evidence: twice the negative log likelihood with the pairs integrated out (lower is better).
-    """
-
-    variance: float
-    correlation: float
-    ridge: float
-    pairs_determined: float
-    freedom: float
-    used_variance: float = math.nan
-    used_ridge: float = math.nan
-    tilt: Floats | None = None
-    evidence: float = math.nan
-
-    @property
-    def dimension(self) -> float:
-        """M of a toy model whose documents are correlated as much by chance; infinity without pairs."""
-        return self.ridge / self.variance if self.pairs_determined > 0 else math.inf
-
-    @property
-    def inflation(self) -> float:
-        """By how much correlation widens the variance of a mean: (1+rho)/(1-rho)."""
-        return (1 + self.correlation) / (1 - self.correlation)
-
-
-@dataclass(frozen=True, eq=False)
-class Reduced:
-    """What the data say of theta once scales, floors and pairs have taken their part.
-
-    Attributes:
-        hessian: of half the objective, priors included, shape ``(p, p)``.
-        covariance: sandwich, shape ``(p, p)``.
-        correlation: the same, scaled.
-        singular: singular values of the Jacobian scaled by prior widths over the (inflated) noise, largest
-            first: 1 is a direction of which data and prior know as much.
-        directions: its right singular vectors, rows.
-    """
-
-    hessian: Floats
-    covariance: Floats
-    correlation: Floats
-    singular: Floats
-    directions: Floats
-
-    @property
-    def flat(self) -> Floats:
-        """Directions, in units of prior widths, of which the data say less than the prior; rows."""
-        return self.directions[self.singular < 1.0]
-
-    def flat_words(self, names: tuple[str, ...]) -> tuple[str, ...]:
-        """Flat directions as combinations of parameters."""
-        return tuple(combination(row, names) for row in self.flat)
-
-
-def combination(row: Floats, names: tuple[str, ...]) -> str:
-    """A direction in words, largest parts first; parts below a tenth are left out."""
-    row = row * np.sign(row[np.argmax(np.abs(row))])
-    kept = sorted((i for i in range(len(row)) if abs(row[i]) > 0.1), key=lambda i: -abs(row[i]))
-    return " ".join(f"{row[i]:+.2f} {names[i]}" for i in kept)
-
-
-def measure_noise(problem: Problem, solution: Solution, variance: float, ridge: float) -> Noise:
-    """Variance, correlation and ridge that the residuals and pair correlations of a solution imply."""
-    parts = problem.residuals(solution.theta, solution.pairs)
-    total = sum(float((p.residual**2).sum()) for p in parts)
-    linear = sum(problem.mechanism.linear_parameters(b.tasks) for b in problem.blocks)
-    determined, squares = 0.0, 0.0
-    for number, pairs in enumerate(solution.pairs):
-        if len(pairs):
-            _, features, _ = problem.derivatives(solution.theta, solution.pairs, number)
-            values = np.linalg.eigvalsh(features.T @ features)
-            determined += float((values / (values + ridge)).sum())
-            squares += float(pairs @ pairs)
-    freedom = max(problem.observations - len(solution.theta) - linear - determined, 1.0)
-    found = max(total / freedom, 1e-300)
-    before = after = 0.0
-    for part, block in zip(parts, problem.blocks, strict=True):
-        both = (block.weight[1:] > 0) & (block.weight[:-1] > 0)
-        before += float((part.residual[1:] * part.residual[:-1])[both].sum())
-        after += float(((part.residual[1:] ** 2 + part.residual[:-1] ** 2) / 2)[both].sum())
-    raw = before / after if after > 0 else 0.0
-    # Residuals of fitted curves look less correlated than the noise: Marriott & Pope's (1954) correction.
-    rows = max(len(block.values) for block in problem.blocks)
-    correlation = float(np.clip(raw + (1 + 3 * raw) / rows, 0.0, 0.95))
-    # MacKay's fixed point: the variance of the pairs is their square over how many are determined.
-    ridge = float(np.clip(found * determined / squares, 1e-6, 1e9 * found)) if squares > 0 else ridge
-    return Noise(found, correlation, ridge, determined, freedom)
-
-
-def reduce(problem: Problem, solution: Solution, noise: Noise) -> Reduced:
-    """Curvature, covariance and flat directions at a solution."""
-    size = len(solution.theta)
-    precision = noise.variance / problem.width**2
-    hessian = np.diag(precision)
-    scatter = noise.variance * np.diag(precision)
-    rows = []
-    for number, block in enumerate(problem.blocks):
-        J, F, _ = problem.derivatives(solution.theta, solution.pairs, number)
-        if F.shape[1]:
-            # The estimate moves by H^-1 (M J)^T times what it is shown, M = I - F (F^T F + ridge)^-1 F^T.
-            inner = cho_factor(F.T @ F + noise.ridge * np.eye(F.shape[1]))
-            influence = J - F @ cho_solve(inner, F.T @ J)
-            through = influence.T @ F
-            scatter += (noise.variance / noise.ridge) * (through @ through.T)
-        else:
-            influence = J
-        hessian += influence.T @ J
-        shaped = influence.reshape(*block.values.shape, size)
-        scatter += noise.variance * np.einsum("tjp,tjq->pq", shaped, _correlate(shaped, noise.correlation))
-        rows.append(influence)
-    inverse = np.linalg.pinv(hessian, hermitian=True)
-    covariance = inverse @ scatter @ inverse
-    error = np.sqrt(np.maximum(np.diag(covariance), 0.0))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        correlation = covariance / np.outer(error, error)
-    unit = problem.width / math.sqrt(noise.variance * noise.inflation)
-    scaled = np.vstack(rows) * unit
-    # The singular vectors are those of the small triangle of a QR; its sides are the number of parameters.
-    _, singular, directions = np.linalg.svd(np.linalg.qr(scaled, mode="r"))
-    return Reduced(hessian, covariance, correlation, singular, directions)
-
-
-def _correlate(columns: Floats, rho: float) -> Floats:
-    """Multiply by the correlation matrix rho^|t-s| along the first axis, in O(length)."""
-    if rho == 0.0:
-        return columns
-    forward = lfilter([1.0], [1.0, -rho], columns, axis=0)
-    backward = lfilter([1.0], [1.0, -rho], columns[::-1], axis=0)[::-1]
-    return np.asarray(forward + backward - columns)
+    meaning: str = ""
+    start: float = math.nan
 
 
 def intervals(
@@ -193,18 +55,10 @@ def intervals(
     reduced = reduce(problem, best, noise)
     if by == "auto":
         by = "profile" if problem.observations <= _MOST_PROFILED else "quadratic"
-    profiler = None
-    if by == "profile":
-        from bridge.estimate.profile import Profiler
-
-        profiler = Profiler(problem, best, noise, reduced)
-    terms = {}
-    for block in problem.blocks:
-        for position, term in zip(block.index, problem.mechanism.terms, strict=True):
-            terms[int(position)] = term
+    profiler = Profiler(problem, best, noise, reduced) if by == "profile" else None
     result = []
     for p, name in enumerate(names):
-        term = terms[p]
+        term = problem.term(p)
         ends: tuple[float | None, float | None] = (None, None)
         reason = _no_interval(problem, best, reduced, p, names) if by != "none" else "no intervals asked for"
         if not reason:
@@ -222,7 +76,7 @@ def intervals(
             else:
                 ends = (term.natural(low), term.natural(high))
         result.append(
-            Parameter(name, term.meaning, term.natural(best.theta[p]), term.natural(begin[p]), *ends, reason)
+            Parameter(name, term.natural(best.theta[p]), *ends, reason, term.meaning, term.natural(begin[p]))
         )
     return tuple(result), reduced, by
 

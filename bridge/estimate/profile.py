@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
-from scipy.linalg import cho_factor, cho_solve
+from scipy.optimize import root_scalar
 
-if TYPE_CHECKING:
-    from bridge.estimate.intervals import Noise, Reduced
-    from bridge.estimate.problem import Problem, Solution
+from bridge.estimate.descent import Damped, Damping, Point, Stop, descend
+from bridge.estimate.linear import Pairs
+from bridge.estimate.problem import Problem, Solution
+from bridge.estimate.uncertainty import Noise, Reduced
 
-__all__ = ["Profile", "Profiler"]
+__all__ = ["LEVEL", "Profile", "Profiler"]
 
 Floats = NDArray[np.float64]
+LEVEL = 0.95
+# A profile starts next to the optimum: bold steps, and few of them.
+_BOLD = Damping(start=1e-4, rise=30.0, fall=10.0, most=1e3)
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,102 +49,99 @@ class Profiler:
 
     def __init__(self, problem: Problem, best: Solution, noise: Noise, reduced: Reduced) -> None:
         self.problem, self.best, self.noise, self.reduced = problem, best, noise, reduced
-        self.lean = np.zeros(len(best.theta)) if noise.tilt is None else noise.tilt
-        self.inner, self.features = [], []
-        for number in range(len(problem.blocks)):
-            _, F, _ = problem.derivatives(best.theta, best.pairs, number)
-            self.features.append(F)
-            self.inner.append(cho_factor(F.T @ F + noise.ridge * np.eye(F.shape[1])) if F.shape[1] else None)
-        self.least = self._objective(best.theta)
+        pairs = [
+            Pairs(problem.derivatives(best.theta, best.pairs, number)[1], noise.ridge)
+            for number in range(len(problem.blocks))
+        ]
+        self.objective = _Profiled(problem, noise, pairs)
+        self.point = Point(best.theta, best.pairs)
+        self.least = self.objective.cost(self.point)
 
-    def _objective(self, theta: Floats) -> float:
-        total = self.noise.variance * float((((theta - self.problem.centre) / self.problem.width) ** 2).sum())
-        parts = self.problem.residuals(theta, self.best.pairs)
-        for part, own, F, inner in zip(parts, self.best.pairs, self.features, self.inner, strict=True):
-            r = part.residual.ravel()
-            total += float(r @ r)
-            if inner is not None:
-                pull = F.T @ r - self.noise.ridge * own
-                total += self.noise.ridge * float(own @ own) - float(pull @ cho_solve(inner, pull))
-        return total
-
-    def _gradient(self, theta: Floats) -> tuple[Floats, Floats]:
-        """Gauss-Newton gradient and Hessian of half the objective."""
-        precision = self.noise.variance / self.problem.width**2
-        hessian, gradient = np.diag(precision), -precision * (theta - self.problem.centre) - self.lean
-        for number, (own, F, inner) in enumerate(
-            zip(self.best.pairs, self.features, self.inner, strict=True)
-        ):
-            J, _, r = self.problem.derivatives(theta, self.best.pairs, number, features=False)
-            hessian += J.T @ J
-            gradient += J.T @ r
-            if inner is not None:
-                both = (np.column_stack([J, r]).T @ F).T  # one pass over F, and the faster order of the two
-                both[:, -1] -= self.noise.ridge * own
-                back = cho_solve(inner, both)
-                hessian -= both[:, :-1].T @ back[:, :-1]
-                gradient -= both[:, :-1].T @ back[:, -1]
-        return gradient, hessian
-
-    def deviance(self, p: int, value: float, theta: Floats, most: int = 5) -> tuple[float, Floats]:
+    def deviance(self, p: int, value: float, theta: Floats, most: int = 11) -> tuple[float, Floats]:
         """Adjusted rise of the objective with component p held at `value`, and where the others went."""
-        problem = self.problem
-        theta = theta.copy()
-        theta[p] = value
-        others = np.flatnonzero(np.arange(len(theta)) != p)
-        cost = self._objective(theta)
-        damping = 1e-4
-        for _ in range(most):
-            gradient, hessian = self._gradient(theta)
-            inward = ~(((theta <= problem.low) & (gradient < 0)) | ((theta >= problem.high) & (gradient > 0)))
-            active = others[inward[others]]
-            damped = hessian + damping * np.diag(np.diag(hessian))
-            step = np.zeros(len(theta))
-            step[active] = np.linalg.solve(damped[np.ix_(active, active)], gradient[active])
-            trial = np.clip(theta + np.clip(step, -1.0, 1.0), problem.low, problem.high)
-            new = self._objective(trial)
-            if new < cost:
-                fell = cost - new
-                theta, cost = trial, new
-                damping = max(damping / 10, 1e-8)
-                if fell < 0.02 * self.noise.variance:
-                    break
-            else:
-                damping *= 30
-                if damping > 1e3:
-                    break
+        start = Point(theta.copy(), self.point.pairs)
+        start.theta[p] = value
+        box = self.problem.box.held(p, value)
+        stop = Stop(by=0.02 * self.noise.variance, evaluations=most)
+        found = descend(self.objective, start, box, stop, _BOLD, longest=1.0)
         inverse = np.linalg.pinv(self.reduced.hessian, hermitian=True)
         wider = self.reduced.covariance[p, p] / (self.noise.variance * inverse[p, p])
-        return (cost - self.least) / (self.noise.variance * max(wider, 1e-12)), theta
+        rise = (found.cost - self.least) / (self.noise.variance * max(wider, 1e-12))
+        return rise, found.point.theta
 
     def ends(self, p: int, reach: float) -> tuple[float, float]:
-        """The 95% interval of component p, from the quadratic guess `reach` outwards by secants."""
-        target = float(stats.t.ppf(0.975, self.noise.freedom)) ** 2
+        """The 95% interval of component p, searched from the quadratic guess `reach` outwards."""
+        return self._end(p, -reach, self.problem.low[p]), self._end(p, reach, self.problem.high[p])
+
+    def _end(self, p: int, reach: float, edge: float) -> float:
+        """Where the deviance passes its threshold on one side, or the edge if it does not before."""
+        centre = float(self.best.theta[p])
         along = self.reduced.covariance[:, p] / self.reduced.covariance[p, p]
-        found = []
-        for sign, edge in ((-1.0, self.problem.low[p]), (1.0, self.problem.high[p])):
-            distance, known = reach, [(0.0, 0.0)]
-            theta = self.best.theta
-            for _ in range(4):
-                limit = abs(edge - self.best.theta[p])
-                at_edge = distance >= limit
-                distance = min(distance, limit)
-                guess = np.clip(theta + along * (sign * distance - (theta[p] - self.best.theta[p])),
-                                self.problem.low, self.problem.high)  # fmt: skip
-                value, theta = self.deviance(p, self.best.theta[p] + sign * distance, guess)
-                # The root of the deviance is near to linear in the distance.
-                root = math.sqrt(max(value, 0.0))
-                known.append((distance, root))
-                if abs(root - math.sqrt(target)) < 0.07 or (at_edge and value < target):
-                    break
-                known.sort()
-                inside = [k for k in known if k[1] < math.sqrt(target)]
-                outside = [k for k in known if k[1] >= math.sqrt(target)]
-                a = inside[-1] if inside else (0.0, 0.0)
-                if outside:
-                    b = outside[0]
-                    distance = a[0] + (b[0] - a[0]) * (math.sqrt(target) - a[1]) / (b[1] - a[1])
-                else:
-                    distance = a[0] * min(max(math.sqrt(target) / max(a[1], 0.1), 1.1), 2.5)
-            found.append(self.best.theta[p] + sign * distance)
-        return found[0], found[1]
+        target = float(stats.t.ppf((1 + LEVEL) / 2, self.noise.freedom))
+        theta = self.best.theta
+        known = {0.0: -target}
+
+        def excess(distance: float) -> float:
+            # The root of the deviance is near to linear in the distance.
+            nonlocal theta
+            if distance not in known:
+                guess = self.problem.box.clip(theta + along * (distance - (theta[p] - centre)))
+                value, theta = self.deviance(p, centre + distance, guess)
+                known[distance] = math.sqrt(max(value, 0.0)) - target
+            return known[distance]
+
+        limit = float(edge) - centre
+        inner, outer = 0.0, reach if abs(reach) < abs(limit) else limit
+        while excess(outer) < 0:
+            if outer == limit:
+                return float(edge)
+            rise = 1.1 * target / max(target + known[outer], 0.1)
+            inner, outer = outer, outer * min(max(rise, 1.1), 2.5)
+            outer = outer if abs(outer) < abs(limit) else limit
+        if excess(outer) < 0.07:
+            return centre + outer
+        found = root_scalar(excess, bracket=(inner, outer), method="brentq", xtol=0.03 * abs(outer - inner))
+        return centre + float(found.root)
+
+
+@dataclass(frozen=True, eq=False)
+class _Profiled:
+    """The objective with the pairs at their best for every theta."""
+
+    problem: Problem
+    noise: Noise
+    pairs: Sequence[Pairs]
+
+    @property
+    def _lean(self) -> Floats:
+        tilt = self.noise.used.tilt
+        return np.zeros(len(self.problem.low)) if tilt is None else tilt
+
+    def cost(self, point: Point) -> float:
+        theta, ridge = point.theta, self.noise.ridge
+        total = self.noise.variance * self.problem.prior(theta) + 2 * float(self._lean @ theta)
+        parts = self.problem.residuals(theta, list(point.pairs))
+        for part, own, pairs in zip(parts, point.pairs, self.pairs, strict=True):
+            residual = part.residual.ravel()
+            pull = pairs.pull(residual) - ridge * own
+            total += float(residual @ residual) + ridge * float(own @ own) - float(pull @ pairs.solve(pull))
+        return total
+
+    def normal(self, point: Point) -> _Normal:
+        theta = point.theta
+        precision = self.noise.variance / self.problem.width**2
+        hessian, gradient = np.diag(precision), -precision * (theta - self.problem.centre) - self._lean
+        for number, (own, pairs) in enumerate(zip(point.pairs, self.pairs, strict=True)):
+            jacobian, _, residual = self.problem.derivatives(theta, list(point.pairs), number, features=False)
+            left = pairs.normal(jacobian, residual, own).eliminate()
+            hessian, gradient = hessian + left.hessian, gradient + left.gradient
+        return _Normal(hessian, gradient)
+
+
+@dataclass(frozen=True, eq=False)
+class _Normal:
+    hessian: Floats
+    gradient: Floats
+
+    def damped(self, damping: float) -> Damped:
+        return Damped(self.hessian + damping * np.diag(np.diag(self.hessian)), self.gradient)

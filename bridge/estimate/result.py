@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bridge.estimate.intervals import Noise, Parameter, reduce
-from bridge.estimate.problem import Problem, Solution, project
+from bridge.estimate.intervals import Parameter
+from bridge.estimate.linear import project
+from bridge.estimate.problem import Problem, Solution
+from bridge.estimate.profile import Profile, Profiler
+from bridge.estimate.uncertainty import Noise, reduce
 from bridge.model.mechanism import Mechanism
-from bridge.model.terms import Term
 from toymodel import InputError, LossMatrix, cyclic_order
 from toymodel.base.words import nearest
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-    from bridge.estimate.profile import Profile
-    from bridge.judge.forecast import Forecast
+from toymodel.measures.agreement import pooled_r_squared
 
 __all__ = ["FitResult", "Start"]
 
@@ -52,6 +49,7 @@ class FitResult:
     Attributes:
         mechanism: the form fitted.
         datasets: the loss matrices.
+        unit: what the losses were divided by in the problem; its noise, too, is in this unit.
         problem: what was minimised.
         solution: where.
         noise: variance and correlation of the residuals, variance of the pair correlations.
@@ -66,6 +64,7 @@ class FitResult:
 
     mechanism: Mechanism
     datasets: tuple[LossMatrix, ...]
+    unit: float
     problem: Problem
     solution: Solution
     noise: Noise
@@ -106,7 +105,7 @@ class FitResult:
         for number, block in enumerate(self.problem.blocks):
             shapes = self.mechanism.losses(self.theta(number), block.order, self.pairs(number))
             part = project(self.mechanism, block, shapes)
-            result.append((part.scales, part.floors, shapes))
+            result.append((part.scales * self.unit, part.floors * self.unit, shapes))
         return tuple(result)
 
     def scales(self, dataset: int = 0) -> Floats:
@@ -127,12 +126,14 @@ class FitResult:
 
     @cached_property
     def r2(self) -> float:
-        """1 - SSE/SST over all losses, SST about the mean of each matrix."""
-        sse = sst = 0.0
-        for losses, guess in zip(self.datasets, self.predictions, strict=True):
-            sse += float(((losses.values - guess.values) ** 2).sum())
-            sst += float(((losses.values - losses.values.mean()) ** 2).sum())
-        return 1 - sse / sst
+        """R^2 over all losses, about the mean of each matrix."""
+        pairs = zip(self.datasets, self.predictions, strict=True)
+        return pooled_r_squared((losses.values, guess.values) for losses, guess in pairs)
+
+    @property
+    def deviation(self) -> float:
+        """Standard deviation of a residual, unit of the losses."""
+        return math.sqrt(self.noise.variance) * self.unit
 
     @property
     def agreeing_starts(self) -> int:
@@ -231,8 +232,6 @@ class FitResult:
         Raises:
             InputError: for an unknown parameter.
         """
-        from bridge.estimate.profile import Profile, Profiler
-
         if name not in self.names:
             near = nearest(name, self.names)
             raise InputError(f"there is no parameter {name!r}", expected="one of " + ", ".join(self.names),
@@ -243,7 +242,7 @@ class FitResult:
         reach = 3 * float(np.sqrt(reduced.covariance[p, p]))
         best = float(self.solution.theta[p])
         low, high = max(best - reach, self.problem.low[p]), min(best + reach, self.problem.high[p])
-        term = self.term(p)
+        term = self.problem.term(p)
         result = {best: 0.0}
         for side in (
             np.linspace(best, low, points // 2 + 1)[1:],
@@ -256,29 +255,3 @@ class FitResult:
         return Profile(
             name, np.array([term.natural(v) for v in places]), np.array([result[v] for v in places])
         )
-
-    def term(self, p: int) -> Term:
-        """What the p-th component of the joint theta is."""
-        for block in self.problem.blocks:
-            for position, term in zip(block.index, self.mechanism.terms, strict=True):
-                if position == p:
-                    return term
-        raise AssertionError("every component belongs to a matrix")
-
-    def report(self, ahead: Forecast | None = None) -> str:
-        """The fit in words, in fixed order; with a forecast, its lines too."""
-        from bridge.present.report import report
-
-        return report(self, ahead)
-
-    def to_json(self, ahead: Forecast | None = None) -> dict[str, Any]:
-        """The report as plain values."""
-        from bridge.present.report import to_json
-
-        return to_json(self, ahead)
-
-    def plot(self, ahead: Forecast | None = None) -> Figure:
-        """Measured against predicted, residuals by epoch and lag, recovery scores."""
-        from bridge.present.picture import plot
-
-        return plot(self, ahead)

@@ -23,8 +23,9 @@ from bridge.estimate.fit import fit
 from bridge.judge.nulls import continuations
 from bridge.model.mechanism import Mechanism
 from toymodel import InputError, LossMatrix
+from toymodel.measures.agreement import r_squared
 
-__all__ = ["Forecast", "carry_residuals", "forecast", "forecast_jointly", "held_out_documents", "r_squared"]
+__all__ = ["Forecast", "carry_residuals", "forecast", "forecast_jointly", "held_out_documents"]
 
 Floats = NDArray[np.float64]
 
@@ -143,8 +144,3 @@ def held_out_documents(losses: LossMatrix, mechanism: Mechanism | None = None, e
     observed[:, hidden] = False
     result = fit(losses, mechanism, observed=observed, intervals_by="none")
     return r_squared(losses.values[:, hidden], result.prediction.values[:, hidden])
-
-
-def r_squared(truth: Floats, guess: Floats) -> float:
-    """1 - SSE/SST, SST about the mean of `truth`."""
-    return float(1 - ((truth - guess) ** 2).sum() / ((truth - truth.mean()) ** 2).sum())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,14 +11,12 @@ from scipy.signal import lfilter
 
 from bridge.estimate.checks import unknowns
 from bridge.estimate.fit import fit
-from bridge.judge.forecast import r_squared
+from bridge.estimate.result import FitResult
 from bridge.judge.nulls import NULLS
 from bridge.model.mechanism import MOST_PAIRED, Mechanism
 from toymodel import InputError, LossMatrix, RecoveryScore, recovery_scores, shift_averaged
+from toymodel.measures.agreement import r_squared
 from toymodel.measures.lag import lags
-
-if TYPE_CHECKING:
-    from bridge.estimate.result import FitResult
 
 __all__ = ["Candidate", "Goodness", "family", "goodness", "noisy_recovery", "residuals_by_lag", "table"]
 
@@ -67,7 +64,7 @@ def noisy_recovery(result: FitResult, draws: int = 40, seed: int = 0) -> list[Re
     """
     rng = np.random.default_rng(seed)
     guess, rho = result.prediction, result.noise.correlation
-    deviation = math.sqrt(result.noise.variance * (1 - rho**2))
+    deviation = result.deviation * math.sqrt(1 - rho**2)
     drawn: list[list[RecoveryScore]] = []
     for _ in range(draws):
         raw = rng.normal(0, deviation, guess.values.shape)

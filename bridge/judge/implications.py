@@ -1,22 +1,19 @@
-"""What fitted shares mean: stability, transport and the recovery that training would approach."""
+"""What follows from fitted shares by theory: stability, transport, the recovery that training approaches."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bridge.estimate.result import FitResult
 from toymodel import RecoveryScore, asymptotics, epoch_spectrum, recovery_scores, stability_margin, transport
 
-if TYPE_CHECKING:
-    from bridge.estimate.result import FitResult
-
-__all__ = ["ChannelMeaning", "meaning", "next_epoch"]
+__all__ = ["Implication", "implications", "next_epoch"]
 
 
 @dataclass(frozen=True)
-class ChannelMeaning:
+class Implication:
     """The theory's account of one channel at one epoch's shares (docs/theory.md, sections 5 to 8).
 
     Attributes:
@@ -38,8 +35,8 @@ class ChannelMeaning:
     recovery: RecoveryScore
 
 
-def meaning(result: FitResult, epoch: int | None = None, dataset: int = 0) -> list[ChannelMeaning]:
-    """What each channel's shares in an epoch (the last if None) say of the network."""
+def implications(result: FitResult, epoch: int | None = None, dataset: int = 0) -> list[Implication]:
+    """What follows from each channel's shares in an epoch (the last if None)."""
     data = result.datasets[dataset]
     number = data.epochs - 1 if epoch is None else epoch
     ratio, _ = result.mechanism.similarity(result.theta(dataset), data.order)
@@ -51,7 +48,7 @@ def meaning(result: FitResult, epoch: int | None = None, dataset: int = 0) -> li
     found = []
     for channel, (a, b) in enumerate(result.shares(number, dataset), start=1):
         found.append(
-            ChannelMeaning(
+            Implication(
                 channel,
                 a,
                 b,

@@ -1,4 +1,4 @@
-"""The first diagnostic: whether the data are within the mechanism's reach at all.
+"""Prior predictive check, the first diagnostic: whether the mechanism can produce such data at all.
 
 Loss matrices drawn from the priors say what the mechanism can produce; where a simple feature of the data
 lies outside nearly all of them, a fit may still be found, but not one to believe.
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from bridge.model.mechanism import Mechanism
 from toymodel import LossMatrix, intervals, shift_averaged
 
-__all__ = ["Feature", "features", "reach"]
+__all__ = ["Feature", "features", "prior_predictive_check"]
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def features(losses: LossMatrix) -> dict[str, float]:
     }
 
 
-def reach(
+def prior_predictive_check(
     losses: LossMatrix, mechanism: Mechanism | None = None, draws: int = 200, seed: int = 0
 ) -> list[Feature]:
     """Features of the data beside their range over draws from the mechanism's priors."""

@@ -9,10 +9,21 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["LEAST", "feature_kernel", "sensitivity_kernel"]
+__all__ = ["LEAST", "TANGENTS", "feature_kernel", "sensitivity_kernel"]
 
 # Squared distances below this part of the first are rounding.
 LEAST = 1e-12
+
+TANGENTS = (
+    "variance_ratio_w",
+    "unfitted_fraction",
+    "slow_share",
+    "unfitted_drift",
+    "slow_drift",
+    "near_similarity",
+    "reach",
+)
+"""Kinds of terms by which the kernel differentiates, in its order; the last two with similarity only."""
 
 
 @functools.cache
@@ -50,8 +61,8 @@ def _sensitivity(
 ) -> None:
     """Run the moment recursion and its tangents side by side.
 
-    ``S[0]`` is the moment matrix over (q_1..q_T, w) and ``S[1:]`` its derivatives by the parameters (log of
-    w's variance, logit u, logit s, their two drifts, then those of the similarity). One episode adds
+    ``S[0]`` is the moment matrix over (q_1..q_T, w) and ``S[1:]`` its derivatives by the parameters (in
+    the order of `TANGENTS`). One episode adds
     u v^T + v u^T + rr u u^T, with v the covariance with the residual r = q_i - w, rr its variance and u the
     step (-A ratio_ij, +B); a tangent adds the product rule's terms, gathered by column vector.
 

@@ -32,17 +32,15 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bridge.model.kernels import LEAST, feature_kernel, sensitivity_kernel
-from bridge.model.terms import Term, terms_of
+from bridge.model.kernels import LEAST, TANGENTS, feature_kernel, sensitivity_kernel
+from bridge.model.links import LINKS
+from bridge.model.terms import NEARNESS, Layout, Term
 from toymodel import InputError
 
 __all__ = ["MOST_PAIRED", "Evaluation", "Mechanism"]
 
 Floats = NDArray[np.float64]
 Order = NDArray[np.int64]
-# The parameter of each link.
-_LINKS = {"linear": "", "power": "exponent", "exponential": "rate", "saturating": "half_point"}
-_DIVERGED, _LARGEST = 1e12, 230.0
 # With more documents the pair correlations outnumber what an epoch can tell, and fill gigabytes.
 MOST_PAIRED = 60
 
@@ -91,7 +89,7 @@ class Mechanism:
             raise InputError(f"channels={self.channels}", expected="at least 1", fix="channels=1")
         for name, choices in (
             ("drift", ("none", "epoch", "loss")),
-            ("link", tuple(_LINKS)),
+            ("link", tuple(LINKS)),
             ("scale", ("document", "common")),
         ):
             if getattr(self, name) not in choices:
@@ -119,9 +117,14 @@ class Mechanism:
         return "slow and fast weights: " + ", ".join(parts)
 
     @cached_property
+    def layout(self) -> Layout:
+        """Where each parameter stands in theta."""
+        return Layout(self.channels, self.drift, LINKS[self.link].term, self.nearness)
+
+    @property
     def terms(self) -> tuple[Term, ...]:
         """The nonlinear parameters, in the order of theta."""
-        return terms_of(self.channels, self.drift, self.link, self.nearness)
+        return self.layout.terms
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -151,23 +154,25 @@ class Mechanism:
             ((0.2, 0.15, 1.0), (0.7, 0.1, 0.1)),
         ]
         for n in range(count):
-            values: dict[str, float] = {}
-            for channel in range(self.channels):
-                tag = "" if self.channels == 1 else f"_{channel + 1}"
+            values: dict[tuple[str, int], float] = {}
+            for channel in range(1, self.channels + 1):
                 if n < len(good):
-                    u, s, v = good[n][channel % 2]
+                    u, s, v = good[n][(channel - 1) % 2]
                 else:
                     u, s, v = rng.uniform(0.05, 0.8), rng.uniform(0.05, 0.7), math.exp(rng.uniform(-3, 1))
-                values |= {"unfitted_fraction" + tag: u, "slow_share" + tag: s, "variance_ratio_w" + tag: v}
-            values |= {
+                own = {"unfitted_fraction": u, "slow_share": s, "variance_ratio_w": v,
+                       "weight": (1.0, 0.4, 2.5)[n % 3]}  # fmt: skip
+                tag = channel if self.channels > 1 else 0
+                values |= {(kind, tag): value for kind, value in own.items()}
+            common = {
                 "exponent": (2.0, 1.0, 3.0)[n % 3],
                 "half_point": 1.0,
                 "rate": (2.0, 1.0, 4.0)[n % 3],
                 "near_similarity": -0.1,
                 "reach": 3.0,
             }
-            values |= {f"weight_{c + 1}": (1.0, 0.4, 2.5)[n % 3] for c in range(1, self.channels)}
-            result.append(np.array([t.free(values.get(t.name, 0.0)) for t in self.terms]))
+            values |= {(kind, 0): value for kind, value in common.items()}
+            result.append(np.array([t.free(values.get((t.kind, t.channel), 0.0)) for t in self.terms]))
         return result
 
     def similarity(self, theta: Floats, order: Order) -> tuple[Floats, Floats]:
@@ -182,7 +187,8 @@ class Mechanism:
         if not self.nearness:
             return np.zeros((0, 0, 0)), np.zeros((0, 0, 0, 0))
         epochs, tasks = order.shape
-        near, reach = theta[-2], math.exp(theta[-1])
+        near = self.layout.value(theta, "near_similarity")
+        reach = math.exp(self.layout.value(theta, "reach"))
         own = np.eye(tasks, dtype=bool)
         beyond = _beyond(np.array(order, dtype=np.int64).tobytes(), epochs, tasks) / reach
         fall = np.where(own, 0.0, np.exp(-beyond))
@@ -255,9 +261,9 @@ class Mechanism:
         size, rows = len(self.terms), 1 + order.size
         schedule = np.array(order, dtype=np.int64)
         last = math.inf if drifting is None else drifting - 1.0
-        each = 3 if self.drift == "none" else 5
-        similar = 2 if self.nearness else 0
-        slots = 6 + similar if derivatives else 1
+        # The first slot holds the losses, one more for each derivative that the kernel knows.
+        tangents = TANGENTS if self.nearness else TANGENTS[: -len(NEARNESS)]
+        slots = 1 + len(tangents) if derivatives else 1
         ratio, dratio = self.similarity(theta, order)
         upper = np.triu_indices(tasks, 1)
         total = np.zeros((rows, tasks))
@@ -265,22 +271,20 @@ class Mechanism:
         gathered = np.zeros((rows, tasks, len(upper[0]))) if features else None
         initial, dinitial = 0.0, np.zeros(size)
         all_shares = []
-        for channel in range(self.channels):
-            at = channel * each
-            u, s, log_v = theta[at : at + 3]
-            du, ds = theta[at + 3 : at + 5] if each == 5 else (0.0, 0.0)
-            v = math.exp(log_v)
-            weight_at = self.channels * each + channel - 1
-            weight = 1.0 if channel == 0 else math.exp(theta[weight_at])
+        layout = self.layout
+        for channel in range(1, self.channels + 1):
+            v = math.exp(layout.value(theta, "variance_ratio_w", channel))
+            weight = math.exp(layout.value(theta, "weight", channel))
             S = np.zeros((slots, tasks + 1, tasks + 1))
             S[0, :tasks, :tasks] = np.eye(tasks)
             if pairs is not None:
                 S[0][upper] = pairs
                 S[0].T[upper] = pairs
+            # The first tangent is that by log v, whose start is v as well.
             S[: min(2, slots), tasks, tasks] = v
             out = np.empty((slots, rows, tasks))
             shares = np.empty((order.size, 2))
-            phi = np.array([u, s, du, ds])
+            phi = np.array([layout.value(theta, kind, channel) for kind in TANGENTS[1:5]])
             sensitivity_kernel()(
                 S, ratio, dratio, phi, schedule, self.drift == "loss", 1 + v, v / (1 + v), steps, last,
                 out, shares,
@@ -292,72 +296,41 @@ class Mechanism:
                 feature_kernel()(weight, ratio, shares, schedule, gathered)
             if not derivatives:
                 continue
-            # The kernel's order is (v, u, s, du, ds, similarity).
-            slope[at], slope[at + 1], slope[at + 2] = (weight * out[k] for k in (2, 3, 1))
-            if each == 5:
-                slope[at + 3], slope[at + 4] = weight * out[4], weight * out[5]
-            if channel:
-                slope[weight_at] = weight * out[0]
-                dinitial[weight_at] = weight * (1 + v) / 2
-            if similar:
-                slope[-2:] += weight * out[6:]
-            dinitial[at + 2] = weight * v / 2
+            for slot, kind in enumerate(tangents, start=1):
+                at = layout.place(kind, channel)
+                if at is not None:
+                    slope[at] += weight * out[slot]
+            at = layout.place("weight", channel)
+            if at is not None:
+                slope[at] = weight * out[0]
+                dinitial[at] = weight * (1 + v) / 2
+            at = layout.place("variance_ratio_w", channel)
+            if at is not None:
+                dinitial[at] = weight * v / 2
         x = np.maximum(total / initial, LEAST)
-        farthest = self._farthest(theta)
+        link, own = LINKS[self.link], self._link_place()
+        parameter = 1.0 if own is None else math.exp(theta[own])
+        farthest = link.farthest(parameter)
         diverged = rows
+        # Similarities far below 0 diverge. No fit ends there, but searches and profiles look, and every
+        # number that they see must have a finite square: all losses stay where they are from then on.
         if not x.max() <= farthest:  # or is NaN
             diverged = int((~(x <= farthest)).any(1).argmax())
             x[diverged:], slope[:, diverged:] = farthest, 0.0
-        dx = (slope - x * dinitial[: len(slope), None, None]) / initial
-        h, dh = self._link(theta, x, dx)
+        linked = link.at(x, parameter)
+        dx = (slope - x * dinitial[: len(slope), None, None]) / initial * linked.by_distance
+        if own is not None and derivatives:
+            dx[own] += linked.by_parameter
         dx[:, diverged:] = 0.0
         if gathered is not None:
             gathered[diverged:] = 0.0
-            gathered *= (dh / initial)[:, :, None]
-        return Evaluation(h, dx, gathered, all_shares)
+            gathered *= (linked.by_distance / initial)[:, :, None]
+        return Evaluation(linked.value, dx, gathered, all_shares)
 
-    def _farthest(self, theta: Floats) -> float:
-        """The relative squared distance x at which training has diverged: all losses stay there from then on.
-
-        Similarities far below 0 do that. No fit ends there, but searches and profiles look, and every number
-        that they see must have a finite square. Beyond `_DIVERGED` losses are differences of moments that
-        have lost their digits; links that rise fast reach e^`_LARGEST` before.
-        """
-        if self.link in ("linear", "saturating"):
-            return _DIVERGED
-        value = math.exp(theta[self.names.index(_LINKS[self.link])])
-        if self.link == "exponential":
-            return min(_DIVERGED, _LARGEST / value)
-        return math.exp(min(math.log(_DIVERGED), _LARGEST / value))
-
-    def _link(self, theta: Floats, x: Floats, dx: Floats) -> tuple[Floats, Floats]:
-        """h(x) and h'(x); turns `dx` into the derivatives of h in place."""
-        if self.link == "linear":
-            return x, np.ones_like(x)
-        at = self.names.index(_LINKS[self.link])
-        value = math.exp(theta[at])
-        if self.link == "power":
-            h = x**value
-            dh = value * h / x
-            if len(dx):
-                dx *= dh
-                dx[at] += value * np.log(x) * h
-            return h, dh
-        if self.link == "exponential":
-            # Through expm1, so that a near 0 is the linear link to rounding.
-            whole = math.expm1(value)
-            h = np.expm1(value * x) / whole
-            dh = value * np.exp(value * x) / whole
-            if len(dx):
-                dx *= dh
-                dx[at] += x * dh - value * math.exp(value) / whole * h
-            return h, dh
-        h = (1 + value) * x / (x + value)
-        dh = (1 + value) * value / (x + value) ** 2
-        if len(dx):
-            dx *= dh
-            dx[at] += value * x * (x - 1) / (x + value) ** 2
-        return h, dh
+    def _link_place(self) -> int | None:
+        """Where the link's parameter stands in theta."""
+        term = LINKS[self.link].term
+        return None if term is None else self.layout.place(term.kind)
 
 
 @lru_cache(maxsize=16)

@@ -1,14 +1,16 @@
-"""The nonlinear parameters of a mechanism: names, meanings, ranges and weak priors."""
+"""The nonlinear parameters of a mechanism: names, meanings, ranges, weak priors, and places in theta."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from scipy.special import expit, logit
 
-__all__ = ["Term", "terms_of"]
+__all__ = ["DRIFTS", "NEARNESS", "SHARES", "WEIGHT", "Layout", "Term"]
 
 
 @dataclass(frozen=True)
@@ -16,22 +18,33 @@ class Term:
     """One nonlinear parameter, on its own scale and on the unbounded scale of theta.
 
     Attributes:
-        name: as in reports; with several channels it ends in the channel's number.
+        kind: what it is; several channels have one of a kind each.
         meaning: in words.
         scale: how theta maps to the parameter's own scale: inverse logit, exponential, or not at all.
         low: least value of theta.
         high: largest.
         centre: mean of the weak normal prior on theta.
         width: its standard deviation.
+        channel: whose it is, from 1; 0 where all channels share it, or there is only one.
     """
 
-    name: str
+    kind: str
     meaning: str
     scale: Literal["logit", "log", "identity"]
     low: float
     high: float
     centre: float
     width: float
+    channel: int = 0
+
+    @property
+    def name(self) -> str:
+        """As in reports; with several channels it ends in the channel's number."""
+        return f"{self.kind}_{self.channel}" if self.channel else self.kind
+
+    def of(self, channel: int) -> Term:
+        """The same parameter of one channel of several."""
+        return replace(self, channel=channel, meaning=f"{self.meaning} (channel {channel})")
 
     def natural(self, theta: float) -> float:
         """The parameter in its own units."""
@@ -46,44 +59,63 @@ class Term:
         return math.log(value) if self.scale == "log" else float(value)
 
 
-def terms_of(channels: int, drift: str, link: str, nearness: bool) -> tuple[Term, ...]:
-    """Parameters of a form of the mechanism, in the order of theta."""
-    terms: list[Term] = []
-    for channel in range(1, channels + 1):
-        tag, of = (f"_{channel}", f" (channel {channel})") if channels > 1 else ("", "")
-        terms += [
-            Term(f"unfitted_fraction{tag}", f"part of the residual an episode leaves, u = 1-A-B{of}",
-                 "logit", -7, 7, 0.0, 1.5),
-            Term(f"slow_share{tag}", f"part of what is fitted that slow weights do, s = A/(A+B){of}",
-                 "logit", -7, 7, -1.5, 1.5),
-            Term(f"variance_ratio_w{tag}", f"initial variance of w over that of q{of}",
-                 "log", -7, 7, -1.0, 1.5),
-        ]  # fmt: skip
-        if drift != "none":
-            unit = "per epoch" if drift == "epoch" else "per unit of log loss"
-            # The log of a loss moves by a few units in a run, the epoch by as much.
-            terms += [
-                Term(f"unfitted_drift{tag}", f"change of logit u {unit}{of}", "identity", -2, 2, 0.0, 0.3),
-                Term(f"slow_drift{tag}", f"change of logit s {unit}{of}", "identity", -2, 2, 0.0, 0.3),
-            ]
-    terms += [
-        Term(f"weight_{channel}", f"initial weight of channel {channel} over that of channel 1",
-             "log", -5, 5, 0.0, 1.0)
-        for channel in range(2, channels + 1)
-    ]  # fmt: skip
-    if link == "power":
-        terms.append(Term("exponent", "p in loss = (squared distance)^p", "log", -2, 3, math.log(2), 0.4))
-    if link == "exponential":
-        terms.append(Term("rate", "a in loss = (exp(a x) - 1)/(exp(a) - 1) of squared distance x",
-                          "log", -3, 2.5, math.log(2), 0.7))  # fmt: skip
-    if link == "saturating":
-        terms.append(Term("half_point", "relative squared distance at half the largest loss",
-                          "log", -5, 5, 0.0, 1.0))  # fmt: skip
-    if nearness:
-        terms += [
-            Term("near_similarity", "similarity of neighbours in the order less that of far documents",
-                 "identity", -3, 0.95, 0.0, 0.4),
-            Term("reach", "distance in the order over which that falls by e, in episodes",
-                 "log", -1, 4, math.log(3), 0.5),
-        ]  # fmt: skip
-    return tuple(terms)
+SHARES = (
+    Term("unfitted_fraction", "part of the residual an episode leaves, u = 1-A-B", "logit", -7, 7, 0.0, 1.5),
+    Term("slow_share", "part of what is fitted that slow weights do, s = A/(A+B)", "logit", -7, 7, -1.5, 1.5),
+    Term("variance_ratio_w", "initial variance of w over that of q", "log", -7, 7, -1.0, 1.5),
+)
+"""Every channel's own."""
+
+# The log of a loss moves by a few units in a run, the epoch by as much.
+DRIFTS = {
+    unit: (
+        Term("unfitted_drift", f"change of logit u {words}", "identity", -2, 2, 0.0, 0.3),
+        Term("slow_drift", f"change of logit s {words}", "identity", -2, 2, 0.0, 0.3),
+    )
+    for unit, words in (("epoch", "per epoch"), ("loss", "per unit of log loss"))
+} | {"none": ()}
+"""Those of channels whose shares move, by what they move with."""
+
+WEIGHT = Term("weight", "initial weight over that of channel 1", "log", -5, 5, 0.0, 1.0)
+"""Of every channel but the first."""
+
+NEARNESS = (
+    Term("near_similarity", "similarity of neighbours in the order less that of far documents",
+         "identity", -3, 0.95, 0.0, 0.4),
+    Term("reach", "distance in the order over which that falls by e, in episodes",
+         "log", -1, 4, math.log(3), 0.5),
+)  # fmt: skip
+"""Of similarity that depends on distance in the order."""
+
+
+class Layout:
+    """The parameters of one form in the order of theta, found by what they are.
+
+    Args:
+        channels: independent sets of dimensions.
+        drift: with what shares move: ``none``, ``epoch`` or ``loss``.
+        link: the link's parameter, if it has one.
+        nearness: similarity that depends on distance in the order.
+    """
+
+    def __init__(self, channels: int, drift: str, link: Term | None, nearness: bool) -> None:
+        each = (*SHARES, *DRIFTS[drift])
+        numbers = range(1, channels + 1)
+        terms = list(each) if channels == 1 else [term.of(n) for n in numbers for term in each]
+        terms += [WEIGHT.of(n) for n in numbers[1:]]
+        terms += [link] if link is not None else []
+        terms += NEARNESS if nearness else ()
+        self.terms: tuple[Term, ...] = tuple(terms)
+        self._place = {(term.kind, term.channel): p for p, term in enumerate(terms)}
+
+    def __len__(self) -> int:
+        return len(self.terms)
+
+    def place(self, kind: str, channel: int = 0) -> int | None:
+        """Where a parameter stands: the channel's own, else the one that all share; None if there is none."""
+        return self._place.get((kind, channel), self._place.get((kind, 0)))
+
+    def value(self, theta: NDArray[np.float64], kind: str, channel: int = 0) -> float:
+        """A component of theta; 0 where the form has no such parameter."""
+        at = self.place(kind, channel)
+        return 0.0 if at is None else float(theta[at])

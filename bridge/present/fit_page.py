@@ -6,15 +6,14 @@ import html
 import io
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+from bridge.estimate.result import FitResult
+from bridge.judge.forecast import Forecast
+from bridge.judge.goodness import Candidate
 from bridge.present.html_page import page, picture, table
+from bridge.present.picture import plot
+from bridge.present.report import report
 from toymodel.base.files import atomic_write
-
-if TYPE_CHECKING:
-    from bridge.estimate.result import FitResult
-    from bridge.judge.forecast import Forecast
-    from bridge.judge.goodness import Candidate
 
 __all__ = ["write_html"]
 
@@ -27,7 +26,7 @@ def write_html(
 ) -> None:
     """Write the page, whole or not at all."""
     png = io.BytesIO()
-    result.plot(ahead).savefig(png, format="png")
+    plot(result, ahead).savefig(png, format="png")
     rows = [
         [
             p.name,
@@ -55,7 +54,7 @@ def write_html(
         table(["parameter", "value", "95% interval", "meaning", "why no interval"], rows),
         compared,
         "<h2>Report</h2>",
-        f'<pre class="box">{html.escape(result.report(ahead))}</pre>',
+        f'<pre class="box">{html.escape(report(result, ahead))}</pre>',
     ]
     title = f"Fit of the toy model: {data.tasks} documents, {data.epochs} epochs"
     with atomic_write(path, "w") as file:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
+from bridge.estimate.result import FitResult
+from bridge.judge.forecast import Forecast
 from bridge.judge.goodness import noisy_recovery, residuals_by_lag
 from toymodel import recovery_scores, shift_averaged
-
-if TYPE_CHECKING:
-    from bridge.estimate.result import FitResult
-    from bridge.judge.forecast import Forecast
 
 __all__ = ["plot"]
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from bridge.estimate.result import FitResult
+from bridge.judge.forecast import Forecast
 from bridge.judge.goodness import Goodness, goodness, noisy_recovery
+from bridge.judge.prior_predictive import Feature
 from toymodel import LossMatrix, RecoveryScore, recovery_scores
 
-if TYPE_CHECKING:
-    from bridge.estimate.result import FitResult
-    from bridge.judge.forecast import Forecast
-    from bridge.judge.prior_predictive import Feature
-
-__all__ = ["reach_lines", "recovery_rows", "report", "to_json"]
+__all__ = ["prior_predictive_lines", "recovery_rows", "report", "to_json"]
 
 
 def recovery_rows(network: LossMatrix, toy: LossMatrix) -> list[tuple[int, str, str]]:
@@ -22,7 +20,7 @@ def recovery_rows(network: LossMatrix, toy: LossMatrix) -> list[tuple[int, str, 
     return [(n, str(a), str(b)) for n, (a, b) in enumerate(pairs, start=1)]
 
 
-def reach_lines(found: list[Feature]) -> list[str]:
+def prior_predictive_lines(found: list[Feature]) -> list[str]:
     """The first diagnostic in words."""
     out = [f for f in found if not f.within]
     if not out:
@@ -50,7 +48,7 @@ def _method(result: FitResult) -> list[str]:
         f"Fit         {count}{result.problem.observations} losses "
         f"({data.tasks} documents, {data.epochs} epochs), "
         f"{len(result.starts)} starts, {result.evaluations} evaluations, {result.seconds:.1f} s",
-        f"Noise       standard deviation {math.sqrt(result.noise.variance):.3g}, correlation "
+        f"Noise       standard deviation {result.deviation:.3g}, correlation "
         f"{result.noise.correlation:.2f} between neighbouring episodes of a document; in the intervals",
     ]
     if math.isfinite(result.noise.dimension):
@@ -157,7 +155,7 @@ def to_json(result: FitResult, ahead: Forecast | None = None) -> dict[str, Any]:
         "scales": result.scales().tolist(),
         "floors": result.floors().tolist(),
         "noise": {
-            "variance": result.noise.variance,
+            "deviation": result.deviation,
             "correlation": result.noise.correlation,
             "dimension": dimension if math.isfinite(dimension) else None,
         },

@@ -41,7 +41,8 @@ class MeasuredSimilarity(Mechanism):
             return super().similarity(theta, order)
         own = np.eye(order.shape[1])
         between = np.tile(np.where(own > 0, 0.0, self.cosines), (len(order), 1, 1))
-        return theta[-2] * between + own, np.stack([between, np.zeros_like(between)], axis=1)
+        factor = self.layout.value(theta, "near_similarity")
+        return factor * between + own, np.stack([between, np.zeros_like(between)], axis=1)
 
 
 def compare(losses: LossMatrix, cosines: Floats, pairs: bool = True, seed: int = 0) -> dict[str, float]:

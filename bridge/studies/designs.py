@@ -13,13 +13,13 @@ from toymodel import InputError
 if TYPE_CHECKING:
     from llm import Run, RunConfig
 
-__all__ = ["CAMPAIGNS", "Campaign", "configuration", "make"]
+__all__ = ["DESIGNS", "Design", "configuration", "make"]
 
 Changes = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Campaign:
+class Design:
     """Runs that belong together.
 
     Attributes:
@@ -34,9 +34,9 @@ class Campaign:
     interventions: Mapping[str, Changes]
 
 
-CAMPAIGNS: Mapping[str, Campaign] = {
+DESIGNS: Mapping[str, Design] = {
     # A run of this takes ten seconds of one core: half the width, four blocks, sixteen documents.
-    "small": Campaign(
+    "small": Design(
         {"num_documents": 16, "width": 96, "heads": 6, "feed_forward": 384, "depth": 4, "lr": 1e-3},
         {
             "adam": {},
@@ -55,7 +55,7 @@ CAMPAIGNS: Mapping[str, Campaign] = {
         },
     ),
     # The preset itself: about a minute of one core each.
-    "embedded": Campaign(
+    "embedded": Design(
         {},
         {"adam": {}, "sgd": {"optimizer": "sgd", "lr": 0.03}},
         {
@@ -67,27 +67,27 @@ CAMPAIGNS: Mapping[str, Campaign] = {
 }
 
 
-def configuration(name: str, seed: int, campaign: str = "small") -> RunConfig:
+def configuration(name: str, seed: int, design: str = "small") -> RunConfig:
     """The configuration of a run.
 
     Raises:
-        InputError: for a campaign or a run that does not exist.
+        InputError: for a design or a run that does not exist.
     """
     from llm import preset
 
-    if campaign not in CAMPAIGNS:
+    if design not in DESIGNS:
         raise InputError(
-            f"there is no campaign {campaign!r}", expected="one of " + ", ".join(CAMPAIGNS), fix="small"
+            f"there is no design {design!r}", expected="one of " + ", ".join(DESIGNS), fix="small"
         )
-    chosen = CAMPAIGNS[campaign]
+    chosen = DESIGNS[design]
     changes = {**chosen.runs, **chosen.interventions}
     if name not in changes:
         raise InputError(f"there is no run {name!r}", expected="one of " + ", ".join(changes), fix="adam")
     return replace(preset("embedded"), seed=seed, device="cpu", **{**chosen.base, **changes[name]})
 
 
-def make(name: str, seed: int, folder: str | os.PathLike[str], campaign: str = "small") -> Run:
+def make(name: str, seed: int, folder: str | os.PathLike[str], design: str = "small") -> Run:
     """Train the run, or read it where it is already finished."""
     from llm import run
 
-    return run(configuration(name, seed, campaign), Path(folder) / f"{name}-{seed}")
+    return run(configuration(name, seed, design), Path(folder) / f"{name}-{seed}")

@@ -16,12 +16,14 @@ import numpy as np
 from bridge.estimate.checks import choose
 from bridge.estimate.fit import fit
 from bridge.estimate.result import FitResult
-from bridge.judge.forecast import forecast, forecast_jointly, r_squared
+from bridge.judge.forecast import forecast, forecast_jointly
 from bridge.judge.goodness import goodness, noisy_recovery
 from bridge.model.mechanism import Mechanism
-from bridge.studies.designs import CAMPAIGNS, make
+from bridge.studies.designs import DESIGNS, make
 from toymodel import LossMatrix, recovery_scores
 from toymodel.base.files import atomic_write
+from toymodel.measures.agreement import r_squared
+from toymodel.measures.lag import lags
 
 __all__ = ["judge", "predict", "science", "table"]
 
@@ -62,7 +64,7 @@ def predict(result: FitResult, name: str, truth: LossMatrix, dataset: int = 0) -
     The null takes the fitted run's own losses, by document, visits so far and episodes since the last one, as
     if the intervention changed nothing else.
     """
-    changes = {**CAMPAIGNS["embedded"].interventions, **CAMPAIGNS["small"].interventions}[name]
+    changes = {**DESIGNS["embedded"].interventions, **DESIGNS["small"].interventions}[name]
     options: dict[str, Any] = {"order": truth.order, "dataset": dataset}
     if "num_documents" in changes:
         options["documents"] = range(int(changes["num_documents"]))
@@ -85,8 +87,6 @@ def predict(result: FitResult, name: str, truth: LossMatrix, dataset: int = 0) -
 
 def _unchanged(source: LossMatrix, truth: LossMatrix) -> np.ndarray:
     """Losses of the truth's shape as if its documents went through what the fitted run's went through."""
-    from toymodel.measures.lag import lags
-
     visits, since = lags(source.order)
     table: dict[tuple[int, int, int], float] = {
         (int(visits[t, j]), int(since[t, j]), j): float(source.values[t, j])
@@ -108,11 +108,11 @@ def _unchanged(source: LossMatrix, truth: LossMatrix) -> np.ndarray:
     return values
 
 
-def science(runs: Path, seeds: Sequence[int] = (0, 1, 2), campaign: str = "small") -> dict[str, Any]:
+def science(runs: Path, seeds: Sequence[int] = (0, 1, 2), design: str = "small") -> dict[str, Any]:
     """Train what is missing, fit and predict everything."""
-    record: dict[str, Any] = {"campaign": campaign, "runs": {}, "predictions": {}}
-    for name in CAMPAIGNS[campaign].runs:
-        matrices = [make(name, seed, runs, campaign).losses for seed in seeds]
+    record: dict[str, Any] = {"design": design, "runs": {}, "predictions": {}}
+    for name in DESIGNS[design].runs:
+        matrices = [make(name, seed, runs, design).losses for seed in seeds]
         # What seeds have in common is known better from all of them.
         ahead = forecast_jointly(matrices)
         for seed, losses, forecasted in zip(seeds, matrices, ahead, strict=True):
@@ -123,8 +123,8 @@ def science(runs: Path, seeds: Sequence[int] = (0, 1, 2), campaign: str = "small
             form = choose(matrices[0], matrices[0].values.size)
             joint = fit(matrices, form, shared=form.names, intervals_by="none")
             for number, seed in enumerate(seeds):
-                for other in CAMPAIGNS[campaign].interventions:
-                    truth = make(other, seed, runs, campaign).losses
+                for other in DESIGNS[design].interventions:
+                    truth = make(other, seed, runs, design).losses
                     record["predictions"][f"{other}-{seed}"] = predict(joint, other, truth, number)
     return record
 
@@ -147,7 +147,7 @@ def table(record: Mapping[str, Any]) -> str:
         "| score error | unfitted u | slow share s | drift of u | drift of s | exponent p |",
         "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
-    for name in CAMPAIGNS[record["campaign"]].runs:
+    for name in DESIGNS[record["design"]].runs:
         rows = of("runs", name)
         if not rows:
             continue
@@ -165,7 +165,7 @@ def table(record: Mapping[str, Any]) -> str:
         ]  # fmt: skip
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     lines += ["", "| prediction | R² | as if nothing changed | score error |", "|---|---|---|---|"]
-    for name in CAMPAIGNS[record["campaign"]].interventions:
+    for name in DESIGNS[record["design"]].interventions:
         rows = of("predictions", name)
         if rows:
             cells = [over([r[k] for r in rows]) for k in ("r2", "unchanged", "recovery_error")]
@@ -190,7 +190,7 @@ def main(
     runs: Path = Path("runs/science"),
     out: Path = Path("runs/science.json"),
     seeds: tuple[int, ...] = (0, 1, 2),
-    campaign: Literal["small", "embedded"] = "small",
+    design: Literal["small", "embedded"] = "small",
 ) -> None:
     """Train, fit, predict, print the tables and write the record.
 
@@ -198,9 +198,9 @@ def main(
         runs: Folder of run folders; what it holds is not trained again.
         out: Where the record goes.
         seeds: Seeds of every run.
-        campaign: The runs: a small network in six variants, or the preset "embedded" itself.
+        design: The runs: a small network in six variants, or the preset "embedded" itself.
     """
-    record = science(runs, seeds, campaign)
+    record = science(runs, seeds, design)
     with atomic_write(out, "w") as file:
         json.dump(record, file, indent=1)
         file.write("\n")

@@ -9,7 +9,7 @@ import numpy as np
 from llm.runs.finished import Run
 from toymodel.measures.losses import LossMatrix
 
-__all__ = ["FILE", "fit_runs", "fitted", "fitted_losses", "r2"]
+__all__ = ["FILE", "fit_runs", "fitted", "fitted_losses"]
 
 FILE = "fit.npz"
 """The fitted toy's loss matrix, in the run folder."""
@@ -40,9 +40,3 @@ def fitted_losses(runs: Sequence[Run]) -> list[LossMatrix] | None:
     """The fitted toys of a member's runs; None unless every run has one, as a mean would mix seeds."""
     found = [matrix for run in runs if (matrix := fitted(run)) is not None]
     return found if found and len(found) == len(runs) else None
-
-
-def r2(network: LossMatrix, toy: LossMatrix) -> float:
-    """Share of the network's variance about the mean of all its losses that the toy accounts for."""
-    left = ((network.values - toy.values) ** 2).sum()
-    return float(1 - left / ((network.values - network.values.mean()) ** 2).sum())

@@ -11,7 +11,7 @@ from typing import Any
 
 from bridge import FitResult, Forecast, fit, forecast, report, to_json
 from bridge.judge.goodness import noisy_recovery
-from figures.pages.comparison import Comparison, Parameter, draw
+from figures.pages.comparison import Comparison, draw
 from figures.pages.report import write_report
 from figures.style import png_bytes
 from llm.config import RunConfig
@@ -129,7 +129,7 @@ def _comparison(
         held_out_r2=ahead.r2,
         held_out_r2_alone=ahead.r2_mechanism,
         held_out_reason=ahead.reason,
-        parameters=[Parameter(p.name, p.value, p.low, p.high, p.reason) for p in fitted.parameters],
+        parameters=fitted.parameters,
         nulls=ahead.nulls,
         facts=facts,
     )

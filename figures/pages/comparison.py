@@ -6,7 +6,7 @@ import math
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -16,25 +16,16 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
+from bridge import Parameter
 from figures.style import HELD_OUT, INK, NETWORK, SHADE, TOY, figure_style, new_figure
 from toymodel.base.errors import InputError
 from toymodel.measures.losses import LossMatrix
 from toymodel.measures.recovery import RecoveryScore, recovery_scores, shift_averaged, visits
 
-__all__ = ["Comparison", "Parameter", "RecoveryRow", "draw", "recovery_table"]
+__all__ = ["Comparison", "RecoveryRow", "draw", "recovery_table"]
 
 # How the toy's scores with noise differ from its own: a hollow marker and a finer line.
 _NOISY: dict[str, Any] = {"linestyle": ":", "linewidth": 1.2, "marker": "^", "markerfacecolor": "white"}
-
-
-class Parameter(NamedTuple):
-    """One fitted parameter; without an interval, `reason` says why there is none."""
-
-    name: str
-    value: float | None
-    low: float | None = None
-    high: float | None = None
-    reason: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +43,7 @@ class Comparison:
         held_out_r2: R^2 of `held_out` over the entries after those epochs.
         held_out_r2_alone: the same without what is carried on of the fit's residuals, where something is.
         held_out_reason: why there is no `held_out`, in words.
-        parameters: rows (name, value, low, high, reason).
+        parameters: those fitted.
         nulls: name to R^2 over the same held-out entries; None where a null cannot be computed.
         facts: identity of the run (model, documents, optimizer, seed, versions, ...), in display order.
 
@@ -69,7 +60,7 @@ class Comparison:
     held_out_r2: float | None = None
     held_out_r2_alone: float | None = None
     held_out_reason: str = ""
-    parameters: Sequence[Parameter | tuple[str, float | None, float | None, float | None, str]] = ()
+    parameters: Sequence[Parameter] = ()
     nulls: Mapping[str, float | None] = field(default_factory=dict)
     facts: Mapping[str, str] = field(default_factory=dict)
 
@@ -106,7 +97,6 @@ class Comparison:
                 fix="pass toy_noisy=() or one score per epoch",
             )
         object.__setattr__(self, "networks", tuple(self.networks))
-        object.__setattr__(self, "parameters", tuple(Parameter(*row) for row in self.parameters))
 
     @property
     def network(self) -> LossMatrix:

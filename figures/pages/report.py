@@ -144,15 +144,14 @@ def _parameters(comparison: Comparison) -> str:
     if not comparison.parameters:
         return "<p>None were given.</p>"
     rows = []
-    for name, value, low, high, reason in comparison.parameters:
-        if low is not None and high is not None and _known(low) and _known(high):
-            interval = f"{low:.4g} to {high:.4g}"
-            if reason:
-                interval += f" ({reason})"
+    for p in comparison.parameters:
+        if p.low is not None and p.high is not None and _known(p.low) and _known(p.high):
+            interval = f"{p.low:.4g} to {p.high:.4g}"
+            if p.reason:
+                interval += f" ({p.reason})"
         else:
-            interval = f"none: {reason or 'no reason was given'}"
-        shown = f"{value:.4g}" if value is not None and math.isfinite(value) else "none"
-        rows.append([name, shown, interval])
+            interval = f"none: {p.reason or 'no reason was given'}"
+        rows.append([p.name, f"{p.value:.4g}" if math.isfinite(p.value) else "none", interval])
     return table(["Parameter", "Value", "Interval"], rows)
 
 

@@ -14,8 +14,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
+from bridge import r_squared
 from figures.evidence.counterparts import COUNTERPARTS, counterpart, toy_losses
-from figures.evidence.fits import fitted_losses, r2
+from figures.evidence.fits import fitted_losses
 from figures.evidence.reproduce import sweep_command
 from figures.evidence.runs import Family, Runs
 from figures.style import INK, SERIES, SHADE, figure_style, letter, new_figure
@@ -199,7 +200,10 @@ class Curves:
         for label, member in zip(labels(found), found.members, strict=True):
             fits = fitted_losses(member.runs)
             if fits is not None:
-                shares = [r2(run.losses, fit) for run, fit in zip(member.runs, fits, strict=True)]
+                shares = [
+                    r_squared(run.losses.values, fit.values)
+                    for run, fit in zip(member.runs, fits, strict=True)
+                ]
                 text += f" Black dots: the toy fitted to {label}, R² {np.mean(shares):.3f}."
         return text
 

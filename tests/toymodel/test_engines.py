@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import toymodel.maps as maps
@@ -94,14 +94,12 @@ def test_q_does_not_know_the_affine_map_on_orthogonal_data(problem):
         agree(run.trajectories[which], same.trajectories[which])
 
 
-@given(problems(), st.sampled_from(["mask", "replace", "gaussian"]))
+# Noise can push projections out of the softsign's codomain.
+@given(problems(tuple(n for n in EVERY if n != "softsign")), st.sampled_from(["mask", "replace", "gaussian"]))
 def test_engines_agree_with_noise(problem, kind):
     tasks, name, options = problem
-    if name == "softsign":
-        return  # noise can push projections out of its codomain
     noise = episode_noise(tasks, options["order"], kind, 0.3, seed=1)
-    if not (np.square(tasks.x[options["order"]] + noise).sum(2) > 0).all():
-        return
+    assume((np.square(tasks.x[options["order"]] + noise).sum(2) > 0).all())
     ref = oracles.toy_losses(
         tasks, maps.get_map(name), options["rate"], options["inner_steps"], options["fast_rate"],
         options["order"], noise,

@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 from scipy.optimize import least_squares
 
-from bridge import Mechanism, fit
+from bridge import Mechanism, fit, report
 from bridge.estimate.fit import pose
-from bridge.estimate.problem import project
+from bridge.estimate.linear import project
+from bridge.estimate.problem import Weights
 from tests.bridge.simulated import simulated, truth
 from toymodel import InputError, LossMatrix, cyclic_order
 
@@ -33,9 +34,10 @@ def test_the_search_ends_where_a_general_optimiser_ends():
 
     def stacked(theta):
         shapes = ONE.losses(theta, losses.order)
-        k = (shapes * losses.values).sum(0) / (shapes**2).sum(0)
-        prior = np.sqrt(noise.used_variance) * (theta - problem.centre) / problem.width
-        return np.concatenate([(losses.values - k * shapes).ravel(), prior])
+        values = losses.values / result.unit
+        k = (shapes * values).sum(0) / (shapes**2).sum(0)
+        prior = np.sqrt(noise.used.noise) * (theta - problem.centre) / problem.width
+        return np.concatenate([(values - k * shapes).ravel(), prior])
 
     ref = least_squares(stacked, result.theta(), xtol=1e-12, ftol=1e-12, gtol=1e-12)
     assert np.allclose(result.theta(), ref.x, atol=2e-3)
@@ -93,7 +95,7 @@ def test_shared_parameters_are_one_number_and_the_others_are_not():
     assert len(result.names) == len(ONE.names) + 1
     assert np.array_equal(result.theta(0)[1:], result.theta(1)[1:])
     assert result.theta(1)[0] - result.theta(0)[0] == pytest.approx(0.8, abs=0.15)
-    assert "2 runs jointly" in result.report()
+    assert "2 runs jointly" in report(result)
 
 
 def test_documents_may_be_correlated():
@@ -117,9 +119,8 @@ def test_channels_are_numbered_by_what_an_episode_leaves():
         values = {p.name: p.value for p in result.parameters}
         assert values["unfitted_fraction_1"] <= values["unfitted_fraction_2"]
         again = form.losses(result.theta(), losses.order)
-        cost = result.problem.cost(
-            result.solution.theta, result.solution.pairs, result.noise.used_variance, 1.0
-        )
+        used = Weights(result.noise.used.noise)
+        cost = result.problem.cost(result.solution.theta, result.solution.pairs, used)
         assert np.isfinite(again).all()
         # Renumbering moves the weights' priors a little and the losses not at all.
         assert cost == pytest.approx(result.solution.cost, rel=0.02)

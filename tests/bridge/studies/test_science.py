@@ -6,12 +6,12 @@ import pytest
 
 from bridge import Mechanism, fit
 from bridge.studies import science
-from bridge.studies.designs import CAMPAIGNS, configuration
+from bridge.studies.designs import DESIGNS, configuration
 from bridge.studies.science import judge, predict, table
 from tests.bridge.simulated import simulated, truth
 from toymodel import InputError, LossMatrix, cyclic_order
 
-SMALL = CAMPAIGNS["small"]
+SMALL = DESIGNS["small"]
 INTERVENTIONS = SMALL.interventions
 ONE = Mechanism(channels=1, nearness=False, pairs=False)
 
@@ -55,7 +55,7 @@ def test_a_run_is_judged_and_tabled(known):
     record["held_out_r2_joint"] = 0.9
     assert result.r2 == record["r2"] > 0.95
     assert record["recovery_error_with_noise"] < 0.1
-    whole = {"campaign": "small", "runs": {f"adam-{seed}": record for seed in range(3)},
+    whole = {"design": "small", "runs": {f"adam-{seed}": record for seed in range(3)},
              "predictions": {"steps-5-0": {"r2": 0.9, "unchanged": 0.5, "recovery_error": 0.01}}}  # fmt: skip
     lines = table(whole).splitlines()
     assert sum(line.startswith("| adam |") for line in lines) == 1
@@ -64,13 +64,13 @@ def test_a_run_is_judged_and_tabled(known):
 
 
 def test_every_run_is_a_configuration_the_network_side_takes():
-    for campaign, chosen in CAMPAIGNS.items():
+    for design, chosen in DESIGNS.items():
         for name in {**chosen.runs, **chosen.interventions}:
-            config = configuration(name, 1, campaign)
+            config = configuration(name, 1, design)
             assert config.seed == 1
             assert config.device == "cpu"
     assert len(SMALL.runs) * 3 >= 12
-    with pytest.raises(InputError, match="no campaign 'large'"):
+    with pytest.raises(InputError, match="no design 'large'"):
         configuration("adam", 0, "large")
     with pytest.raises(InputError, match="no run 'adm'"):
         configuration("adm", 0)
@@ -81,9 +81,9 @@ def test_science_trains_fits_and_predicts(known, monkeypatch, tmp_path, capsys):
         def __init__(self, name):
             self.losses = known[0] if name == "adam" else changed(known, name)
 
-    monkeypatch.setattr(science, "make", lambda name, seed, folder, campaign: Made(name))
+    monkeypatch.setattr(science, "make", lambda name, seed, folder, design: Made(name))
     only = dataclasses.replace(SMALL, runs={"adam": {}})
-    monkeypatch.setitem(science.CAMPAIGNS, "small", only)
+    monkeypatch.setitem(science.DESIGNS, "small", only)
     science.main(tmp_path, tmp_path / "record.json", (0,))
     record = json.loads((tmp_path / "record.json").read_text())
     assert set(record["runs"]) == {"adam-0"}

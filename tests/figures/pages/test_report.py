@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from bridge import Parameter
 from figures import Comparison, write_report
 from toymodel.measures.losses import LossMatrix
 from toymodel.measures.recovery import recovery_scores
@@ -75,8 +76,8 @@ def make(**changes):
         "fitted_epochs": 1,
         "held_out_r2": 0.8124,
         "parameters": [
-            ("slow share", 0.31234, 0.29, 0.33, ""),
-            ("unfitted", 0.05, None, None, "flat & free"),
+            Parameter("slow share", 0.31234, 0.29, 0.33),
+            Parameter("unfitted", 0.05, reason="flat & free"),
         ],
         "nulls": {"last epoch repeated": -0.3, "continued": 0.891, "other": None},
         "facts": {"model": "tiny", "optimizer": "Adam", "lr": "3e-4"},
@@ -160,7 +161,7 @@ def test_hostile_words_stay_words(report):
     page, read = report(
         text=f"</pre>{HOSTILE}",
         facts={"model": HOSTILE, HOSTILE: "$title"},
-        parameters=[(HOSTILE, 1.0, None, None, HOSTILE)],
+        parameters=[Parameter(HOSTILE, 1.0, reason=HOSTILE)],
         nulls={HOSTILE: 0.9},
     )
     assert "script" not in {tag for tag, _ in read.tags}
