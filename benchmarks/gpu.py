@@ -79,7 +79,7 @@ class PlainStep:
 
 def tokens_of(adapter: Any) -> list[Any]:
     """The documents' own token ids, without padding."""
-    documents = adapter._documents
+    documents = adapter.documents
     return [row[: int((row_labels >= 0).sum())] for row, row_labels in zip(
         documents.tokens, documents.labels, strict=True)]  # fmt: skip
 

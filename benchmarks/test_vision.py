@@ -53,7 +53,7 @@ def test_small_vit_against_the_plain_loops(benchmark, part):
 
     def work(name):
         adapter, step, at_once = sides[name]
-        images, labels = adapter._images, adapter._labels
+        images, labels = adapter.images, adapter.labels
         if part == "evaluation":
             if at_once is None:
                 return step.evaluate().numpy()

@@ -203,7 +203,7 @@ def _probe(
         probes: What to measure; the other probes need the whole training (run --probes).
         probe_layer: Whose gradients.
     """
-    from llm.probes.after_training import probe_run
+    from llm.training.after_training import probe_run
 
     for file in probe_run(run, probes, probe_layer):
         print(file)

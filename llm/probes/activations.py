@@ -14,19 +14,20 @@ from llm.probes.trajectory import Trajectory
 if TYPE_CHECKING:
     import torch
 
-    from llm.training.state import RunView
+    from llm.steps.state import TrainingState
+    from llm.tasks.protocol import TaskAdapter
 
 __all__ = ["Activations", "last_activations"]
 
 
-def last_activations(model: Any, adapter: Any, task: int) -> torch.Tensor:
+def last_activations(model: torch.nn.Module, adapter: TaskAdapter, task: int) -> torch.Tensor:
     """What the output layer sees of one document: float32, shape ``(positions, width)``, no gradients.
 
     Positions are those whose next token counts in the loss; padding is left out.
 
     Args:
         model: the network.
-        adapter: ``load(task)`` and ``loss()``; where it has ``counted()``, that tells which positions count.
+        adapter: its tasks and losses.
         task: which document.
     """
     import torch
@@ -40,8 +41,6 @@ def last_activations(model: Any, adapter: Any, task: int) -> torch.Tensor:
     finally:
         handle.remove()
     found = seen[-1].reshape(-1, seen[-1].shape[-1]).float()
-    if not hasattr(adapter, "counted"):
-        return found
     counted = adapter.counted()
     return found[: len(counted)][counted]  # some networks compute the last position too
 
@@ -59,7 +58,7 @@ class Activations:
         self.documents = documents
         self._states = 0
 
-    def check(self, run: RunView) -> None:
+    def check(self, run: TrainingState) -> None:
         """Refuse a disk that is too small."""
         self._files = []
         for document in self.documents:
@@ -69,18 +68,18 @@ class Activations:
         for files in self._files:
             files.check_disk(1 + run.order.size)
 
-    def start(self, run: RunView) -> None:
+    def start(self, run: TrainingState) -> None:
         """Check what a checkpoint relies on; keep the activations before training."""
         for files in self._files:
             files.check(self._states)
         if self._states == 0:
             self._keep(run, 0)
 
-    def after_episode(self, run: RunView, episode: int) -> None:
+    def after_episode(self, run: TrainingState, episode: int) -> None:
         """Keep the activations."""
         self._keep(run, episode)
 
-    def finish(self, run: RunView) -> dict[str, NDArray[Any]]:
+    def finish(self, run: TrainingState) -> dict[str, NDArray[Any]]:
         """``cosines`` and ``gram``, shape ``(documents, 1 + E*T, 1 + E*T)``; ``documents``."""
         grams = np.array([files.gram(range(self._states), device=run.device) for files in self._files])
         return {
@@ -101,7 +100,7 @@ class Activations:
         """Later states on the disk, if any, will be written again."""
         self._states = int(state["states"])
 
-    def _keep(self, run: RunView, state: int) -> None:
+    def _keep(self, run: TrainingState, state: int) -> None:
         for document, files in zip(self.documents, self._files, strict=True):
             files.write(state, [last_activations(run.model, run.adapter, document)])
         self._states = state + 1

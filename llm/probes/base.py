@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import torch
 
-    from llm.training.state import RunView
+    from llm.steps.state import TrainingState
 
 __all__ = ["Probe", "cosines", "observing"]
 
@@ -22,16 +22,16 @@ class Probe(Protocol):
 
     name: str
 
-    def check(self, run: RunView) -> None:
+    def check(self, run: TrainingState) -> None:
         """Called first of all, before anything is written: refuse what cannot work."""
 
-    def start(self, run: RunView) -> None:
+    def start(self, run: TrainingState) -> None:
         """Called once before training, or right after a checkpoint was restored."""
 
-    def after_episode(self, run: RunView, episode: int) -> None:
+    def after_episode(self, run: TrainingState, episode: int) -> None:
         """Called after each episode; `episode` counts the finished ones, 1 for the first."""
 
-    def finish(self, run: RunView) -> dict[str, NDArray[Any]]:
+    def finish(self, run: TrainingState) -> dict[str, NDArray[Any]]:
         """The result, written to ``probes/<name>.npz``."""
 
     def state(self) -> dict[str, torch.Tensor]:

@@ -23,7 +23,8 @@ from llm.probes.layers import Layer, attention_layer, select_layer
 if TYPE_CHECKING:
     import torch
 
-    from llm.training.state import RunView
+    from llm.steps.state import TrainingState
+    from llm.tasks.protocol import TaskAdapter
 
 __all__ = ["Gradients", "gradient_gram"]
 
@@ -32,7 +33,9 @@ __all__ = ["Gradients", "gradient_gram"]
 _TOLERANCE = 0.03
 
 
-def gradient_gram(model: Any, adapter: Any, tasks: int, layer: Layer) -> NDArray[np.float64]:
+def gradient_gram(
+    model: torch.nn.Module, adapter: TaskAdapter, tasks: int, layer: Layer
+) -> NDArray[np.float64]:
     """Inner products of the gradients of all documents' losses, at the weights as they are.
 
     Biases and every other parameter of the layer count. Memory, for T documents of C tokens: per linear
@@ -53,7 +56,8 @@ def gradient_gram(model: Any, adapter: Any, tasks: int, layer: Layer) -> NDArray
     factored = _factored(model, layer)
     whole = {n: p for n, p in layer.parameters.items() if n not in factored}
     required = [(p, p.requires_grad) for p in model.parameters()]
-    kept: dict[str, Any] = {}
+    kept: dict[str, _Factors] = {}
+    flats: dict[str, torch.Tensor] = {}
     try:
         with observing(model), torch.enable_grad():
             for parameter in model.parameters():
@@ -71,13 +75,15 @@ def gradient_gram(model: Any, adapter: Any, tasks: int, layer: Layer) -> NDArray
                         kept.setdefault(name, _Factors(tasks, uses)).put(task, uses)
                 for name in whole:
                     flat = gradients[name].flatten()
-                    kept.setdefault(name, flat.new_empty(tasks, flat.numel()))[task] = flat
+                    flats.setdefault(name, flat.new_empty(tasks, flat.numel()))[task] = flat
     finally:
         for parameter, requires in required:
             parameter.requires_grad_(requires)
     gram = np.zeros((tasks, tasks))
-    for part in kept.values():
-        gram += part.gram() if isinstance(part, _Factors) else (part.double() @ part.double().T).cpu().numpy()
+    for factors_of_one in kept.values():
+        gram += factors_of_one.gram()
+    for rows in flats.values():
+        gram += (rows.double() @ rows.double().T).cpu().numpy()
     return (gram + gram.T) / 2
 
 
@@ -89,17 +95,17 @@ class Gradients:
     def __init__(self, layer: str | None = None) -> None:
         self._layer = layer
 
-    def check(self, run: RunView) -> None:
+    def check(self, run: TrainingState) -> None:
         """Find the layer, so that a wrong name is said before training."""
         self._select(run)
 
-    def start(self, run: RunView) -> None:
+    def start(self, run: TrainingState) -> None:
         """Nothing to prepare."""
 
-    def after_episode(self, run: RunView, episode: int) -> None:
+    def after_episode(self, run: TrainingState, episode: int) -> None:
         """Nothing: the gradients are those of the trained network."""
 
-    def finish(self, run: RunView) -> dict[str, NDArray[Any]]:
+    def finish(self, run: TrainingState) -> dict[str, NDArray[Any]]:
         """``cosines`` and ``gram``, shape ``(T, T)``; ``layer``, its name."""
         layer = self._select(run)
         gram = gradient_gram(run.model, run.adapter, run.config.num_documents, layer)
@@ -112,7 +118,7 @@ class Gradients:
     def load_state(self, state: dict[str, torch.Tensor]) -> None:
         """Nothing to take back."""
 
-    def _select(self, run: RunView) -> Layer:
+    def _select(self, run: TrainingState) -> Layer:
         return attention_layer(run.model) if self._layer is None else select_layer(run.model, self._layer)
 
 
@@ -171,7 +177,9 @@ def _agrees(uses: list[_Use], gradient: torch.Tensor) -> bool:
     return abs(factors - whole) <= _TOLERANCE * whole
 
 
-def _factored(model: Any, layer: Layer) -> dict[str, tuple[torch.nn.Parameter, list[torch.nn.Module]]]:
+def _factored(
+    model: torch.nn.Module, layer: Layer
+) -> dict[str, tuple[torch.nn.Parameter, list[torch.nn.Module]]]:
     """The layer's weights that only linear layers and embeddings use, with these (several if tied)."""
     import torch
     from transformers.pytorch_utils import Conv1D
@@ -187,7 +195,7 @@ def _factored(model: Any, layer: Layer) -> dict[str, tuple[torch.nn.Parameter, l
 
 
 def _backward(
-    adapter: Any,
+    adapter: TaskAdapter,
     factored: dict[str, tuple[torch.nn.Parameter, list[torch.nn.Module]]],
     whole: dict[str, torch.nn.Parameter],
     check: bool,

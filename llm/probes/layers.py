@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from toymodel.base.errors import InputError
 from toymodel.base.words import nearest_few
@@ -32,7 +32,7 @@ class Layer:
         return sum(parameter.numel() for parameter in self.parameters.values())
 
 
-def select_layer(model: Any, name: str) -> Layer:
+def select_layer(model: torch.nn.Module, name: str) -> Layer:
     """The layer of that name.
 
     Args:
@@ -63,7 +63,7 @@ def select_layer(model: Any, name: str) -> Layer:
     return Layer(name, {n: every[n] for n in once.values()})
 
 
-def attention_layer(model: Any) -> Layer:
+def attention_layer(model: torch.nn.Module) -> Layer:
     """The attention layer of the middle block, number depth // 2 counted from 0.
 
     For Pythia-410M (24 blocks) that is the paper's block 12 (section 4.1).
@@ -88,12 +88,12 @@ def attention_layer(model: Any) -> Layer:
     return select_layer(model, blocks[1][len(blocks[1]) // 2])
 
 
-def output_module(model: Any) -> torch.nn.Module:
+def output_module(model: torch.nn.Module) -> torch.nn.Module:
     """The layer that writes the logits: the output embedding, or the last linear layer of a classifier."""
     import torch
 
-    embedding = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
-    if embedding is not None:
+    embedding = getattr(model, "get_output_embeddings", lambda: None)()
+    if isinstance(embedding, torch.nn.Module):
         return embedding
     linear = [module for module in model.modules() if isinstance(module, torch.nn.Linear)]
     if not linear:
@@ -113,7 +113,7 @@ def _attention_in(block: torch.nn.Module) -> str | None:
     return None
 
 
-def _name_of(model: Any, wanted: torch.nn.Module) -> str:
+def _name_of(model: torch.nn.Module, wanted: torch.nn.Module) -> str:
     return next(name for name, module in model.named_modules() if module is wanted)
 
 

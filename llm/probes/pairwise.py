@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from llm.steps.restoring import restoring
+
 if TYPE_CHECKING:
     import torch
 
-    from llm.training.state import RunView
+    from llm.steps.state import TrainingState
+    from llm.steps.step import Step
 
-__all__ = ["Pairwise", "pairwise_recovery", "restoring"]
+__all__ = ["Pairwise", "pairwise_recovery"]
 
 
 def pairwise_recovery(
-    model: Any, step: Any, tasks: int, steps: int, *, reset: bool = True, episode: int = 0
+    model: torch.nn.Module, step: Step, tasks: int, steps: int, *, reset: bool = True, episode: int = 0
 ) -> dict[str, NDArray[np.float64]]:
     """From the weights as they are, train on each document i and see the change of every loss j.
 
@@ -54,16 +55,16 @@ class Pairwise:
 
     name = "pairwise"
 
-    def check(self, run: RunView) -> None:
+    def check(self, run: TrainingState) -> None:
         """Nothing that could be wrong."""
 
-    def start(self, run: RunView) -> None:
+    def start(self, run: TrainingState) -> None:
         """Nothing to prepare."""
 
-    def after_episode(self, run: RunView, episode: int) -> None:
+    def after_episode(self, run: TrainingState, episode: int) -> None:
         """Nothing: the matrix is that of the trained network."""
 
-    def finish(self, run: RunView) -> dict[str, NDArray[Any]]:
+    def finish(self, run: TrainingState) -> dict[str, NDArray[Any]]:
         """``recovery`` and ``after``, shape ``(T, T)``; ``before``, shape ``(T,)``."""
         config = run.config
         return dict(
@@ -85,38 +86,5 @@ class Pairwise:
         """Nothing to take back."""
 
 
-@contextlib.contextmanager
-def restoring(model: Any, step: Any) -> Iterator[Callable[[], None]]:
-    """Whatever happens to the network inside the block, it is put back, bitwise and in place.
-
-    In place because captured graphs hold the addresses of parameters and of the optimizer's state.
-
-    Yields:
-        A function that puts weights, buffers and optimizer back at once.
-    """
-    import torch
-
-    tensors = [*model.parameters(), *model.buffers()]
-    saved = [tensor.detach().clone() for tensor in tensors]
-    moments = {name: tensor.clone() for name, tensor in step.optimizer.state().items()}
-
-    def restore() -> None:
-        with torch.no_grad():
-            for tensor, value in zip(tensors, saved, strict=True):
-                tensor.copy_(value)
-            # State that did not exist yet is what a reset leaves: zeros.
-            step.reset_optimizer()
-            current = step.optimizer.state()
-            for name, value in moments.items():
-                current[name].copy_(value)
-
-    devices = list({t.device.index for t in tensors if t.device.type == "cuda"})
-    try:
-        with torch.random.fork_rng(devices=devices):
-            yield restore
-    finally:
-        restore()
-
-
-def _losses(step: Any) -> NDArray[np.float64]:
+def _losses(step: Step) -> NDArray[np.float64]:
     return np.asarray(step.evaluate().cpu(), dtype=np.float64)

@@ -13,7 +13,7 @@ from llm.probes.layers import output_module
 if TYPE_CHECKING:
     import torch
 
-    from llm.training.state import RunView
+    from llm.steps.state import TrainingState
 
 __all__ = ["Updates"]
 
@@ -33,17 +33,17 @@ class Updates:
         self._weights: list[float] = []
         self._activations: list[list[float]] = []
 
-    def check(self, run: RunView) -> None:
+    def check(self, run: TrainingState) -> None:
         """The network must have an output layer."""
         output_module(run.model)
 
-    def start(self, run: RunView) -> None:
+    def start(self, run: TrainingState) -> None:
         """Copy weights and activations as they are; after a checkpoint they are those of its episode."""
         self._parameters = [p for p in run.model.parameters() if p.requires_grad]
         self._before = [p.detach().clone() for p in self._parameters]
         self._seen = [last_activations(run.model, run.adapter, d) for d in self.documents]
 
-    def after_episode(self, run: RunView, episode: int) -> None:
+    def after_episode(self, run: TrainingState, episode: int) -> None:
         """Measure the distance to the copies and renew them."""
         import torch
 
@@ -60,7 +60,7 @@ class Updates:
         )
         self._seen = seen
 
-    def finish(self, run: RunView) -> dict[str, NDArray[Any]]:
+    def finish(self, run: TrainingState) -> dict[str, NDArray[Any]]:
         """``weights``, shape ``(E*T,)``; ``activations``, shape ``(E*T, documents)``; ``documents``."""
         return {
             "weights": np.array(self._weights),

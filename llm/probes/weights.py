@@ -14,7 +14,7 @@ from llm.probes.trajectory import Trajectory, principal_components, window_resid
 if TYPE_CHECKING:
     import torch
 
-    from llm.training.state import RunView
+    from llm.steps.state import TrainingState
 
 __all__ = ["PrincipalComponents", "Residuals", "WeightTrajectory"]
 
@@ -34,7 +34,7 @@ class WeightTrajectory:
         self.states = 0
         self._gram: NDArray[np.float64] | None = None
 
-    def check(self, run: RunView) -> None:
+    def check(self, run: TrainingState) -> None:
         """Refuse an unknown layer and a disk that is too small."""
         layer = select_layer(run.model, self.layer)
         self.name, self._parameters = layer.name, layer.parameters
@@ -53,7 +53,7 @@ class WeightTrajectory:
             self._files.write(state, self._parameters.values())
             self.states = state + 1
 
-    def gram(self, run: RunView) -> NDArray[np.float64]:
+    def gram(self, run: TrainingState) -> NDArray[np.float64]:
         """Gram matrix of all states less the first, shape ``(1 + E*T, 1 + E*T)``."""
         if self._gram is None:
             self._gram = self._files.gram(range(self.states), origin=0, device=run.device)
@@ -77,15 +77,15 @@ class _OfWeights:
     def __init__(self, weights: WeightTrajectory) -> None:
         self._weights = weights
 
-    def check(self, run: RunView) -> None:
+    def check(self, run: TrainingState) -> None:
         """Refuse an unknown layer and a disk that is too small."""
         self._weights.check(run)
 
-    def start(self, run: RunView) -> None:
+    def start(self, run: TrainingState) -> None:
         """Keep the weights before training."""
         self._weights.start()
 
-    def after_episode(self, run: RunView, episode: int) -> None:
+    def after_episode(self, run: TrainingState, episode: int) -> None:
         """Keep the weights."""
         self._weights.keep(episode)
 
@@ -103,7 +103,7 @@ class Residuals(_OfWeights):
 
     name = "residuals"
 
-    def finish(self, run: RunView) -> dict[str, NDArray[Any]]:
+    def finish(self, run: TrainingState) -> dict[str, NDArray[Any]]:
         """Results by episode, n = E*T.
 
         ``cosines`` and ``norms`` of the residuals, shape ``(n, n)`` and ``(n,)``; ``episode``, 1 to n;
@@ -128,7 +128,7 @@ class PrincipalComponents(_OfWeights):
 
     name = "pca"
 
-    def finish(self, run: RunView) -> dict[str, NDArray[Any]]:
+    def finish(self, run: TrainingState) -> dict[str, NDArray[Any]]:
         """Results by episode, n = E*T.
 
         ``coordinates``, shape ``(n, 3)``; ``explained``, part of the variance, shape ``(3,)``; ``gram`` of

@@ -14,6 +14,7 @@ import numpy as np
 from llm.config import RunConfig, varied
 from llm.runs.finished import Run
 from llm.runs.folder import RunFolder
+from llm.tasks.order import episode_order
 from toymodel.base.errors import InputError
 from toymodel.base.words import nearest_few
 from toymodel.measures.lag import lag_profile
@@ -138,8 +139,6 @@ def _progress(folder: RunFolder) -> tuple[int, float | None]:
 
 def _whole_epochs(folder: RunFolder, config: RunConfig) -> LossMatrix | None:
     """Losses of an unfinished run by its checkpoint, up to the last whole epoch; None before the second."""
-    from llm.training.loop import episode_order
-
     rows = folder.saved_rows()
     epochs = 0 if rows is None else (len(rows) - 1) // config.num_documents
     if rows is None or epochs < 2:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from toymodel.base.errors import InputError
 
 if TYPE_CHECKING:
-    from llm.training.state import RunView
+    from llm.steps.state import TrainingState
 
 __all__ = ["Tracker", "make_trackers"]
 
@@ -20,10 +20,10 @@ __all__ = ["Tracker", "make_trackers"]
 class Tracker(Protocol):
     """Something that wants to hear of every episode."""
 
-    def start(self, run: RunView) -> None:
+    def start(self, run: TrainingState) -> None:
         """Called once, before training or right after a checkpoint was restored."""
 
-    def after_episode(self, run: RunView, episode: int) -> None:
+    def after_episode(self, run: TrainingState, episode: int) -> None:
         """Called after each episode; `episode` counts the finished ones."""
 
     def close(self) -> None:
@@ -59,7 +59,7 @@ def _need(module: str, flag: str) -> Any:
         ) from error
 
 
-def _scalars(run: RunView, episode: int) -> dict[str, float]:
+def _scalars(run: TrainingState, episode: int) -> dict[str, float]:
     """Mean loss, and the trained task's before and after; at the end of an epoch its recovery score."""
     from toymodel.measures.losses import LossMatrix
     from toymodel.measures.recovery import recovery_score
@@ -87,10 +87,10 @@ class _TensorBoard:
         self._make = writer
         self._writer: Any = None
 
-    def start(self, run: RunView) -> None:
+    def start(self, run: TrainingState) -> None:
         """Nothing: the first episode tells from where on older events are void."""
 
-    def after_episode(self, run: RunView, episode: int) -> None:
+    def after_episode(self, run: TrainingState, episode: int) -> None:
         if self._writer is None:
             self._writer = self._make(log_dir=str(run.path / "tensorboard"), purge_step=episode)
         for name, value in _scalars(run, episode).items():
@@ -106,7 +106,7 @@ class _WeightsAndBiases:
         self._module, self._project = module, project
         self._run: Any = None
 
-    def start(self, run: RunView) -> None:
+    def start(self, run: TrainingState) -> None:
         # The configuration's hash names the run, so a resumed one goes on in the same place.
         self._run = self._module.init(
             project=self._project,
@@ -117,7 +117,7 @@ class _WeightsAndBiases:
             resume="allow",
         )
 
-    def after_episode(self, run: RunView, episode: int) -> None:
+    def after_episode(self, run: TrainingState, episode: int) -> None:
         self._run.log(_scalars(run, episode), step=episode)
 
     def close(self) -> None:

@@ -1,10 +1,16 @@
-"""Whether this machine has a GPU that the installed torch can use, and if not, why."""
+"""Where a run computes; whether this machine has a GPU that the installed torch can use, and if not, why."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from llm.config import RunConfig
 from toymodel.base.errors import InputError
 
-__all__ = ["require_gpu"]
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["require_gpu", "run_device"]
 
 _OLDEST = (2, 6)  # as in pyproject.toml
 
@@ -48,3 +54,16 @@ def require_gpu(flag: str = "--device cuda") -> str:
             f"{flag}: {words}", expected="a machine with a CUDA GPU that torch can use", fix="--device cpu"
         ) from error
     return name
+
+
+def run_device(config: RunConfig) -> torch.device:
+    """Where a run computes.
+
+    Raises:
+        InputError: for a GPU that is not there.
+    """
+    import torch
+
+    if config.device == "cuda":
+        require_gpu()
+    return torch.device("cuda" if config.device != "cpu" and torch.cuda.is_available() else "cpu")

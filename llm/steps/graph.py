@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
 from llm.config import RunConfig
-from llm.probes.pairwise import restoring
+from llm.steps.restoring import restoring
 from llm.steps.step import EagerStep
 
 if TYPE_CHECKING:

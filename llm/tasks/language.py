@@ -57,15 +57,15 @@ class LanguageAdapter:
         self.data: Mapping[str, Any] = documents.manifest()
         self.extra: Mapping[str, Callable[[], torch.Tensor]] = {}
         self._config = config
-        self._documents = documents
+        self.documents = documents
         self._body, self._head = split_head(model)
         self._device = device
         self._varies = bool(config.mask_probability or config.window_shift)
         self._evaluated = _Evaluated.of(documents.tokens, documents.labels, device)
-        self._tokens = torch.zeros((1, config.context), dtype=torch.int64, device=device)
+        self.inputs = torch.zeros((1, config.context), dtype=torch.int64, device=device)
         # The last position predicts nothing; it is computed all the same, because products of C rows are
         # faster than those of C - 1.
-        self._targets = torch.full((config.context,), IGNORED, dtype=torch.int64, device=device)
+        self.targets = torch.full((config.context,), IGNORED, dtype=torch.int64, device=device)
         if documents.summaries is not None:
             summaries = _Evaluated.of(documents.summaries, documents.summary_labels, device)
             self.extra = {"summaries": lambda: self._losses_of(summaries)}
@@ -77,13 +77,13 @@ class LanguageAdapter:
 
         if self._varies and episode is not None:
             tokens, labels = vary(
-                self._documents.stored[task], self._documents.lengths[task], self._config, episode, step
+                self.documents.stored[task], self.documents.lengths[task], self._config, episode, step
             )
-            self._tokens.copy_(torch.from_numpy(tokens))
-            self._targets[:-1].copy_(torch.from_numpy(labels)[1:])
+            self.inputs.copy_(torch.from_numpy(tokens))
+            self.targets[:-1].copy_(torch.from_numpy(labels)[1:])
         else:
-            self._tokens.copy_(self._evaluated.tokens[task])
-            self._targets[:-1].copy_(self._evaluated.labels[task, 1:])
+            self.inputs.copy_(self._evaluated.tokens[task])
+            self.targets[:-1].copy_(self._evaluated.labels[task, 1:])
         if self._config.dropout and episode is not None:
             seed_dropout(self._config.seed, episode, step)
 
@@ -92,12 +92,12 @@ class LanguageAdapter:
         from llm.networks.loss import mean_cross_entropy
 
         with autocast(self._config, self._device):
-            logits = self._head(self._body(self._tokens)[0])
-        return mean_cross_entropy(logits.float(), self._targets, self.counted())
+            logits = self._head(self._body(self.inputs)[0])
+        return mean_cross_entropy(logits.float(), self.targets, self.counted())
 
     def counted(self) -> torch.Tensor:
         """Which of the C positions of the buffers predict a token that counts in the loss, bool."""
-        return self._targets != IGNORED
+        return self.targets != IGNORED
 
     def losses(self) -> torch.Tensor:
         """Mean cross entropy of every document in nats, float32, shape ``(T,)``."""

@@ -24,12 +24,16 @@ class TaskAdapter(Protocol):
         tasks: number of tasks T.
         data: what was read, as the manifest records it (JSON); ``data["sha256"]`` identifies the tasks.
         extra: further evaluations by name, each returning shape ``(T,)`` like `losses`; usually none.
+        inputs: buffer that `loss` feeds to the network.
+        targets: buffer that `loss` compares with.
     """
 
     model: Any
     tasks: int
     data: Mapping[str, Any]
     extra: Mapping[str, Callable[[], torch.Tensor]]
+    inputs: torch.Tensor
+    targets: torch.Tensor
 
     def load(self, task: int, episode: int | None = None, step: int = 0) -> None:
         """Put a task into the buffers: as it is evaluated, or as one gradient step of an episode sees it.
@@ -40,6 +44,13 @@ class TaskAdapter(Protocol):
 
     def loss(self) -> torch.Tensor:
         """Training loss on the buffers, a scalar that carries gradients."""
+
+    def counted(self) -> torch.Tensor:
+        """Which rows of the output layer count in the loss on the buffers, bool, one dimension.
+
+        Rows are positions of a text or images of a batch. A network may compute more rows than that at the
+        end, which count in nothing.
+        """
 
     def losses(self) -> torch.Tensor:
         """Losses of all tasks, float32 on the device, shape ``(T,)``, without gradients."""

@@ -1,4 +1,4 @@
-"""The session of one run and the loop over its episodes.
+"""A run as a session, the loop over its episodes, when it is saved, and probes of what it left.
 
-Imports tasks, steps, probes and run folders.
+Imports tasks, steps, probes, costs and run folders.
 """

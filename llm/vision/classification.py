@@ -104,16 +104,16 @@ class ClassificationAdapter:
         self.extra: Mapping[str, Callable[[], torch.Tensor]] = {}
         self._config = config
         self._device = device
-        self._images = torch.from_numpy(batches.pixels).to(device)
-        self._labels = torch.from_numpy(batches.labels).to(device)
-        self._pixels = torch.empty_like(self._images[0])
-        self._targets = torch.empty_like(self._labels[0])
+        self.images = torch.from_numpy(batches.pixels).to(device)
+        self.labels = torch.from_numpy(batches.labels).to(device)
+        self.inputs = torch.empty_like(self.images[0])
+        self.targets = torch.empty_like(self.labels[0])
         self._train()
 
     def load(self, task: int, episode: int | None = None, step: int = 0) -> None:
         """Put one batch into the buffers; `episode` and `step` seed what dropout drops."""
-        self._pixels.copy_(self._images[task])
-        self._targets.copy_(self._labels[task])
+        self.inputs.copy_(self.images[task])
+        self.targets.copy_(self.labels[task])
         if self._config.dropout and episode is not None:
             seed_dropout(self._config.seed, episode, step)
 
@@ -122,21 +122,27 @@ class ClassificationAdapter:
         import torch
 
         with autocast(self._config, self._device):
-            found = logits(self.model, self._pixels)
-        return torch.nn.functional.cross_entropy(found, self._targets)
+            found = logits(self.model, self.inputs)
+        return torch.nn.functional.cross_entropy(found, self.targets)
+
+    def counted(self) -> torch.Tensor:
+        """Every image of the batch counts in the loss, bool, shape ``(B,)``."""
+        import torch
+
+        return torch.ones_like(self.targets, dtype=torch.bool)
 
     def losses(self) -> torch.Tensor:
         """Mean cross entropy of every batch in nats, float32, shape ``(T,)``."""
         import torch
 
-        at_once = max(len(self._labels[0]), _BUDGET[self._device.type] // (4 * self._pixels[0].numel()))
-        images, labels = self._images.flatten(0, 1), self._labels.flatten()
+        at_once = max(len(self.labels[0]), _BUDGET[self._device.type] // (4 * self.inputs[0].numel()))
+        images, labels = self.images.flatten(0, 1), self.labels.flatten()
         self.model.eval()
         with torch.inference_mode(), autocast(self._config, self._device):
             found = torch.cat([logits(self.model, some) for some in images.split(at_once)])
             each = torch.nn.functional.cross_entropy(found, labels, reduction="none")
         self._train()
-        return each.view(self._labels.shape).mean(1)
+        return each.view(self.labels.shape).mean(1)
 
     def _train(self) -> None:
         """The mode of gradient steps."""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import llm
 import llm.runs.folder
-import llm.training.loop
+from llm.training.saving import AfterEpisodes
 from toymodel import LossMatrix
 
 _CONTEXT = multiprocessing.get_context("forkserver")
@@ -82,7 +82,6 @@ def _train(config, out, pause, errors):
     os.dup2(sys.stderr.fileno(), 2)
     torch.set_num_threads(1)
     # Each episode is saved, and waits a moment so that a signal meets the run wherever it happens to be.
-    llm.training.loop._SAVE_EVERY = 0
     log = llm.runs.folder.RunFolder.log
 
     def slowly(self, record):
@@ -90,4 +89,4 @@ def _train(config, out, pause, errors):
         time.sleep(pause)
 
     llm.runs.folder.RunFolder.log = slowly
-    llm.run(llm.RunConfig.from_json(config), out)
+    llm.run(llm.RunConfig.from_json(config), out, saving=AfterEpisodes(1))

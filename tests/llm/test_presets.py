@@ -60,7 +60,7 @@ class Spy:
         def noted(task, episode=None, step=0):
             load(task, episode, step)
             if episode is not None and episode < view.order.size:
-                self.steps.append((task, episode, step, view.adapter._tokens[0].numpy().copy()))
+                self.steps.append((task, episode, step, view.adapter.inputs[0].numpy().copy()))
 
         view.adapter.load = noted
 
@@ -72,7 +72,7 @@ class Spy:
 
     @property
     def documents(self):
-        return self.view.adapter._documents
+        return self.view.adapter.documents
 
 
 def stochastic(spy):

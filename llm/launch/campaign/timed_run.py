@@ -15,7 +15,7 @@ from llm.training.interrupt import Interrupted
 from toymodel.base.errors import InputError
 
 if TYPE_CHECKING:
-    from llm.training.state import RunView
+    from llm.steps.state import TrainingState
 
 __all__ = ["Attempt", "Deadline", "attempt"]
 
@@ -66,14 +66,14 @@ class Deadline:
     gaps: list[float] = field(default_factory=list)
     _last: float = 0.0
 
-    def start(self, run: RunView) -> None:
+    def start(self, run: TrainingState) -> None:
         """Training is about to begin; if there is no time left for it, it does not."""
         self.started = self._last = self.clock()
         if self._last > self.end:
             self.told = True
             raise Interrupted("no time left")
 
-    def after_episode(self, run: RunView, episode: int) -> None:
+    def after_episode(self, run: TrainingState, episode: int) -> None:
         """Measure the episode, with the checkpoint before it if there was one."""
         now = self.clock()
         self.gaps.append(now - self._last)

@@ -38,7 +38,7 @@ class Recorder:
             hidden = []
             for document in run.config.probe_documents:
                 run.adapter.load(document)
-                states = run.model.base_model(run.adapter._tokens).last_hidden_state[0]
+                states = run.model.base_model(run.adapter.inputs).last_hidden_state[0]
                 hidden.append(states[run.adapter.counted()].double().numpy().ravel())
             self.seen.append(hidden)
         if episode == self.stop_after:

@@ -106,6 +106,6 @@ def test_what_would_fail_there_fails_here(gpu):
     adapter.load(0)
     with pytest.raises(torch._subclasses.fake_tensor.DataDependentOutputException):
         adapter.loss().item()
-    adapter._targets = torch.zeros(TINY.context, dtype=torch.int64)
+    adapter.targets = torch.zeros(TINY.context, dtype=torch.int64)
     with pytest.raises(RuntimeError, match="device"):
         adapter.loss()

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import llm.runs.folder
-import llm.training.loop
 from llm import RunConfig, run
+from llm.training.saving import AfterEpisodes
 from tests.llm.stopped import Child, logged
 from toymodel import InputError, LossMatrix
 
@@ -91,11 +91,10 @@ def test_full_disk_leaves_a_resumable_run(tmp_path, whole, monkeypatch):
         return save(self, checkpoint)
 
     monkeypatch.setattr(llm.runs.folder.RunFolder, "save", full)
-    monkeypatch.setattr(llm.training.loop, "_SAVE_EVERY", 0)
     # One thread, as in the run to compare with: the manifest keeps the number for the resumed part.
     monkeypatch.setattr("torch.get_num_threads", lambda: 1)
     with pytest.raises(OSError, match="No space left"):
-        run(config, out)
+        run(config, out, saving=AfterEpisodes(1))
     monkeypatch.undo()
     assert not (out / "losses.npz").exists()
     assert np.array_equal(finish(config, out)[0].values, expected)

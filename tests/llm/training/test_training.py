@@ -10,7 +10,8 @@ from transformers import AutoModelForCausalLM
 
 from llm import Run, RunConfig, run
 from llm.data.documents import load_documents
-from llm.training.loop import episode_order
+from llm.tasks.order import episode_order
+from llm.training.saving import AfterEpisodes
 from tests.oracles import plain_language_run
 from toymodel import InputError, LossMatrix
 
@@ -193,10 +194,8 @@ def test_a_run_that_diverges_says_so_and_leaves_no_result(tmp_path):
     ids=lambda error: type(error).__name__,
 )
 def test_too_little_memory_says_how_much_and_what_lowers_it_and_loses_nothing(tmp_path, monkeypatch, error):
-    import llm.training.loop
     from llm.tasks.language import LanguageAdapter
 
-    monkeypatch.setattr(llm.training.loop, "_SAVE_EVERY", 0)
     config = dataclasses.replace(TINY, optimizer="adam", lr=1e-3)
     whole = run(config, tmp_path / "whole").losses.values
     load = LanguageAdapter.load
@@ -211,7 +210,7 @@ def test_too_little_memory_says_how_much_and_what_lowers_it_and_loses_nothing(tm
         with pytest.raises(
             InputError, match=r"out of memory.*about 0\.\d GB free.*--optimizer sgd"
         ) as caught:
-            run(config, tmp_path / "run")
+            run(config, tmp_path / "run", saving=AfterEpisodes(1))
     assert "\n" not in str(caught.value)
     np.testing.assert_array_equal(run(config, tmp_path / "run").losses.values, whole)
 

@@ -49,7 +49,7 @@ def inputs(adapter):
     found = []
     for task in range(adapter.tasks):
         adapter.load(task)
-        found.append((adapter._pixels.clone(), adapter._targets.clone()))
+        found.append((adapter.inputs.clone(), adapter.targets.clone()))
     return [x for x, _ in found], [y for _, y in found]
 
 
@@ -77,7 +77,7 @@ def test_a_vgg_with_adam_is_a_plain_loop_in_double_precision(monkeypatch):
     monkeypatch.setattr("llm.vision.classification.logits", lambda model, pixels: model(pixels))
     adapter = classification_adapter(VGG, CPU)
     adapter.model.double()
-    adapter._images, adapter._pixels = adapter._images.double(), adapter._pixels.double()
+    adapter.images, adapter.inputs = adapter.images.double(), adapter.inputs.double()
     images, labels = inputs(adapter)
     model = copy.deepcopy(adapter.model).eval()
     order = [0, 1, 2, 0, 1, 2]

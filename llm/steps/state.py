@@ -1,4 +1,4 @@
-"""What a probe sees of a run."""
+"""What probes and trackers see of a run while it trains."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from llm.steps.step import Step
     from llm.tasks.protocol import TaskAdapter
 
-__all__ = ["RunView"]
+__all__ = ["TrainingState"]
 
 
 @dataclass(frozen=True)
-class RunView:
-    """A running experiment, for probes to read and to try things on.
+class TrainingState:
+    """A run under way, to read and to try things on.
 
-    A probe that trains (``view.step.train``) or resets the optimizer puts every tensor back afterwards,
-    in place, so that a run gives the same losses with and without probes.
+    A probe that trains (``state.step.train``) or resets the optimizer puts every tensor back afterwards, in
+    place (`llm.steps.restoring`), so that a run gives the same losses with and without probes.
 
     Attributes:
         config: what is run.
@@ -33,7 +33,7 @@ class RunView:
         order: task of every episode, int64, shape ``(E, T)``.
         rows: losses so far, float64, shape ``(1 + E*T, T)``; rows past the present are not yet written.
         path: the run folder.
-        device: where the model is.
+        device: where the network is.
     """
 
     config: RunConfig

@@ -7,7 +7,7 @@ import pytest
 
 import reawaken
 from llm import RunConfig, run
-from llm.probes.after_training import probe_run
+from llm.training.after_training import probe_run
 from toymodel import InputError
 
 CONFIG = RunConfig(

@@ -1,0 +1,241 @@
+"""One run, opened: everything between a configuration and the loop over its episodes."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llm.config import RunConfig
+from llm.runs.finished import Run
+from llm.runs.folder import Checkpoint, RunFolder
+from llm.tasks.order import episode_order
+from toymodel.base.errors import InputError
+from toymodel.measures.losses import LossMatrix
+
+if TYPE_CHECKING:
+    import torch
+
+    from llm.probes import Probe
+    from llm.steps.state import TrainingState
+
+__all__ = ["Session", "open_session"]
+
+
+@contextlib.contextmanager
+def open_session(
+    config: RunConfig, folder: RunFolder, probes: Sequence[Probe] | None = None
+) -> Iterator[Session]:
+    """A run with its network built, its tasks read and its probes checked; writes nothing yet.
+
+    Inside the block the configured arithmetic, the run's number of threads and its random state are in
+    force, and running out of memory is said in one line.
+
+    Args:
+        config: what is run.
+        folder: where.
+        probes: what to measure; those of the configuration if None.
+
+    Raises:
+        InputError: for anything in the configuration that cannot be read, built or fitted into memory.
+    """
+    from llm.cost.memory import enough_memory, large_pages
+    from llm.probes import make_probes
+    from llm.runs.manifest import describe
+    from llm.steps.device import run_device
+    from llm.steps.graph import make_step
+    from llm.steps.optimizers import make_optimizer
+    from llm.steps.precision import precision
+    from llm.steps.state import TrainingState
+    from llm.tasks.protocol import make_adapter
+
+    large_pages()
+    with enough_memory(config), precision(config), _threads(folder), _generator(config):
+        device = run_device(config)
+        adapter = make_adapter(config, device)
+        step = make_step(config, adapter, make_optimizer(config, adapter.model), device)
+        order = episode_order(config)
+        rows = {name: np.zeros((1 + order.size, adapter.tasks)) for name in ("losses", *adapter.extra)}
+        state = TrainingState(config, adapter, step, order, rows["losses"], folder.path, device)
+        chosen = list(make_probes(config) if probes is None else probes)
+        for probe in chosen:
+            probe.check(state)
+        yield Session(state, folder, chosen, rows, describe(config, adapter, device))
+
+
+@dataclass
+class Session:
+    """A run from its first episode to its last, in whatever pieces.
+
+    Attributes:
+        state: configuration, adapter, step and losses, as probes and trackers see them.
+        folder: where the run is kept.
+        probes: what is measured beside the losses.
+        rows: losses so far by evaluation (``losses`` and the adapter's extra ones), float64, each of shape
+            ``(1 + E*T, T)``.
+        manifest: what the run is made with.
+        done: episodes finished.
+    """
+
+    state: TrainingState
+    folder: RunFolder
+    probes: list[Probe]
+    rows: dict[str, NDArray[np.float64]]
+    manifest: dict[str, Any]
+    done: int = 0
+
+    @property
+    def episodes(self) -> int:
+        """Episodes of the whole run, E*T."""
+        return self.state.order.size
+
+    def begin(self) -> None:
+        """Claim the folder and go on from its newest checkpoint, or evaluate before the first episode."""
+        self.folder.open(self.state.config)
+        if self.folder.read_manifest():
+            self.check_same_input()
+        else:
+            self.folder.write_manifest(self.manifest)
+        self._resume()
+        if not self.done:
+            self._evaluate(0)
+
+    def check_same_input(self) -> None:
+        """That tasks and initial weights are those that the folder's manifest names, which is kept.
+
+        Raises:
+            InputError: which of them has changed.
+        """
+        from llm.runs.manifest import check_same_input
+
+        before = self.folder.read_manifest()
+        check_same_input(before, self.manifest, self.folder.path)
+        self.manifest = before
+
+    def train_episode(self) -> int:
+        """Train the next episode and evaluate all tasks after it; the task that was trained.
+
+        Raises:
+            InputError: when a loss is no longer finite.
+        """
+        config, step = self.state.config, self.state.step
+        task = int(self.state.order.flat[self.done])
+        if config.reset_optimizer:
+            step.reset_optimizer()
+        step.train(task, config.steps, self.done)
+        self._evaluate(1 + self.done)
+        self.done += 1
+        return task
+
+    def checkpoint(self) -> Checkpoint:
+        """The run as it stands."""
+        keep_moments = not self.state.config.reset_optimizer
+        return Checkpoint(
+            self.done,
+            {name: values[: 1 + self.done] for name, values in self.rows.items()},
+            _trained(self.state.model),
+            self.state.step.optimizer.state() if keep_moments else {},
+            {probe.name: probe.state() for probe in self.probes},
+        )
+
+    def load(self, weights: dict[str, torch.Tensor], moments: dict[str, torch.Tensor]) -> None:
+        """Put weights and the optimizer's state in place."""
+        import torch
+
+        with torch.no_grad():
+            for name, tensor in _trained(self.state.model).items():
+                tensor.copy_(weights[name])
+        self.state.step.optimizer.load_state(moments)
+
+    def measure(self, suffixes: dict[str, str] | None = None) -> list[Path]:
+        """Let every probe finish; the files written.
+
+        Args:
+            suffixes: what to append to the names of files, by probe.
+        """
+        written = []
+        for probe in self.probes:
+            name = probe.name + (suffixes or {}).get(probe.name, "")
+            self.folder.write_probe(name, probe.finish(self.state))
+            written.append(self.folder.path / "probes" / f"{name}.npz")
+        return written
+
+    def finish(self, keep_weights: bool = False) -> Run:
+        """Write the loss matrices, the last of which marks the run as finished.
+
+        Args:
+            keep_weights: leave the trained weights in the folder too.
+        """
+        from llm.runs.manifest import now
+
+        config, order = self.state.config, self.state.order
+        meta = {"config": config.to_json(), "tasks_sha256": self.manifest["tasks"]["sha256"]}
+        matrices = {name: LossMatrix(values, order, meta) for name, values in self.rows.items()}
+        self.manifest |= {"execution": self.state.step.execution, "finished": now()}
+        self.folder.write_manifest(self.manifest)
+        if keep_weights:
+            self.folder.save_weights(_trained(self.state.model))
+        losses = matrices.pop("losses")
+        self.folder.finish(losses, matrices)
+        return Run(config, self.manifest, self.folder.path)
+
+    def _resume(self) -> None:
+        """Put the newest checkpoint in place, if there is one."""
+        checkpoint, note = self.folder.load()
+        if note:
+            print(f"reawaken: {note}", file=sys.stderr)
+        self.done = checkpoint.episode if checkpoint else 0
+        self.folder.rewind_log(self.done)
+        if checkpoint:
+            for name, values in checkpoint.rows.items():
+                self.rows[name][: 1 + self.done] = values
+            self.load(checkpoint.weights, checkpoint.optimizer)
+            for probe in self.probes:
+                probe.load_state(checkpoint.probes.get(probe.name, {}))
+
+    def _evaluate(self, row: int) -> None:
+        found = {"losses": self.state.step.evaluate()}
+        found |= {name: losses() for name, losses in self.state.adapter.extra.items()}
+        for name, losses in found.items():
+            self.rows[name][row] = losses.cpu().numpy()
+        if not np.isfinite(self.rows["losses"][row]).all():
+            rate = self.state.config.lr
+            raise InputError(
+                f"--lr {rate}: the loss is no longer finite after episode {row}",
+                expected="a learning rate at which training is stable",
+                fix=f"--lr {rate / 3:.1g} with a new --out folder",
+            )
+
+
+def _trained(model: Any) -> dict[str, torch.Tensor]:
+    """Everything training changes: parameters that are not frozen, each once if shared, and buffers."""
+    weights = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    return weights | dict(model.named_buffers())
+
+
+@contextlib.contextmanager
+def _threads(folder: RunFolder) -> Iterator[None]:
+    """As many threads as the run was started with: sums split over another number round differently."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(int(folder.read_manifest().get("threads", before)))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextlib.contextmanager
+def _generator(config: RunConfig) -> Iterator[None]:
+    """Leave the caller's random state alone; dropout seeds torch's generator at every step."""
+    import torch
+
+    with torch.random.fork_rng(enabled=config.dropout):
+        yield
