@@ -2,6 +2,7 @@
 
 Each probe is a function of a network and its documents, usable by itself, and a class that runs it with the
 training (`Probe`). Nothing they do shows in the losses: a run gives the same numbers with and without them.
+Imports tasks and steps.
 """
 
 from __future__ import annotations

@@ -74,9 +74,13 @@ class Run:
         Raises:
             InputError: when the run has none of that name.
         """
-        if name not in self.config.probes:
+        # A folder also holds what was measured after training, which no configuration names.
+        known = list(self.config.probes)
+        if self.path.is_dir():
+            known = sorted(file.stem for file in (self.path / "probes").glob("*.npz"))
+        if name not in known:
             raise InputError(f"run {self.name} has no probe {name!r}",
-                             expected="one of " + (", ".join(self.config.probes) or "none"),
+                             expected="one of " + (", ".join(known) or "none"),
                              fix=f"--probes {name}")  # fmt: skip
         if self.path.is_dir():
             with np.load(self.path / "probes" / f"{name}.npz", allow_pickle=False) as arrays:

@@ -13,7 +13,7 @@ from figures.evidence.runs import RECORDED, Runs, recorded
 from figures.evidence.stored import INDEX, PROVENANCE, provenance, read_folders, read_packed
 from llm.launch.campaign.timing import network
 from llm.runs.finished import Run
-from llm.training.loop import episode_order
+from llm.tasks.order import episode_order
 from reawaken import main
 from toymodel import InputError, recovery_scores
 
