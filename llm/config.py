@@ -14,7 +14,7 @@ import numpy as np
 from toymodel.base.errors import InputError
 from toymodel.measures.schedules import load_order, schedule
 
-__all__ = ["RunConfig", "varied"]
+__all__ = ["RunConfig", "config_id", "varied"]
 
 
 @dataclass(frozen=True)
@@ -274,12 +274,7 @@ class RunConfig:
     @property
     def id(self) -> str:
         """Hash of the configuration, 12 hexadecimal digits: equal for equal runs, on every machine."""
-        values = self.to_json()
-        # A field that came later doesn't rename the runs from before it, which had its default.
-        for name in _LATER:
-            if values[name] == getattr(type(self), name):
-                del values[name]
-        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
+        return config_id(self.to_json())
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> RunConfig:
@@ -302,6 +297,14 @@ class RunConfig:
             for k in mine
             if mine[k] != theirs[k]
         ]
+
+
+def config_id(values: Mapping[str, Any]) -> str:
+    """`RunConfig.id` of a configuration as ``config.json`` has it, written by any version."""
+    # A field that came later doesn't rename the runs from before it, which had its default.
+    default = {name: getattr(RunConfig, name) for name in _LATER}
+    named = {k: v for k, v in values.items() if k not in default or v != default[k]}
+    return hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()[:12]
 
 
 # Fields that came after runs had been recorded.

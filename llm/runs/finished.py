@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -13,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from llm.config import RunConfig
+from llm.config import RunConfig, config_id
 from llm.runs.folder import RunFolder
 from toymodel.base.errors import InputError
 from toymodel.base.files import atomic_write
@@ -75,7 +74,7 @@ class Run:
             InputError: when the run has none of that name.
         """
         # A folder also holds what was measured after training, which no configuration names.
-        known = list(self.config.probes)
+        known: list[str] = list(self.config.probes)
         if self.path.is_dir():
             known = sorted(file.stem for file in (self.path / "probes").glob("*.npz"))
         if name not in known:
@@ -112,9 +111,9 @@ class Run:
             written: ``config.json`` as it stands, since later versions may have further settings.
         """
         config, meta = self.config, self.losses.meta
-        tasks = self.manifest.get("tasks", {})
+        tasks, stored = self.manifest.get("tasks", {}), config_id(written)
         said = [  # what, according to which file, and according to another
-            ("configuration", "manifest.json", self.manifest.get("config_id"), "config.json", _id(written)),
+            ("configuration", "manifest.json", self.manifest.get("config_id"), "config.json", stored),
             ("tasks", "losses.npz", meta.get("tasks_sha256"), "manifest.json", tasks.get("sha256")),
             ("number of tasks", "losses.npz", self.losses.tasks, "config.json", config.num_documents),
             ("number of tasks", "manifest.json", _length(tasks.get("names")), "config.json",
@@ -122,7 +121,10 @@ class Run:
             ("number of epochs", "losses.npz", self.losses.epochs, "config.json", config.epochs),
         ]  # fmt: skip
         if "config" in meta:
-            said.insert(1, ("configuration", "losses.npz", _id(meta["config"]), "config.json", _id(written)))
+            said.insert(
+                1,
+                ("configuration", "losses.npz", config_id(meta["config"]), "config.json", stored),
+            )
         for what, one, mine, other, theirs in said:
             if mine is not None and theirs is not None and mine != theirs:
                 raise InputError(
@@ -181,11 +183,6 @@ def running_score(rows: np.ndarray, order: np.ndarray, done: int) -> str:
         return "no score yet"
     after, peak, before = (float(v[back].mean()) for v in (part.after, part.peak, part.before))
     return f"recovery score {(peak - before) / (peak - after):.2f}" if peak > after else "nothing forgotten"
-
-
-def _id(values: Mapping[str, Any]) -> str:
-    """Identity of a configuration as written: `RunConfig.id` of the version that wrote it."""
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def _length(names: list[str] | None) -> int | None:

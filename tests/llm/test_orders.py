@@ -10,7 +10,8 @@ import reawaken
 from llm import RunConfig
 from llm.runs.finished import running_score
 from llm.runs.show import show_run
-from llm.training.loop import episode_order, run
+from llm.tasks.order import episode_order
+from llm.training.loop import run
 from toymodel import InputError, online_loss
 from toymodel.measures.schedules import schedule
 
