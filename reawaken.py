@@ -1,9 +1,10 @@
 """The command line: finds a command, turns its parameters into flags, and says errors in one line.
 
-Every package lists its commands in a module of its own as ``COMMANDS``, name to function; a group with the
-single name ``""`` is a command by itself. A function's parameters become flags, dataclasses without a prefix.
-A command may also be an object whose ``build(argv)`` returns the function, so that one flag (a preset) can
-set the defaults of the others. Only the group that was asked for is imported.
+Every package lists its commands in a module of its own as ``COMMANDS``, name to function, or to a group of
+further names; a group with the single name ``""`` is a command by itself. A function's parameters become
+flags, dataclasses without a prefix. A command may also be an object whose ``build(argv)`` returns the
+function, so that one flag (a preset) can set the defaults of the others. Only the group that was asked for is
+imported.
 """
 
 from __future__ import annotations
@@ -70,16 +71,17 @@ def _dispatch(argv: list[str]) -> None:
         print(_overview("reawaken", {name: line for name, (_, line) in GROUPS.items()}))
         return
     group = _choose(argv.pop(0), list(GROUPS), "reawaken")
-    commands: dict[str, Any] = importlib.import_module(GROUPS[group][0]).COMMANDS
+    command: Any = importlib.import_module(GROUPS[group][0]).COMMANDS
     program = f"reawaken {group}"
-    if list(commands) == [""]:
-        command = commands[""]
-    else:
+    while isinstance(command, dict):
+        if list(command) == [""]:
+            command = command[""]
+            break
         if not argv or argv[0] in ("-h", "--help"):
-            print(_overview(program, {name: _first_line(c) for name, c in commands.items()}))
+            print(_overview(program, {name: _first_line(c) for name, c in command.items()}))
             return
-        name = _choose(argv.pop(0), list(commands), program)
-        command, program = commands[name], f"{program} {name}"
+        name = _choose(argv.pop(0), list(command), program)
+        command, program = command[name], f"{program} {name}"
     function = command.build(argv) if hasattr(command, "build") else command
     _call(function, argv, program)
 
@@ -103,6 +105,8 @@ def _overview(program: str, lines: dict[str, str]) -> str:
 
 
 def _first_line(command: Any) -> str:
+    if isinstance(command, dict):
+        return "one of " + ", ".join(command)
     return (command.__doc__ or "").strip().partition("\n")[0].rstrip(".")
 
 

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import tyro
 
 from llm.config import RunConfig
-from llm.launch.campaign.command import campaign
+from llm.launch.campaign.command import COMMANDS as CAMPAIGN
 from llm.launch.sweeps import Launcher
 from llm.presets import PRESETS, family, preset
 from toymodel.base.errors import InputError
@@ -285,5 +285,5 @@ COMMANDS: dict[str, Any] = {
     "show": _show,
     "probe": _probe,
     "sweep": _sweep,
-    "campaign": campaign,
+    "campaign": CAMPAIGN,
 }

@@ -1,4 +1,4 @@
-"""``reawaken llm campaign``, and the same for a machine without tyro."""
+"""``reawaken llm campaign ...``, and the same for a machine without tyro."""
 
 from __future__ import annotations
 
@@ -6,102 +6,161 @@ import argparse
 import inspect
 import re
 import sys
-from collections.abc import Sequence
+import typing
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from llm.launch.campaign.plan import Precision
 from toymodel.base.errors import InputError
 
-__all__ = ["campaign", "main"]
+__all__ = ["COMMANDS", "main"]
+
+_RECORDED = (Path("figures/recorded/campaign"), Path("figures/recorded/h100"))
 
 
-def campaign(
+def run(
     *,
-    out: Path | None = None,
+    out: Path,
     budget: float | None = None,
     only: tuple[str, ...] = (),
-    list: bool = False,
     documents: Path | None = None,
     tokenizer: Path | None = None,
-    recorded: Path | None = Path("figures/recorded/campaign"),
+    model: Path | None = None,
+    precision: Precision = "tf32",
+    recorded: tuple[Path, ...] = _RECORDED,
     workers: int = 1,
     device: Literal["auto", "cpu"] = "auto",
-    rehearse: bool = False,
     commit: str = "",
-    collect: Path | None = None,
-    doc: Path | None = None,
 ) -> None:
-    """Run the paper's experiments that need no download at Pythia's sizes, in order of worth, on one GPU.
+    """Run the experiments that need no download at Pythia's sizes, in order of worth, on one GPU.
 
     Args:
         out: The campaign's folder; the same command goes on where it stopped.
         budget: Minutes after which everything is saved and the command returns.
         only: Entries, members or runs to take; all if none is named.
-        list: Show every run and how far it is; start nothing.
         documents: Documents (.jsonl, with .tokenizer.json beside it) in place of the embedded corpus.
         tokenizer: A tokenizer.json file, e.g. Pythia's own.
-        recorded: Results of earlier calls elsewhere, which are not run again.
+        model: A .gguf file of a trained network; without it the runs of one are left out.
+        precision: Of matrix products.
+        recorded: Folders of finished runs, which are not run again.
         workers: Runs at a time, where the device's memory allows.
         device: auto needs a GPU, cpu does without.
-        rehearse: Tiny runs of every kind instead, minutes in all.
         commit: Commit of this program, where it runs without its repository.
-        collect: Copy the finished runs' small results into this folder; starts nothing.
-        doc: Renew the table of runs in this file; starts nothing.
+    """
+    _go(
+        out, budget=budget, only=only, documents=documents, tokenizer=tokenizer, model=model,
+        precision=precision, recorded=recorded, workers=workers, device=device, commit=commit,
+    )  # fmt: skip
+
+
+def rehearse(
+    *,
+    out: Path,
+    budget: float | None = None,
+    only: tuple[str, ...] = (),
+    documents: Path | None = None,
+    tokenizer: Path | None = None,
+    workers: int = 1,
+    device: Literal["auto", "cpu"] = "auto",
+) -> None:
+    """Run every kind of run in tiny, minutes in all, in a folder that is never collected.
+
+    Args:
+        out: The rehearsal's folder.
+        budget: Minutes after which the command returns.
+        only: Entries, members or runs to take; all if none is named.
+        documents: Documents (.jsonl, with .tokenizer.json beside it) in place of the embedded corpus.
+        tokenizer: A tokenizer.json file.
+        workers: Runs at a time.
+        device: auto needs a GPU, cpu does without.
+    """
+    _go(
+        out, budget=budget, only=only, documents=documents, tokenizer=tokenizer, workers=workers,
+        device=device, rehearse=True,
+    )  # fmt: skip
+
+
+def show(
+    *, out: Path | None = None, only: tuple[str, ...] = (), recorded: tuple[Path, ...] = _RECORDED
+) -> None:
+    """List every run and how far it is.
+
+    Args:
+        out: The campaign's folder, beside what is recorded.
+        only: Entries, members or runs to take; all if none is named.
+        recorded: Folders of finished runs.
+    """
+    from llm.launch.campaign.listing import states, text
+    from llm.launch.campaign.plan import plan, select
+
+    runs = select(plan(), only)
+    print(text(runs, states(runs, *([] if out is None else [out]), *recorded)))
+
+
+def collect(*, out: Path, into: Path) -> None:
+    """Copy the finished runs' small results into a folder to keep: no weights, nothing unfinished.
+
+    Args:
+        out: The campaign's folder.
+        into: A new folder, or a collection of the same campaign.
     """
     from llm.launch.campaign.folder import CampaignFolder
-    from llm.launch.campaign.listing import states, text, update_document
-    from llm.launch.campaign.plan import plan, select
+    from llm.launch.campaign.plan import plan
+
+    folder = CampaignFolder(out)
+    fresh = folder.collect(into, plan(precision=folder.read()["precision"]))
+    print(f"{len(fresh)} new runs in {into}")
+
+
+def document(*, file: Path, recorded: tuple[Path, ...] = _RECORDED) -> None:
+    """Renew the table of runs in a document.
+
+    Args:
+        file: The document, e.g. docs/gpu-campaign.md.
+        recorded: Folders of finished runs.
+    """
+    from llm.launch.campaign.listing import states, update_document
+    from llm.launch.campaign.plan import plan
+
+    changed = update_document(file, states(plan(), *recorded))
+    print(f"{'renewed' if changed else 'unchanged:'} {file}")
+
+
+def _go(out: Path, **settings: Any) -> None:
     from llm.launch.campaign.runner import run_campaign
 
-    runs = select(plan(rehearse=rehearse), only)
-    if doc is not None:
-        changed = update_document(doc, states(plan(), recorded))
-        print(f"{'renewed' if changed else 'unchanged:'} {doc}")
-        return
-    if list:
-        print(text(runs, states(runs, out, recorded)))
-        return
-    if out is None:
-        raise InputError(
-            "campaign without --out", expected="a folder for its runs", fix="--out runs/campaign"
-        )
-    if collect is not None:
-        fresh = CampaignFolder(out).collect(collect, runs)
-        print(f"{len(fresh)} new runs in {collect}")
-        return
-    progress = run_campaign(
-        out, budget=budget, only=only, documents=documents, tokenizer=tokenizer, recorded=recorded,
-        workers=workers, device=device, rehearse=rehearse, commit=commit,
-    )  # fmt: skip
+    progress = run_campaign(out, **settings)
     by_state: dict[str, int] = {}
-    for attempt in progress.attempts.values():
-        by_state[attempt.state] = by_state.get(attempt.state, 0) + 1
+    for one in progress.attempts.values():
+        by_state[one.state] = by_state.get(one.state, 0) + 1
     counted = ", ".join(f"{number} {state}" for state, number in by_state.items()) or "nothing to do"
     print(f"{counted}; {len(progress.left)} runs are left")
 
 
+COMMANDS: dict[str, Callable[..., None]] = {
+    "run": run, "rehearse": rehearse, "list": show, "collect": collect, "document": document,
+}  # fmt: skip
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command with the standard library's parser, flags and texts read off the function above.
+    """The commands with the standard library's parser, flags and texts read off the functions above.
 
     Returns:
         0; 2 for bad input; 130 after a signal.
     """
-    summary, _, described = inspect.getdoc(campaign).partition("\n\nArgs:\n")  # type: ignore[union-attr]
-    helps = dict(re.findall(r"^\s*(\w+): (.*)$", described, re.MULTILINE))
-    parser = argparse.ArgumentParser(prog="python -m llm.launch.campaign", description=summary)
-    for name, parameter in inspect.signature(campaign).parameters.items():
-        options: dict[str, Any] = {"default": parameter.default, "help": helps[name]}
-        if isinstance(parameter.default, bool):
-            options["action"] = "store_true"
-        elif name == "only":
-            options |= {"nargs": "+", "metavar": "NAME"}
-        elif name == "device":
-            options["choices"] = ("auto", "cpu")
-        else:
-            options["type"] = {"budget": float, "workers": int, "commit": str}.get(name, Path)
-        parser.add_argument(f"--{name}", **options)
+    parser = argparse.ArgumentParser(prog="python -m llm.launch.campaign")
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, function in COMMANDS.items():
+        summary, _, described = (inspect.getdoc(function) or "").partition("\n\nArgs:\n")
+        one = commands.add_parser(name, help=summary, description=summary)
+        helps = dict(re.findall(r"^\s*(\w+): (.*)$", described, re.MULTILINE))
+        kinds = typing.get_type_hints(function)
+        for flag, parameter in inspect.signature(function).parameters.items():
+            one.add_argument(f"--{flag}", help=helps[flag], **_options(parameter, kinds[flag]))
+    given = vars(parser.parse_args(argv))
     try:
-        campaign(**vars(parser.parse_args(argv)))
+        COMMANDS[given.pop("command")](**given)
     except InputError as error:
         print(f"reawaken: {error}", file=sys.stderr)
         return 2
@@ -109,3 +168,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"reawaken: {str(stop) or 'stopped'}", file=sys.stderr)
         return 130
     return 0
+
+
+def _options(parameter: inspect.Parameter, kind: Any) -> dict[str, Any]:
+    """How the standard library's parser takes a parameter of this type."""
+    needed = parameter.default is inspect.Parameter.empty
+    options: dict[str, Any] = {"required": True} if needed else {"default": parameter.default}
+    inner = [part for part in typing.get_args(kind) if part not in (type(None), ...)]
+    if typing.get_origin(kind) is Literal:
+        return options | {"choices": inner}
+    if typing.get_origin(kind) is tuple:
+        return options | {"nargs": "+", "type": inner[0]}
+    return options | {"type": inner[0] if inner else kind}

@@ -1,11 +1,12 @@
 """The campaign's folder: its documents, its runs, what they took, and the small results of the finished ones.
 
-``documents.jsonl``, ``tokenizer.json``, ``campaign.json`` and one run folder per run. A collection holds the
-same but documents, weights and anything unfinished.
+``documents.jsonl``, ``tokenizer.json``, perhaps ``pretrained.gguf``, ``campaign.json`` and one run folder per
+run. A collection holds the same but documents, weights and anything unfinished.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import shutil
@@ -14,16 +15,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llm.launch.campaign.plan import DOCUMENTS, TOKENIZER, Planned
+from llm.config import RunConfig
+from llm.launch.campaign.plan import DOCUMENTS, PRETRAINED, TOKENIZER, Planned, Precision, as_preset
 from llm.names import SHAPES
 from llm.runs.folder import RunFolder
 from llm.runs.show import episodes_done
 from toymodel.base.errors import InputError
 from toymodel.base.files import atomic_write
 
-__all__ = ["CampaignFolder", "State"]
+__all__ = ["CAMPAIGN", "CampaignFolder", "State", "which_run"]
 
-_STATE = "campaign.json"
+CAMPAIGN = "campaign.json"
 _KEPT = ("config.json", "manifest.json", "log.jsonl", "*.npz", "probes/*.npz")
 _LARGEST = 16 << 20  # bytes of one file of a collection: results are small, and weights are none
 
@@ -46,6 +48,16 @@ class State:
     finished: str = ""
     device: str = ""
 
+    @classmethod
+    def of(cls, folder: RunFolder, commit: str = "") -> State:
+        """How far the run of a folder is; `commit` where the run itself does not know it."""
+        episodes = episodes_done(folder)
+        if not folder.finished:
+            return cls("unfinished", episodes)
+        manifest = folder.read_manifest()
+        commit = str(manifest.get("git_commit") or commit)[:7]
+        return cls("done", episodes, commit, manifest.get("finished", "")[:10], manifest.get("device", ""))
+
 
 class CampaignFolder:
     """One campaign on disk.
@@ -57,37 +69,59 @@ class CampaignFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def claim(self, kind: str, documents: Path | None, tokenizer: Path | None) -> None:
-        """Put documents and tokenizer in place, or see that they are those the folder was begun with.
+    def claim(
+        self,
+        kind: str,
+        documents: Path | None = None,
+        tokenizer: Path | None = None,
+        model: Path | None = None,
+        precision: Precision = "tf32",
+    ) -> None:
+        """Put the files in place, or see that they are those the folder was begun with.
 
         Args:
             kind: ``campaign`` or ``rehearsal``.
             documents: a ``.jsonl`` file to copy; the embedded corpus if None.
             tokenizer: a tokenizer.json file to copy; else the one beside the documents, else one trained on
                 the embedded corpus.
+            model: a ``.gguf`` file of a trained network to copy; it may come with a later call.
+            precision: of the matrix products of all runs.
 
         Raises:
             InputError: for a folder of something else or of another campaign, or files that are missing.
         """
-        given = {DOCUMENTS: documents, TOKENIZER: tokenizer or _beside(documents)}
-        for flag, file in (("--documents", documents), ("--tokenizer", tokenizer)):
+        given = {DOCUMENTS: documents, TOKENIZER: tokenizer or _beside(documents), PRETRAINED: model}
+        for flag, file, without in (
+            ("--documents", documents, "to use the embedded corpus"),
+            ("--tokenizer", tokenizer, "to use the embedded corpus"),
+            ("--model", model, "to leave out the runs of a trained network"),
+        ):
             if file is not None and not file.is_file():
-                raise InputError(f"{flag} {file}", expected="an existing file",
-                                 fix=f"leave {flag} out to use the embedded corpus")  # fmt: skip
-        if (self.path / _STATE).is_file():
+                raise InputError(
+                    f"{flag} {file}", expected="an existing file", fix=f"leave {flag} out {without}"
+                )
+        if model is not None and model.suffix != ".gguf":
+            raise InputError(f"--model {model}", expected="a .gguf file, weights and tokenizer in one",
+                             fix="leave --model out to run the others")  # fmt: skip
+        if (self.path / CAMPAIGN).is_file():
             state = self.read()
             differ = [] if state["kind"] == kind else [f"it is a {state['kind']}, this is a {kind}"]
+            if state["precision"] != precision:
+                differ.append(f"its precision is {state['precision']}, not {precision}")
+            known = state["sha256"]
             for name, file in given.items():
-                if file is not None and _sha256(file) != state["sha256"][name]:
+                if file is not None and name in known and _sha256(file) != known[name]:
                     differ.append(f"its {name} is not {file}")
-            for name, expected in state["sha256"].items():
+            for name, expected in known.items():
                 if (self.path / name).is_file() and _sha256(self.path / name) != expected:
                     differ.append(f"its {name} has changed since")
             if differ:
                 raise InputError(
                     f"{str(self.path)!r} holds the results of another campaign ({'; '.join(differ)})",
-                    expected="the documents and tokenizer it was begun with", fix="choose another --out",
+                    expected="what it was begun with", fix="choose another --out",
                 )  # fmt: skip
+            if model is not None and PRETRAINED not in known:
+                self._write(state | {"sha256": known | {PRETRAINED: self._put(PRETRAINED, model)}})
             return
         if self.path.exists() and (
             not self.path.is_dir() or {f.name for f in self.path.iterdir()} - {*given}
@@ -109,20 +143,26 @@ class CampaignFolder:
             trained.replace(self.path / TOKENIZER)
         for name, file in given.items():
             if file is not None:
-                shutil.copyfile(file, self.path / name)
-        sha256 = {name: _sha256(self.path / name) for name in (DOCUMENTS, TOKENIZER)}
-        self._write({"kind": kind, "sha256": sha256, "runs": {}})
+                self._put(name, file)
+        sha256 = {name: _sha256(self.path / name) for name in given if (self.path / name).is_file()}
+        self._write({"kind": kind, "precision": precision, "sha256": sha256, "runs": {}})
+
+    def _put(self, name: str, file: Path) -> str:
+        """Copy a file into the folder, whole or not at all; its hash."""
+        with atomic_write(self.path / name) as out, file.open("rb") as source:
+            shutil.copyfileobj(source, out)
+        return _sha256(self.path / name)
 
     def read(self) -> dict[str, Any]:
-        """What ``campaign.json`` holds: kind, hashes, and what each run took so far.
+        """What ``campaign.json`` holds: kind, precision, hashes, and what each run took so far.
 
         Raises:
             InputError: for a folder without one, or a damaged one.
         """
-        file = self.path / _STATE
+        file = self.path / CAMPAIGN
         try:
             state = json.loads(file.read_text(encoding="utf-8"))
-            if not {"kind", "sha256", "runs"} <= state.keys():
+            if not {"kind", "precision", "sha256", "runs"} <= state.keys():
                 raise ValueError("its fields are missing")
         except (OSError, ValueError, AttributeError) as error:
             raise InputError(f"{str(file)!r} cannot be read ({error})", expected="the folder of a campaign",
@@ -136,20 +176,19 @@ class CampaignFolder:
         self._write(state)
 
     def state(self, run: Planned) -> State:
-        """How far a run is, from what it has written."""
+        """How far a run is, from what it has written; a rehearsal of it is another run."""
         folder = RunFolder(self.path / run.name)
-        episodes = episodes_done(folder)
-        if not folder.finished:
-            return State("unfinished" if folder.path.exists() else "pending", episodes)
-        manifest = folder.read_manifest()
-        known = self.read()["runs"].get(run.name, {}).get("commit", "")
-        commit = str(manifest.get("git_commit") or known)[:7]
-        return State("done", episodes, commit, manifest.get("finished", "")[:10], manifest.get("device", ""))
+        if not (folder.path / "config.json").is_file():
+            return State("pending")
+        if which_run(folder.read_config()) != which_run(run.config):
+            return State("pending")
+        return State.of(folder, self.read()["runs"].get(run.name, {}).get("commit", ""))
 
     def same_campaign(self, other: CampaignFolder) -> bool:
-        """Whether both train on the same tokens and are of one kind."""
+        """Whether both train on the same tokens, in one precision, and are of one kind."""
         mine, theirs = self.read(), other.read()
-        return (mine["kind"], mine["sha256"]) == (theirs["kind"], theirs["sha256"])
+        hashes = [{name: s["sha256"][name] for name in (DOCUMENTS, TOKENIZER)} for s in (mine, theirs)]
+        return hashes[0] == hashes[1] and all(mine[key] == theirs[key] for key in ("kind", "precision"))
 
     def collect(self, into: Path, runs: list[Planned]) -> list[str]:
         """Copy what is small of every finished run: matrices, probes, manifests and logs, no weights.
@@ -162,20 +201,26 @@ class CampaignFolder:
             Names of the runs that are new there.
 
         Raises:
-            InputError: for a folder of something else or of another campaign, or a result that is not small.
+            InputError: for a rehearsal, a folder of something else or of another campaign, or a result that
+                is not small.
         """
         other = CampaignFolder(into)
         known: dict[str, Any] = self.read() | {"runs": {}}
-        if (into / _STATE).is_file():
+        if known["kind"] != "campaign":
+            raise InputError(f"{str(self.path)!r} is a {known['kind']}",
+                             expected="a campaign: tiny runs are no results",
+                             fix="reawaken llm campaign run --out FOLDER")  # fmt: skip
+        if (into / CAMPAIGN).is_file():
             if not self.same_campaign(other):
                 raise InputError(
-                    f"--collect {into} holds results of another campaign (its documents or tokenizer differ)",
-                    expected="a new folder, or a collection of this campaign", fix=f"--collect {into}-2",
+                    f"--into {into} holds results of another campaign (its documents, tokenizer or precision "
+                    "differ)",
+                    expected="a new folder, or a collection of this campaign", fix=f"--into {into}-2",
                 )  # fmt: skip
             known = other.read()
         elif into.exists() and (not into.is_dir() or any(into.iterdir())):
-            raise InputError(f"--collect {into} exists and is no collection",
-                             expected="a new or empty folder", fix=f"--collect {into}-results")  # fmt: skip
+            raise InputError(f"--into {into} exists and is no collection",
+                             expected="a new or empty folder", fix=f"--into {into}-results")  # fmt: skip
         fresh = []
         for run in runs:
             source, target = self.path / run.name, into / run.name
@@ -198,9 +243,14 @@ class CampaignFolder:
         return fresh
 
     def _write(self, state: dict[str, Any]) -> None:
-        with atomic_write(self.path / _STATE, "w") as file:
+        with atomic_write(self.path / CAMPAIGN, "w") as file:
             json.dump(state, file, indent=1, sort_keys=True)
             file.write("\n")
+
+
+def which_run(config: RunConfig) -> RunConfig:
+    """What two runs have in common that are one, wherever, in whatever precision, from whatever files."""
+    return dataclasses.replace(as_preset(config), device="auto", precision="ieee")
 
 
 def _beside(documents: Path | None) -> Path | None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from llm.launch.campaign.folder import CampaignFolder, State
+from llm.launch.campaign.folder import CAMPAIGN, CampaignFolder, State, which_run
 from llm.launch.campaign.plan import ENTRIES, Entry, Planned, plan
+from llm.runs.folder import RunFolder
 from toymodel.base.errors import InputError
 from toymodel.base.files import atomic_write
 
@@ -15,20 +17,38 @@ __all__ = ["markdown", "states", "text", "update_document"]
 _BEGIN, _END = "<!-- runs: begin -->", "<!-- runs: end -->"
 
 
-def states(runs: Sequence[Planned], *folders: Path | None) -> dict[str, State]:
-    """How far every run is, by name; of several folders the one where it is farthest counts."""
+def states(runs: Sequence[Planned], *folders: Path) -> dict[str, State]:
+    """How far every run is, by name; of several folders the one where it is farthest counts.
+
+    Args:
+        runs: planned ones.
+        folders: campaigns, collections of them, or folders of run folders of any name; those that do not
+            exist hold nothing.
+    """
     order = ("pending", "unfinished", "done")
     found = {run.name: State("pending") for run in runs}
+    planned = {which_run(run.config): run.name for run in runs}
     for path in folders:
-        if path is None or not path.is_dir():
-            continue
-        folder = CampaignFolder(path)
-        folder.read()
-        for run in runs:
-            state = folder.state(run)
-            if order.index(state.word) > order.index(found[run.name].word):
-                found[run.name] = state
+        commits = _commits(path)
+        for place in sorted(file.parent for file in path.glob("*/config.json")):
+            folder = RunFolder(place)
+            name = planned.get(which_run(folder.read_config()))
+            if name is None:
+                continue
+            state = State.of(folder, commits.get(place.name, commits.get("", "")))
+            if order.index(state.word) > order.index(found[name].word):
+                found[name] = state
     return found
+
+
+def _commits(path: Path) -> dict[str, str]:
+    """Commits of the program by run, as a campaign notes them, and under "" as recorded runs say for all."""
+    if (path / CAMPAIGN).is_file():
+        return {name: facts.get("commit", "") for name, facts in CampaignFolder(path).read()["runs"].items()}
+    if (path / "provenance.json").is_file():
+        said = json.loads((path / "provenance.json").read_text(encoding="utf-8"))
+        return {"": said.get("program", {}).get("commit", "")}
+    return {}
 
 
 def text(runs: Sequence[Planned], found: Mapping[str, State]) -> str:
@@ -75,7 +95,7 @@ def update_document(file: Path, found: Mapping[str, State]) -> bool:
         _, after = rest.split(_END)
     except (OSError, ValueError) as error:
         raise InputError(f"{str(file)!r} cannot be used", expected=f"a file with {_BEGIN} and {_END}",
-                         fix="--doc docs/gpu-campaign.md")  from error  # fmt: skip
+                         fix="--file docs/gpu-campaign.md")  from error  # fmt: skip
     wanted = f"{before}{_BEGIN}\n{markdown(found)}\n{_END}{after}"
     changed = wanted != file.read_text(encoding="utf-8")
     if changed:

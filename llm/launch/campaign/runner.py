@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import os
 import shutil
 import sys
@@ -14,8 +15,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from llm.launch.campaign.folder import CampaignFolder
-from llm.launch.campaign.plan import ENTRIES, Entry, Planned, plan, select
+from llm.launch.campaign.folder import CAMPAIGN, CampaignFolder
+from llm.launch.campaign.listing import states
+from llm.launch.campaign.plan import (
+    ENTRIES,
+    PRETRAINED,
+    Entry,
+    Planned,
+    Precision,
+    plan,
+    select,
+)
 from llm.launch.campaign.timed_run import Attempt, attempt
 from llm.launch.campaign.timing import Pace, memory_needed, network
 from llm.launch.pool import Pool
@@ -53,7 +63,9 @@ def run_campaign(
     only: Sequence[str] = (),
     documents: Path | None = None,
     tokenizer: Path | None = None,
-    recorded: Path | None = None,
+    model: Path | None = None,
+    precision: Precision = "tf32",
+    recorded: Sequence[Path] = (),
     workers: int = 1,
     device: Literal["auto", "cpu"] = "auto",
     rehearse: bool = False,
@@ -67,11 +79,13 @@ def run_campaign(
         budget: minutes from now after which this must have returned; None for no limit. A run that would
             not finish is started all the same where an episode fits, and goes on in the next call.
         only: entries, members or runs to take; all if empty.
-        documents: a .jsonl file of documents in place of the embedded corpus (see `llm.data.corpus`).
+        documents: a .jsonl file of documents in place of the embedded corpus (see docs/data.md).
         tokenizer: a tokenizer.json file, e.g. Pythia's own.
-        recorded: a collection of finished runs, which are not run again.
-        workers: runs at a time, in processes of their own. They share the device where its memory allows:
-            while one reads, draws and hashes on the host another computes.
+        model: a .gguf file of a trained network; without it the runs of one are left out.
+        precision: of the matrix products of all runs.
+        recorded: folders of finished runs, which are not run again.
+        workers: runs at a time, in processes of their own, which share the device where its memory allows.
+            Three at a time finished no more than one alone on an H100.
         device: ``auto`` needs a GPU, ``cpu`` does without.
         rehearse: tiny runs of every kind, in a folder of their own.
         commit: of this program, where it runs without its repository.
@@ -89,14 +103,15 @@ def run_campaign(
             raise InputError(
                 f"{flag} {number}", expected=f"at least {least:g}", fix=f"{flag} {max(least, 1):g}"
             )
-    chosen = select(plan(entries, rehearse=rehearse), only)
+    chosen = select(plan(entries, precision=precision, rehearse=rehearse), only)
     if device != "cpu":
         from llm.steps.device import require_gpu
 
         require_gpu(f"campaign --device {device}")
     folder = CampaignFolder(Path(out).absolute())
-    folder.claim("rehearsal" if rehearse else "campaign", documents, tokenizer)
-    done = _recorded(folder, recorded)
+    folder.claim("rehearsal" if rehearse else "campaign", documents, tokenizer, model, precision)
+    chosen = _possible(folder, chosen)
+    done = _recorded(folder, chosen, recorded)
     chosen = [dataclasses.replace(run, config=dataclasses.replace(run.config, device=device))
               for run in chosen if run.name not in done]  # fmt: skip
     # Runs name documents and tokenizer without a path, so that they are the same runs in any folder.
@@ -121,8 +136,8 @@ class _Call:
         self.too_large: list[str] = []
 
     def run(self, runs: list[Planned]) -> Progress:
-        """Attempt as many as there is time for, each at most once."""
-        queue = list(runs)
+        """Attempt as many as there is time for, each at most once; what is nearest its end first."""
+        queue = sorted(runs, key=self._left_if_begun)
         running: dict[Future[Attempt], Planned] = {}
         stopped = False
         # One alone runs here; more have processes of their own.
@@ -149,12 +164,13 @@ class _Call:
     def _next(self, queue: list[Planned], running: list[Planned]) -> Planned | None:
         """The first run for which there are a worker, time, and memory beside those that run.
 
-        A few runs ahead are looked at, so that a short one may fill what is left of the time. What the
-        machine can never hold is said and taken out of the queue.
+        A few runs ahead are looked at: one that can finish in the time that is left goes before one that can
+        only begin. What the machine can never hold is said and taken out of the queue.
         """
         if len(running) >= self.workers:
             return None
         taken = sum(self._need(run) for run in running)
+        begins: Planned | None = None
         ahead = 0
         for run in list(queue):
             if reason := self._too_large(run):
@@ -162,12 +178,16 @@ class _Call:
                 self.too_large.append(run.name)
                 queue.remove(run)
                 continue
-            if taken + self._need(run) <= self.memory and self._time_for(run):
-                return run
+            if taken + self._need(run) <= self.memory:
+                now = time.monotonic()
+                if now + self._pace().whole(run.config, self._left(run)) <= self.end:
+                    return run
+                if begins is None and now + self._least(run) <= self.end:
+                    begins = run
             ahead += 1
             if ahead == _AHEAD:
                 break
-        return None
+        return begins
 
     def _too_large(self, run: Planned) -> str:
         """Why the machine cannot hold a run; empty where it can."""
@@ -182,12 +202,15 @@ class _Call:
     def _need(self, run: Planned) -> int:
         return memory_needed(run.config, self.device)
 
-    def _time_for(self, run: Planned) -> bool:
-        return time.monotonic() + self._least(run) <= self.end
+    def _left(self, run: Planned) -> int:
+        """Episodes that a run still has to train."""
+        return run.config.num_documents * run.config.epochs - self.folder.state(run).episodes
+
+    def _left_if_begun(self, run: Planned) -> float:
+        return self._left(run) if self.folder.state(run).word == "unfinished" else math.inf
 
     def _least(self, run: Planned) -> float:
-        left = run.config.num_documents * run.config.epochs - self.folder.state(run).episodes
-        return self._pace().least(run.config, left)
+        return self._pace().least(run.config, self._left(run))
 
     def _pace(self) -> Pace:
         facts = self.folder.read()["runs"].values()
@@ -204,7 +227,7 @@ class _Call:
                 f"{runs[0].name} {reason}",
                 expected="room for the weights, a copy of them, and one step's activations",
                 fix=f"--only {max(fits, key=lambda name: fits[name])}, the next smaller" if fits
-                else "a larger machine, or --rehearse",
+                else "a larger machine",
             )  # fmt: skip
         left, least = max(0.0, self.end - time.monotonic()), self._least(possible[0])
         raise InputError(
@@ -247,15 +270,25 @@ class _Call:
         _say(f"{run.name} {found.state}{words}")
 
 
-def _recorded(folder: CampaignFolder, recorded: Path | None) -> set[str]:
-    """Names of runs that a collection of this campaign already holds."""
-    if recorded is None or not recorded.is_dir():
-        return set()
-    other = CampaignFolder(recorded)
-    if not folder.same_campaign(other):
-        _say(f"{recorded} holds another campaign (its documents or tokenizer differ): its runs do not count")
-        return set()
-    return {path.parent.name for path in recorded.glob("*/losses.npz")}
+def _possible(folder: CampaignFolder, runs: list[Planned]) -> list[Planned]:
+    """The runs for which the files are there."""
+    given = (folder.path / PRETRAINED).is_file()
+    possible = [run for run in runs if given or run.config.model != PRETRAINED]
+    if len(possible) < len(runs):
+        _say(f"{len(runs) - len(possible)} runs of a trained network wait for one: --model FILE.gguf")
+    return possible
+
+
+def _recorded(folder: CampaignFolder, runs: Sequence[Planned], recorded: Sequence[Path]) -> set[str]:
+    """Names of the runs that collections of this campaign, or folders of such runs, already hold."""
+    found = set()
+    for path in recorded:
+        if (path / CAMPAIGN).is_file() and not folder.same_campaign(CampaignFolder(path)):
+            _say(f"{path} holds another campaign (its documents, tokenizer or precision differ): "
+                 "its runs do not count")  # fmt: skip
+            continue
+        found |= {name for name, state in states(runs, path).items() if state.word == "done"}
+    return found
 
 
 def _torch_device(device: str) -> torch.device:

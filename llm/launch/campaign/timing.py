@@ -81,12 +81,16 @@ class Pace:
         near = min(timed, key=lambda run: abs(math.log(run["parameters"] / parameters)))
         return max(1.0, parameters / near["parameters"]) * float(near["setup_seconds"])
 
+    def whole(self, config: RunConfig, episodes_left: int) -> float:
+        """Seconds that a run needs to finish."""
+        closing = config.num_documents if "pairwise" in config.probes else 0
+        return self.setup(config) + (episodes_left + closing) * self.episode(config)
+
     def least(self, config: RunConfig, episodes_left: int) -> float:
         """Seconds that a run must have to get on at all: one episode and a checkpoint, or its end."""
         if episodes_left:
             return self.setup(config) + 2 * self.episode(config)
-        closing = config.num_documents if "pairwise" in config.probes else 0
-        return self.setup(config) + closing * self.episode(config)
+        return self.whole(config, 0)
 
     @staticmethod
     def operations(config: RunConfig) -> int:
