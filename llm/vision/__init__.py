@@ -2,4 +2,5 @@
 
 Image modelling is language modelling whose tokens are colours, so the tasks of documents serve it; a
 classification task is a batch of images with their classes. Both give the loop what every task gives it.
+Imports what `llm.tasks` imports, and that room for what images share with documents.
 """

@@ -1,4 +1,7 @@
-"""Task maps: the contract, the built-in ones, and the check of a user's own."""
+"""Task maps: the contract, the built-in ones, and the check of a user's own.
+
+Imports `toymodel.base` alone.
+"""
 
 from toymodel.maps.affine_maps import affine, diagonal, identity, linear, orthogonal, per_task, reflection
 from toymodel.maps.base import Structure, TaskMap, VectorFunction, from_functions
