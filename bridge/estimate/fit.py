@@ -12,6 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 from threadpoolctl import threadpool_limits
 
 from bridge.estimate.checks import Bounds, check_bounds, check_data, check_size, choose
+from bridge.estimate.inputs import Losses
+from bridge.estimate.inputs import matrices as as_matrices
 from bridge.estimate.intervals import intervals
 from bridge.estimate.linear import Block
 from bridge.estimate.problem import Problem, Solution, Weights
@@ -32,7 +34,7 @@ _ROUNDS = 6
 
 
 def fit(
-    losses: LossMatrix | Sequence[LossMatrix],
+    losses: Losses,
     mechanism: Mechanism | None = None,
     *,
     shared: Sequence[str] = (),
@@ -49,7 +51,7 @@ def fit(
     estimate is plain least squares; the noise model is in the intervals (`bridge.estimate.intervals`).
 
     Args:
-        losses: one matrix, or several of one T.
+        losses: one matrix, or several of one T; an array or nested lists are in the cyclic order.
         mechanism: the form; the fullest that the number of losses can bear if None.
         shared: parameters that several matrices have in common, by name with or without a channel's number;
             the others, scales, floors and pair correlations are each matrix's own.
@@ -62,7 +64,7 @@ def fit(
     Raises:
         InputError: for data, bounds or names that cannot be used, and for too little data.
     """
-    matrices = [losses] if isinstance(losses, LossMatrix) else list(losses)
+    matrices = as_matrices(losses)
     masks = _masks(matrices, observed)
     check_data(matrices, masks)
     fewest = min(int(mask.sum()) for mask in masks)

@@ -126,9 +126,12 @@ class FitResult:
 
     @cached_property
     def r2(self) -> float:
-        """R^2 over all losses, about the mean of each matrix."""
-        pairs = zip(self.datasets, self.predictions, strict=True)
-        return pooled_r_squared((losses.values, guess.values) for losses, guess in pairs)
+        """R^2 over the losses that the fit saw, about the mean of each matrix."""
+        parts = zip(self.datasets, self.predictions, self.problem.blocks, strict=True)
+        return pooled_r_squared(
+            (losses.values[block.weight > 0], guess.values[block.weight > 0])
+            for losses, guess, block in parts
+        )
 
     @property
     def deviation(self) -> float:

@@ -15,8 +15,10 @@ from numpy.typing import ArrayLike, NDArray
 from toymodel.base.arrays import Arrays, load_arrays, save_arrays
 from toymodel.base.errors import InputError
 from toymodel.base.files import check_suffix
+from toymodel.measures.loss_checks import check_order, check_shape, check_values, numbers
+from toymodel.measures.loss_table import read_table
 
-__all__ = ["LossMatrix", "cyclic_order"]
+__all__ = ["LossMatrix", "cyclic_order", "read_losses"]
 
 
 def cyclic_order(tasks: int, epochs: int) -> NDArray[np.int64]:
@@ -42,10 +44,11 @@ class LossMatrix:
     meta: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        values = np.ascontiguousarray(_real(self.values))
-        _check_values(values)
-        order = np.ascontiguousarray(_array(self.order, "an order"))
-        _check_order(order, values.shape[0], values.shape[1])
+        values = np.ascontiguousarray(numbers(self.values, "a loss matrix"), dtype=np.float64)
+        check_shape(values)
+        check_values(values)
+        order = np.ascontiguousarray(numbers(self.order, "an order"))
+        check_order(order, values.shape[0], values.shape[1])
         values.flags.writeable = False
         order = order.astype(np.int64)
         order.flags.writeable = False
@@ -67,12 +70,12 @@ class LossMatrix:
         Raises:
             InputError: for wrong shapes, NaN or infinite losses, or an order that names unknown tasks.
         """
-        array = np.array(_real(values))
-        _check_values(array)
+        array = np.array(numbers(values, "a loss matrix"), dtype=np.float64)
+        check_shape(array)
         tasks = array.shape[1]
         if order is None:
             order = cyclic_order(tasks, (array.shape[0] - 1) // tasks)
-        return cls(array, _array(order, "an order"), dict(meta or {}))
+        return cls(array, numbers(order, "an order"), dict(meta or {}))
 
     @classmethod
     def mean(cls, matrices: Sequence[LossMatrix]) -> LossMatrix:
@@ -136,43 +139,59 @@ class LossMatrix:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> LossMatrix:
-        """Read any form a loss matrix comes in.
-
-        Accepted: this package's ``.npz``, a run folder that holds ``losses.npz``, the authors'
-        ``*_results.npz`` (key ``eval_losses_ckpt``, cyclic order), and a bare ``.npy`` (cyclic order).
-        Pickled objects are refused, and where there is a checksum it must agree.
+        """Read any form a loss matrix comes in (`read_losses`).
 
         Raises:
             InputError: when the file is missing, damaged or holds no loss matrix.
         """
-        where = Path(path)
-        if where.is_dir():
-            inside = where / "losses.npz"
-            if not inside.is_file():
-                raise InputError(
-                    f"run folder {str(where)!r} holds no losses.npz",
-                    expected="a run folder with at least one finished episode",
-                    fix=f"start or resume it: reawaken llm run --out {where}",
-                )
-            where = inside
-        if not where.is_file():
+        return cls.from_values(*read_losses(path))
+
+
+def read_losses(
+    path: str | os.PathLike[str],
+) -> tuple[NDArray[Any], NDArray[Any] | None, dict[str, Any]]:
+    """Losses, order (None for the cyclic one) and meta as a file has them, not yet checked.
+
+    Accepted: this package's ``.npz``, a run folder that holds ``losses.npz``, the authors' ``*_results.npz``
+    (key ``eval_losses_ckpt``), a bare ``.npy``, an ``.npz`` of one array, and a ``.csv`` (`read_table`).
+    Pickled objects are refused, and where there is a checksum it must agree.
+
+    Raises:
+        InputError: when the file is missing, damaged or holds no losses.
+    """
+    where = Path(path)
+    if where.is_dir():
+        inside = where / "losses.npz"
+        if not inside.is_file():
             raise InputError(
-                f"there is no file or run folder {str(where)!r}",
-                expected="a run folder, an .npz or an .npy loss matrix",
-                fix="check the path, or make a run: reawaken llm run --out runs/first",
+                f"run folder {str(where)!r} holds no losses.npz",
+                expected="a run folder with at least one finished episode",
+                fix=f"start or resume it: reawaken llm run --out {where}",
             )
-        arrays, source = load_arrays(where), {"source": where.name}
-        if "losses" in arrays:
-            _refuse_incomplete(where, arrays)
-            meta = _meta(where, arrays["meta"]) if "meta" in arrays else source
-            return cls.from_values(arrays["losses"], arrays.get("order"), meta)
-        if "eval_losses_ckpt" in arrays:
-            return cls.from_values(arrays["eval_losses_ckpt"], meta=source)
+        where = inside
+    if not where.is_file():
         raise InputError(
-            f"{str(where)!r} has keys {list(arrays)}",
-            expected="'losses' (this package) or 'eval_losses_ckpt' (the authors' program)",
-            fix="save it with LossMatrix.from_values(values).save(path)",
+            f"there is no file or run folder {str(where)!r}",
+            expected="a run folder, or a loss matrix as .npz, .npy or .csv",
+            fix="check the path, or make a run: reawaken llm run --out runs/first",
         )
+    source = {"source": where.name}
+    if where.suffix.lower() in (".csv", ".tsv"):
+        return read_table(where), None, source
+    arrays = load_arrays(where)
+    if "losses" in arrays:
+        _refuse_incomplete(where, arrays)
+        meta = _meta(where, arrays["meta"]) if "meta" in arrays else source
+        return arrays["losses"], arrays.get("order"), meta
+    if "eval_losses_ckpt" in arrays:
+        return arrays["eval_losses_ckpt"], None, source
+    if len(arrays) == 1 and not arrays.sealed:
+        return next(iter(arrays.values())), None, source
+    raise InputError(
+        f"{str(where)!r} has keys {', '.join(arrays) or 'none'}",
+        expected="'losses' (this package), 'eval_losses_ckpt' (the authors' program), or one array",
+        fix="save the losses alone: np.savez(path, losses=values)",
+    )
 
 
 def _refuse_incomplete(where: Path, arrays: Arrays) -> None:
@@ -197,77 +216,3 @@ def _meta(where: Path, text: NDArray[Any]) -> dict[str, Any]:
             fix="save it with LossMatrix.from_values(values, order, meta).save(path)",
         ) from error
     return meta
-
-
-def _array(values: Any, what: str) -> NDArray[Any]:
-    """As an array of numbers, whatever shape it has."""
-    try:
-        array = np.asarray(values)
-    except ValueError as error:  # rows of different lengths
-        raise InputError(
-            f"{what} that is no array ({' '.join(str(error).split())[:120]})",
-            expected="rows of one length",
-            fix="pass a two-dimensional array of numbers",
-        ) from error
-    if array.dtype.kind not in "biuf":
-        raise InputError(
-            f"{what} of type {array.dtype}" if array.dtype != object else f"{what} given as {_type(values)}",
-            expected="real numbers",
-            fix="pass values.astype(float), or values.real where that is meant",
-        )
-    return array
-
-
-def _real(values: Any) -> NDArray[np.float64]:
-    return _array(values, "a loss matrix").astype(np.float64, copy=False)
-
-
-def _type(values: Any) -> str:
-    return f"a {type(values).__name__}" if not isinstance(values, np.ndarray) else "an array of objects"
-
-
-def _check_values(values: NDArray[np.float64]) -> None:
-    if values.ndim != 2:
-        raise InputError(
-            f"a loss matrix of shape {values.shape}",
-            expected="two dimensions (1 + E*T, T)",
-            fix="pass one row per evaluation and one column per task",
-        )
-    rows, tasks = values.shape
-    if tasks < 2:
-        raise InputError(
-            f"a loss matrix of {tasks} task(s)",
-            expected="at least 2 tasks (columns)",
-            fix="train on 2 or more documents: --num-documents 2",
-        )
-    if rows < 1 + tasks or (rows - 1) % tasks:
-        raise InputError(
-            f"a loss matrix of {rows} rows for {tasks} tasks",
-            expected=f"1 + E*T rows: {1 + tasks}, {1 + 2 * tasks}, {1 + 3 * tasks}, ...",
-            fix="keep the row before training and whole epochs only: "
-            f"values[:{1 + max(1, (rows - 1) // tasks) * tasks}]",
-        )
-    bad = np.argwhere(~np.isfinite(values))
-    if len(bad):
-        row, column = (int(v) for v in bad[0])
-        raise InputError(
-            f"loss {values[row, column]} of task {column} in row {row} ({len(bad)} such entries)",
-            expected="finite losses",
-            fix="the run diverged or the file is damaged: lower --lr and run it again",
-        )
-
-
-def _check_order(order: NDArray[Any], rows: int, tasks: int) -> None:
-    epochs = (rows - 1) // tasks
-    if order.shape != (epochs, tasks):
-        raise InputError(
-            f"an order of shape {order.shape} for {rows} rows and {tasks} tasks",
-            expected=f"shape {(epochs, tasks)}: the task trained in each episode",
-            fix=f"order = cyclic_order({tasks}, {epochs})",
-        )
-    if not np.issubdtype(order.dtype, np.integer) or order.min() < 0 or order.max() >= tasks:
-        raise InputError(
-            f"an order of {order.dtype} with entries from {order.min()} to {order.max()}",
-            expected=f"integers from 0 to {tasks - 1}",
-            fix=f"number the tasks from 0: order = cyclic_order({tasks}, {epochs})",
-        )

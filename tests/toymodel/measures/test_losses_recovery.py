@@ -82,7 +82,7 @@ def test_reads_the_other_forms(tmp_path):
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        (np.zeros((6, 2)), "1 + E*T rows"),
+        (np.zeros((6, 2)), "lacks the row before training"),
         (np.zeros((3, 1)), "at least 2 tasks"),
         (np.full((3, 2), np.nan), "finite"),
         (np.zeros(5), "two dimensions"),

@@ -1,0 +1,106 @@
+"""What a user may give as losses, and what is said of what he may not."""
+
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from toymodel import InputError, LossMatrix
+from toymodel.measures.loss_checks import check_shape
+from toymodel.measures.loss_table import read_table
+
+WHOLE = np.random.default_rng(0).uniform(1, 9, (21, 5))  # 4 epochs of 5 tasks
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        (WHOLE[1:], "20 rows for 5 tasks (columns) lacks the row before training; expected 21 rows"),
+        (
+            WHOLE.T,
+            "5 rows for 21 tasks (columns) is transposed; expected a row for every evaluation: 21 rows",
+        ),
+        (WHOLE[1:].T, "is transposed, and lacks the losses before training"),
+        (WHOLE[:18], "3 whole epochs and 2 of the 5 episodes of another; expected 1 + E*T rows: 16 or 21"),
+        (WHOLE[:3], "does not hold one epoch"),
+        (WHOLE + 0j, "type complex128; expected real numbers. Fix: pass values.real"),
+        (WHOLE > 4, "type bool; expected real numbers"),
+        (WHOLE.astype(str), "type <U"),
+        ([[1.0, 2.0], [3.0]], "rows of one length"),
+        (None, "given as a NoneType"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_losses_is_refused_with_the_fix_that_is_right(values, words):
+    with pytest.raises(InputError, match=re.escape(words)) as caught:
+        LossMatrix.from_values(values)
+    assert "\n" not in str(caught.value)
+
+
+@given(st.integers(2, 40), st.integers(2, 40))
+def test_no_advice_drops_rows(rows, tasks):
+    try:
+        check_shape(np.zeros((rows, tasks)))
+    except InputError as error:
+        assert "[:" not in error.fix
+        assert rows < 1 + tasks or (rows - 1) % tasks
+    else:
+        assert rows >= 1 + tasks
+        assert (rows - 1) % tasks == 0
+
+
+def test_nan_and_infinity_are_named_by_their_place():
+    for value, fix in ((np.nan, "--mask-nan"), (np.inf, "lower --lr")):
+        bad = WHOLE.copy()
+        bad[7, 3] = value
+        with pytest.raises(InputError, match=f"{value} of task 3 in row 7") as caught:
+            LossMatrix.from_values(bad)
+        assert fix in caught.value.fix
+
+
+def test_lists_are_arrays():
+    assert np.array_equal(LossMatrix.from_values(WHOLE.tolist()).values, WHOLE)
+
+
+@pytest.mark.parametrize(
+    ("delimiter", "head"), [(",", ""), (";", "a;b;c;d;e"), ("\t", "1st\t2nd\t3rd\t4th\t5th")]
+)
+def test_tables_of_text_are_read(tmp_path, delimiter, head):
+    np.savetxt(tmp_path / "a.csv", WHOLE, delimiter=delimiter, header=head, comments="", fmt="%.17g")
+    assert np.array_equal(LossMatrix.load(tmp_path / "a.csv").values, WHOLE)
+
+
+def test_a_column_that_counts_rows_is_no_task(tmp_path):
+    lines = [",a,b,c,d,e", *(f"{n}," + ",".join(map(repr, map(float, row))) for n, row in enumerate(WHOLE))]
+    (tmp_path / "a.csv").write_text("\n".join(lines) + "\n\n", encoding="utf-8-sig")
+    assert np.array_equal(LossMatrix.load(tmp_path / "a.csv").values, WHOLE)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("1,2\n3,x\n", "'x' in line 2, column 2"),
+        ("1,2\n3\n", "line 2 of .* has 1 cells; expected 2"),
+        ("", "no row of numbers"),
+        ("a,b\n", "no row of numbers"),
+    ],
+)
+def test_a_table_that_is_none_is_refused_by_its_place(tmp_path, text, words):
+    (tmp_path / "a.csv").write_text(text)
+    with pytest.raises(InputError, match=words):
+        read_table(tmp_path / "a.csv")
+
+
+def test_an_empty_cell_is_a_loss_that_was_not_taken(tmp_path):
+    (tmp_path / "a.csv").write_text("1,2\n,3\nnan,5\n")
+    assert np.array_equal(np.isnan(read_table(tmp_path / "a.csv")), [[0, 0], [1, 0], [1, 0]])
+
+
+def test_an_archive_of_one_array_is_a_matrix_and_of_several_is_not(tmp_path):
+    np.savez(tmp_path / "one.npz", WHOLE)
+    assert np.array_equal(LossMatrix.load(tmp_path / "one.npz").values, WHOLE)
+    np.savez(tmp_path / "two.npz", WHOLE, WHOLE)
+    with pytest.raises(InputError, match="arr_0, arr_1.*losses=values"):
+        LossMatrix.load(tmp_path / "two.npz")
