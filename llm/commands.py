@@ -176,6 +176,11 @@ def _documents(config: RunConfig, *, preset: str | None = None, out: Path | None
         kept = min(length, config.context)
         note = f", padded to {config.context}" if kept < config.context else ""
         print(f"{number:>4}  {name}  {kept} tokens{note}")
+    how = {"seed": f"drawn by seed {config.seed}", "order": "taken in the order of their source"}
+    print(f"documents {how[documents.origin['selection']]}")
+    print(f"tokenizer {documents.origin['tokenizer']}")
+    for note in documents.notes:
+        print(f"note      {note}")
     print(f"tokens sha256 {documents.sha256}")
 
 

@@ -31,7 +31,7 @@ class RunConfig:
     # The network.
     model: str = "embedded"
     """'embedded' (small, for the task), a Pythia size, imagegpt-small to -large, a classifier of torchvision
-    such as vit_b_32 or vgg19, a hub id, or a local folder."""
+    such as vit_b_32 or vgg19, a hub id, a local folder, or a .gguf file."""
     weights: Literal["random", "pretrained"] = "random"
     """'random' keeps only the architecture (no download for Pythia sizes); 'pretrained' loads the weights."""
     revision: str | None = None
@@ -59,8 +59,9 @@ class RunConfig:
 
     # The documents: texts or images.
     documents: str = "embedded"
-    """'embedded', 'cnn_dailymail', a hub dataset, a .jsonl or .parquet file, or a folder; of images also
-    'cifar10' (the text's), 'cifar100' (the program's) and 'imagenet'."""
+    """'embedded', 'cnn_dailymail', a hub dataset, a file (.jsonl, .json, .csv, .tsv, .txt with a document a
+    line, also with .gz behind; .parquet), or a folder (a .txt file a document, or a saved dataset); of images
+    also 'cifar10' (the text's), 'cifar100' (the program's) and 'imagenet'."""
     documents_subset: str | None = None
     """Configuration of a hub dataset, e.g. 3.0.0 of cnn_dailymail."""
     documents_revision: str | None = None
@@ -68,9 +69,10 @@ class RunConfig:
     documents_split: str = "train"
     """Split of a dataset."""
     text_field: str | None = None
-    """Field that holds the text; 'text' or 'article' if not given."""
+    """Field that holds the text; if not given 'text' or 'article', whichever the first row has."""
     selection: Literal["auto", "seed", "order"] = "auto"
-    """'seed' draws the documents, 'order' takes the first T; 'auto' draws, but takes files in order."""
+    """'seed' draws the documents, 'order' takes the first T; 'auto' draws from a corpus (embedded, hub, saved
+    datasets, .parquet) and takes files of text (.jsonl, .json, .csv, .txt, a folder) in order."""
     tokenizer: str | None = None
     """A tokenizer.json file, a folder or a hub id in place of the model's own tokenizer."""
     num_documents: int = 25

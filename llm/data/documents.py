@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from llm.config import RunConfig
 from llm.data.augmentation import IGNORED, stored_length, window
-from llm.data.sources import SUMMARY_FIELD, Source, open_source
+from llm.data.sources import SUMMARY_FIELD, Source, open_source, readable
 from llm.data.tokenization import choose_tokenizer
 from toymodel.base.errors import InputError
 
@@ -34,6 +34,7 @@ class Documents:
         summary_labels: theirs.
         vocabulary: number of rows the tokenizer needs in an embedding.
         origin: source, rows and tokenizer, as the manifest records them.
+        notes: what a reader should know of them, a sentence each: duplicates, characters replaced.
     """
 
     names: tuple[str, ...]
@@ -45,6 +46,7 @@ class Documents:
     summary_labels: Tokens | None
     vocabulary: int
     origin: dict[str, Any]
+    notes: tuple[str, ...] = ()
 
     @property
     def padded(self) -> int:
@@ -63,7 +65,8 @@ class Documents:
 
     def manifest(self) -> dict[str, Any]:
         """What the manifest says of them."""
-        return {"names": list(self.names), "sha256": self.sha256, "padded": self.padded} | self.origin
+        said = {"notes": list(self.notes)} if self.notes else {}
+        return {"names": list(self.names), "sha256": self.sha256, "padded": self.padded} | self.origin | said
 
 
 def load_documents(config: RunConfig) -> Documents:
@@ -74,8 +77,8 @@ def load_documents(config: RunConfig) -> Documents:
     """
     source = open_source(config)
     rows = choose_rows(source, config)
-    texts = [source.text(row, config.text_field) for row in rows]
-    names = [str(source.row(row).get("name", source.row(row).get("id", f"row {row}"))) for row in rows]
+    texts, lone = _read(source, rows, config.text_field)
+    names = [source.name(row) for row in rows]
     tokenizer = choose_tokenizer(config, source)
     stored, lengths = _encode(tokenizer, names, texts, stored_length(config))
     tokens = np.zeros((len(rows), config.context), dtype=np.int64)
@@ -88,14 +91,17 @@ def load_documents(config: RunConfig) -> Documents:
         labels[row, :real] = piece[:real]
     summaries = summary_labels = None
     if config.evaluate_summaries:
-        written = [source.text(row, SUMMARY_FIELD) for row in rows]
+        written, more = _read(source, rows, SUMMARY_FIELD)
+        lone += more
         of = [f"summary of {name}" for name in names]
         summaries, short = _encode(tokenizer, of, written, config.context)
         real_tokens = np.arange(config.context) < np.array(short)[:, None]
         summary_labels = np.where(real_tokens, summaries, IGNORED)
-    origin = {"source": dict(source.origin), "rows": rows, "tokenizer": tokenizer.origin}
+    origin = {"source": dict(source.origin), "rows": rows, "selection": _selection(source, config),
+              "tokenizer": tokenizer.origin}  # fmt: skip
+    notes = (*source.notes, *_replaced(lone), *_repeated(names, tokens, labels))
     return Documents(tuple(names), stored, lengths, tokens, labels, summaries, summary_labels,
-                     tokenizer.size, origin)  # fmt: skip
+                     tokenizer.size, origin, notes)  # fmt: skip
 
 
 def choose_rows(source: Source, config: RunConfig) -> list[int]:
@@ -107,10 +113,39 @@ def choose_rows(source: Source, config: RunConfig) -> list[int]:
             expected=f"at least --num-documents {number}",
             fix=f"--num-documents {source.size}" if source.size >= 2 else "at least 2 are needed",
         )
-    if config.selection == "seed" or (config.selection == "auto" and source.corpus):
+    if _selection(source, config) == "seed":
         drawn = np.random.default_rng(config.seed).permutation(source.size)[:number]
         return [int(row) for row in drawn]
     return list(range(number))
+
+
+def _selection(source: Source, config: RunConfig) -> str:
+    """``seed`` or ``order``, decided."""
+    return ("seed" if source.corpus else "order") if config.selection == "auto" else config.selection
+
+
+def _read(source: Source, rows: list[int], name: str | None) -> tuple[list[str], int]:
+    """Texts that an encoder takes, and how many lone surrogates were replaced in them."""
+    found = [readable(source.text(row, name)) for row in rows]
+    return [text for text, _ in found], sum(lone for _, lone in found)
+
+
+def _replaced(lone: int) -> list[str]:
+    return [f"{lone} half character(s) (lone surrogates) replaced by U+FFFD"] if lone else []
+
+
+def _repeated(names: list[str], tokens: Tokens, labels: Tokens) -> list[str]:
+    """A sentence if the network sees a document more than once: recovery then means something else."""
+    first: dict[bytes, int] = {}
+    pairs = []
+    for row, parts in enumerate(zip(tokens, labels, strict=True)):
+        same = first.setdefault(b"".join(part.tobytes() for part in parts), row)
+        if same != row:
+            pairs.append(f"{names[row]} = {names[same]}")
+    if not pairs:
+        return []
+    some = ", ".join(pairs[:3]) + ", ..." * (len(pairs) > 3)
+    return [f"{len(pairs)} of {len(names)} documents repeat another in the tokens that count ({some})"]
 
 
 def _encode(

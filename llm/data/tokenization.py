@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from llm.config import RunConfig
-from llm.data.gguf import is_gguf, library_arguments, loading_gguf, quantization
-from llm.data.sources import Source
+from llm.data.gguf import is_gguf, library_arguments, quantization
+from llm.data.quiet import quiet
+from llm.data.sources import Source, readable
 from llm.names import hub_id
 from toymodel.base.errors import InputError
 
 __all__ = ["Tokenizer", "choose_tokenizer"]
 
 _TRAINED_ON = 2000  # texts; more change a vocabulary of 1024 no longer
+_FILES = ("tokenizer.json", "vocab.json", "merges.txt", "tokenizer.model", "spiece.model", "vocab.txt",
+          "sentencepiece.bpe.model", "tiktoken.model", "tekken.json")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -37,28 +42,34 @@ class Tokenizer:
 def choose_tokenizer(config: RunConfig, source: Source) -> Tokenizer:
     """The tokenizer of a run.
 
-    What ``--tokenizer`` names; else the model's own, where its weights are pretrained, its folder holds one,
-    or the documents come over the network anyway; else a BPE of 1024 tokens (or of the embedding's rows where
-    a folder's model has fewer) trained on the source's texts, which needs no download.
+    What ``--tokenizer`` names; else the model's own, where its weights are pretrained, its folder or file
+    holds one, or the documents come over the network anyway; else, for random weights alone, a BPE of 1024
+    tokens (or of the embedding's rows where a folder's model has fewer) trained on the source's texts, which
+    needs no download.
 
     Raises:
-        InputError: for a tokenizer that is missing or damaged.
+        InputError: for a tokenizer that is missing or damaged; trained weights know the ids of their own.
     """
     if config.tokenizer:
         return _load(config.tokenizer)
     folder = Path(config.model)
-    if is_gguf(folder):
+    if is_gguf(folder) or any((folder / name).is_file() for name in _FILES):
         return _load(config.model)
-    if folder.is_dir():
-        if any((folder / name).is_file() for name in ("tokenizer.json", "vocab.json", "tokenizer.model")):
-            return _load(config.model)
-    elif (name := hub_id(config.model)) and (config.weights == "pretrained" or source.hub):
-        return _load(name, config.revision)
+    if not folder.is_dir() and (name := hub_id(config.model)):
+        if config.weights == "pretrained" or source.hub:
+            return _load(name, config.revision)
+    elif folder.is_dir() and config.weights == "pretrained":
+        raise InputError(
+            f"--model {config.model} holds no tokenizer",
+            expected="the one that its weights were trained with",
+            fix="--tokenizer with the folder or file that holds it, or copy it into the model's folder",
+        )
     from llm.data.corpus import EMBEDDED_VOCABULARY, train_tokenizer
 
     texts = [source.text(row, config.text_field) for row in range(min(source.size, _TRAINED_ON))]
     size = min(EMBEDDED_VOCABULARY, _rows(folder) or EMBEDDED_VOCABULARY)
-    return _wrap(train_tokenizer(texts, size), "byte-level BPE trained on the documents' source")
+    made = train_tokenizer([readable(text)[0] for text in texts], size)
+    return _wrap(made, f"byte-level BPE of {made.get_vocab_size()} tokens trained on the documents' source")
 
 
 def _rows(folder: Path) -> int | None:
@@ -82,39 +93,92 @@ def _load(name: str, revision: str | None = None) -> Tokenizer:
 
         path = fetch_model(name, revision, weights=False)
     if is_gguf(path):
-        return _of_gguf(path)
+        return _of_library(path, name)
     file = path / "tokenizer.json" if path.is_dir() else path
     if file.is_file():
-        from tokenizers import Tokenizer as Fast
+        return _wrap(_fast(file), name)
+    return _of_library(path, name)
 
-        try:
-            fast = Fast.from_file(str(file))
-        except Exception as error:  # the library raises plain Exception
-            raise InputError(f"{str(file)!r} is no tokenizer ({error})", expected="a tokenizer.json file",
-                             fix="copy it again from the model's folder") from error  # fmt: skip
-        fast.no_truncation()
-        fast.no_padding()
-        return _wrap(fast, name)
-    from transformers import AutoTokenizer
+
+def _fast(file: Path) -> Any:
+    from tokenizers import Tokenizer as Fast
 
     try:
-        slow = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
-    except (OSError, ValueError, ImportError) as error:
-        raise InputError(f"folder {str(path)!r} holds no tokenizer that loads ({str(error).splitlines()[0]})",
-                         expected="a tokenizer.json file", fix="--tokenizer FILE") from error  # fmt: skip
-    return Tokenizer(lambda text: list(slow(text, verbose=False)["input_ids"]), len(slow), name)
+        fast = Fast.from_file(str(file))
+    except Exception as error:  # the library raises plain Exception
+        raise InputError(f"{str(file)!r} is no tokenizer ({_line(error)})", expected="a tokenizer.json file",
+                         fix="copy it again from the model's folder") from error  # fmt: skip
+    fast.no_truncation()
+    fast.no_padding()
+    return fast
 
 
-def _of_gguf(path: Path) -> Tokenizer:
-    from transformers import AutoTokenizer
+def _of_merges(folder: Path) -> Any:
+    """A byte-level BPE from GPT-2's pair of files, which say nothing of how text is cut before it is merged.
 
-    quantization(path)
-    where, more = library_arguments(path)
+    Raises:
+        InputError: for a damaged pair, or one whose tokens are not bytes: it is cut in a way of its own.
+    """
+    from tokenizers import Tokenizer as Fast
+    from tokenizers import decoders, models, pre_tokenizers
+
+    files = str(folder / "vocab.json"), str(folder / "merges.txt")
     try:
-        own = AutoTokenizer.from_pretrained(where, trust_remote_code=False, **more)
+        fast = Fast(models.BPE.from_file(*files))
     except Exception as error:
-        raise loading_gguf(path, error) from error
-    return Tokenizer(lambda text: list(own(text, verbose=False)["input_ids"]), len(own), str(path))
+        raise InputError(f"{files[0]!r} and merges.txt are no tokenizer ({_line(error)})",
+                         expected="the pair as it was saved", fix="copy both again") from error  # fmt: skip
+    if missing := [c for c in pre_tokenizers.ByteLevel.alphabet() if fast.token_to_id(c) is None]:
+        raise InputError(
+            f"{files[0]!r} lacks {len(missing)} of the 256 bytes, so it is no byte-level BPE",
+            expected="a tokenizer.json, which says how text is cut into tokens",
+            fix="save it with AutoTokenizer.from_pretrained(...).save_pretrained(...) where it loads",
+        )
+    fast.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    fast.decoder = decoders.ByteLevel()
+    return fast
+
+
+def _of_library(path: Path, name: str) -> Tokenizer:
+    """What the library makes of other files, of a GGUF file among them."""
+    from transformers import AutoTokenizer
+
+    if more := library_arguments(path)[1]:
+        quantization(path)
+    elif not any((path / file).is_file() for file in _FILES):
+        raise InputError(f"folder {str(path)!r} holds no tokenizer", expected=f"one of {', '.join(_FILES)}",
+                         fix="--tokenizer with a folder or a tokenizer.json file that holds one")  # fmt: skip
+    try:
+        with quiet():
+            own = AutoTokenizer.from_pretrained(library_arguments(path)[0], trust_remote_code=False, **more)
+        found = Tokenizer(lambda text: list(own(text, verbose=False)["input_ids"]), len(own), name)
+        # Where the library finds no vocabulary it makes an empty one, and says nothing.
+        if not own.get_vocab().keys() - set(own.all_special_tokens) - own.get_added_vocab().keys():
+            raise ValueError("it has no vocabulary")
+    except Exception as error:  # sentencepiece's, json's, the library's own
+        if (path / "vocab.json").is_file() and (path / "merges.txt").is_file():
+            return _wrap(_of_merges(path), f"{name}, vocab.json and merges.txt, text cut as GPT-2's")
+        problem = f"the tokenizer in {str(path)!r} does not load ({_line(error)})"
+        fix = "copy it again, or save it as tokenizer.json (save_pretrained) where it loads"
+        for file in (path / name for name in _FILES if name.endswith(".model")):
+            if file.is_file() and not _is_sentencepiece(file):
+                problem = f"{str(file)!r} is neither a SentencePiece model nor tiktoken's"
+            elif file.is_file() and importlib.util.find_spec("sentencepiece") is None:
+                problem, fix = f"{str(file)!r} without the package that reads it", "pip install sentencepiece"
+        raise InputError(problem, expected="a whole tokenizer; tokenizer.json takes no further packages",
+                         fix=fix) from error  # fmt: skip
+    return found
+
+
+def _is_sentencepiece(file: Path) -> bool:
+    """Whether a ``.model`` file begins as one does: a message's first field, or base64 and a rank."""
+    begins = file.read_bytes()[:4000]
+    return begins.startswith(b"\n") or re.match(rb"[A-Za-z0-9+/]+=* \d+\r?\n", begins) is not None
+
+
+def _line(error: Exception) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__
 
 
 def _wrap(fast: Any, origin: str) -> Tokenizer:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import io
 import math
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llm.config import RunConfig
 from llm.data.gguf import library_arguments, loading_gguf, quantization
+from llm.data.quiet import quiet
 from toymodel.base.errors import InputError
 
 if TYPE_CHECKING:
@@ -42,7 +39,7 @@ def load_weights(kind: Any, folder: Path | None, config: RunConfig, common: dict
             fix="save it with save_pretrained on a machine that trusts the file",
         )
     try:
-        with _no_bars():
+        with quiet():
             model, report = kind.from_pretrained(
                 where, use_safetensors=True, output_loading_info=True, **common, **more
             )
@@ -63,13 +60,6 @@ def load_weights(kind: Any, folder: Path | None, config: RunConfig, common: dict
     if more:
         model.quantization = quantization(folder)
     return model
-
-
-@contextlib.contextmanager
-def _no_bars() -> Iterator[None]:
-    """Keep the library's bars out of pipes and files."""
-    with contextlib.nullcontext() if sys.stderr.isatty() else contextlib.redirect_stderr(io.StringIO()):
-        yield
 
 
 def initialize(model: Any, scheme: str) -> None:

@@ -155,7 +155,7 @@ def _facts(config: RunConfig, manifest: dict[str, Any]) -> list[str]:
     what = {"language": "documents", "image-modelling": "images", "classification": "batches"}[config.task]
     names, autocast = tasks.get("names", []), precision.get("autocast") or "none"
     execution = manifest.get("execution", "execution not recorded yet")
-    return [
+    lines = [
         f"started   {manifest.get('started')} on {manifest.get('device')}, "
         f"{manifest.get('threads')} threads, {execution}",
         f"made with {versions}, commit {(manifest.get('git_commit') or 'unknown')[:12]}",
@@ -165,6 +165,11 @@ def _facts(config: RunConfig, manifest: dict[str, Any]) -> list[str]:
         f"tasks     {len(names)} {what}, hash {tasks.get('sha256', '')[:12]}"
         + (f", {tasks.get('padded', 0)} padded" if config.task == "language" else ""),
     ]
+    if stored := model.get("quantization"):
+        lines.append("stored as " + ", ".join(f"{count} {kind}" for kind, count in stored.items()) + " tensors")
+    if config.task == "language":
+        lines.append(f"tokenizer {tasks.get('tokenizer', 'not recorded')}")
+    return [*lines, *(f"note      {note}" for note in tasks.get("notes", []))]
 
 
 def _scores(losses: LossMatrix) -> list[str]:
