@@ -9,6 +9,7 @@ from llm.config import RunConfig
 __all__ = [
     "CNN_DAILYMAIL",
     "EMBEDDED_CLASSIFIERS",
+    "OWNERS",
     "PYTHIA",
     "SHAPES",
     "classifiers",
@@ -36,6 +37,15 @@ SHAPES: dict[str, tuple[int, int, int, int, int]] = {
     "pythia-6.9b": (4096, 32, 32, 16384, 50432),
     "pythia-12b": (5120, 36, 40, 20480, 50688),
 }
+
+OWNERS: dict[str, str] = {
+    **dict.fromkeys(("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl", "openai-gpt"), "openai-community"),
+    **dict.fromkeys(("opt-125m", "opt-350m", "opt-1.3b"), "facebook"),
+    **dict.fromkeys(("gpt-neo-125m", "gpt-neo-1.3B", "gpt-j-6b", "gpt-neox-20b"), PYTHIA[:-1]),
+    **dict.fromkeys(("SmolLM2-135M", "SmolLM2-360M", "SmolLM2-1.7B"), "HuggingFaceTB"),
+    "distilgpt2": "distilbert",
+}
+"""Owners on the hub of models that are often asked for by their bare names."""
 
 EMBEDDED_CLASSIFIERS = ("embedded-vit", "embedded-vgg")
 """Small classifiers for a laptop: ViT-B/32 and VGG-19 with everything scaled down but VGG's 19 layers."""

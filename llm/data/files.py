@@ -78,12 +78,14 @@ def read_texts(folder: Path) -> Rows | None:
     return Rows(rows, places, notes)
 
 
-def natural_order(path: str) -> tuple[tuple[tuple[bool, int, str], ...], ...]:
+def natural_order(path: str) -> list[list[tuple[int, int, str]]]:
     """A key that sorts numbers in names by their value: ``doc2`` before ``doc10``, folder by folder."""
-    return tuple(
-        tuple((part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts if part)
-        for parts in (re.split(r"(\d+|\.)", folder) for folder in path.split("/"))
-    )
+    return [[_order(part) for part in re.split(r"(\d+|\.)", name) if part] for name in path.split("/")]
+
+
+def _order(part: str) -> tuple[int, int, str]:
+    """As in a plain sort a suffix comes first, then a number, then letters."""
+    return (1, int(part), part) if part.isdecimal() else (0 if part == "." else 2, 0, part)
 
 
 # A folder that holds one of these besides texts may mean either.

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import difflib
 from pathlib import Path
 from typing import Any
 
 from llm.config import RunConfig
 from llm.data.gguf import is_gguf, library_arguments, loading_gguf, quantization
-from llm.names import SHAPES, hub_id, other_task
+from llm.data.quiet import quiet
+from llm.names import OWNERS, SHAPES, hub_id, other_task
 from toymodel.base.errors import InputError
+from toymodel.base.memory import refuse_if_too_large
 from toymodel.base.words import nearest
 
-__all__ = ["check_fit", "check_heads", "read_architecture", "read_config", "refuse_shape"]
+__all__ = ["check_fit", "check_heads", "check_room", "read_architecture", "read_config", "refuse_shape"]
 
+_LARGEST = 1 << 47  # bytes: more than the weights of any network there is
 _SHAPE = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
 
 
@@ -36,27 +40,60 @@ def read_architecture(config: RunConfig) -> tuple[Any, Path | None]:
 
         folder = fetch_model(hub, config.revision, weights=config.weights == "pretrained")
     elif not (is_gguf(folder) or (folder / "config.json").is_file()):
-        raise InputError(
-            f"--model {name}",
-            expected=f"a folder with config.json, a hub id (owner/name), or one of {', '.join(SHAPES)}",
-            fix=other_task(config) or f"--model {nearest(name, SHAPES)}",
-        )
+        raise _unknown(config, folder)
     architecture = read_config(folder, name)
-    check_heads(overrides.get("hidden_size", architecture.hidden_size),
-                 overrides.get("num_attention_heads", architecture.num_attention_heads))  # fmt: skip
-    if overrides:
-        values = architecture.to_dict() | overrides
-        if architecture.model_type == "llama" and "num_attention_heads" in overrides:
-            values["num_key_value_heads"] = overrides["num_attention_heads"]
-        architecture = type(architecture).from_dict(values)
-    return architecture, folder
+    _check_kind(architecture, name)
+    return _override(config, architecture, overrides), folder
+
+
+def _override(config: RunConfig, architecture: Any, overrides: dict[str, int]) -> Any:
+    """The architecture in another shape.
+
+    Raises:
+        InputError: for a number of heads that does not divide the width, or an architecture that has not what
+            is to be changed.
+    """
+    for key in overrides:
+        if getattr(architecture, key, None) is None:
+            settings = f"settings that a {architecture.model_type} has: it lacks {key}"
+            refuse_shape(config, f"of {config.model}", settings, "another --model")
+    # Not every architecture attends: those of the Mamba kind have a state in its place.
+    if heads := overrides.get("num_attention_heads", getattr(architecture, "num_attention_heads", None)):
+        check_heads(overrides.get("hidden_size", architecture.hidden_size), heads)
+    if not overrides:
+        return architecture
+    values = architecture.to_dict()
+    own = getattr(architecture, "attribute_map", {})
+    values |= {own.get(key, key): value for key, value in overrides.items()}
+    if architecture.model_type == "llama" and "num_attention_heads" in overrides:
+        values["num_key_value_heads"] = overrides["num_attention_heads"]
+    return type(architecture).from_dict(values)
+
+
+def _unknown(config: RunConfig, path: Path) -> InputError:
+    """What is said of a ``--model`` that is neither known, nor a folder, nor a hub id."""
+    expected = f"a folder with config.json, a .gguf file, a hub id (owner/name), {', '.join(SHAPES)}"
+    name = config.model
+    if path.is_dir():
+        return InputError(f"--model {name} is a folder without config.json", expected=expected,
+                          fix="the folder that save_pretrained wrote, or a .gguf file in it")  # fmt: skip
+    if path.is_file():
+        return InputError(f"--model {name} is a file that is no .gguf", expected=expected,
+                          fix=f"--model {path.parent}, its folder, if config.json is there")  # fmt: skip
+    fix = other_task(config)
+    if not fix and name in OWNERS:
+        fix = f"--model {OWNERS[name]}/{name}"
+    elif not fix and path.suffix != ".gguf" and difflib.get_close_matches(name, SHAPES, n=1):
+        fix = f"--model {nearest(name, SHAPES)}"
+    return InputError(f"--model {name}", expected=expected,
+                      fix=fix or "check the path, or write OWNER/NAME as on the model's page")  # fmt: skip
 
 
 def read_config(folder: Path, name: str) -> Any:
     """The architecture that a checkpoint's ``config.json`` describes.
 
     Raises:
-        InputError: for one that the installed library does not know.
+        InputError: for one that the installed library does not know, or sizes that no network has.
     """
     from transformers import AutoConfig
 
@@ -64,16 +101,45 @@ def read_config(folder: Path, name: str) -> Any:
     if more:
         quantization(folder)
     try:
-        return AutoConfig.from_pretrained(where, trust_remote_code=False, **more)
-    except Exception as error:
+        with quiet():
+            architecture = AutoConfig.from_pretrained(where, trust_remote_code=False, **more)
+    except Exception as error:  # strict fields, json, and too deep nesting each have their own
         if more:
             raise loading_gguf(folder, error) from error
-        line = str(error).strip().splitlines()[0]
+        words = " ".join(str(error).split()) or type(error).__name__
+        fix = "copy config.json again"
+        if "recogni" in words.lower():  # "does not recognize", "unrecognized"
+            fix = "pip install --upgrade transformers, or another --model"
         raise InputError(
-            f"--model {name}: its config.json cannot be used ({line})",
+            f"--model {name}: its config.json cannot be used ({words[:160]})",
             expected="an architecture of the installed transformers; a folder's own code is never run",
-            fix="pip install --upgrade transformers, or another --model",
+            fix=fix,
         ) from error
+    for key in (*_SHAPE, "num_key_value_heads", "head_dim", "vocab_size"):
+        value = getattr(architecture, key, None)
+        several = value if isinstance(value, list) else [value]
+        if any(one is not None and (type(one) is not int or one < 1) for one in several):
+            raise InputError(f"--model {name}: its config.json says {key} {value!r}",
+                             expected="a whole number, 1 or more", fix="copy config.json again")  # fmt: skip
+    return architecture
+
+
+def _check_kind(architecture: Any, name: str) -> None:
+    """Refuse what is no causal language model by its architecture."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
+
+    kind, problem = architecture.model_type, ""
+    lacking = [
+        key for key in ("hidden_size", "num_hidden_layers", "vocab_size") if not hasattr(architecture, key)
+    ]
+    if type(architecture) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+        double = getattr(architecture, "is_encoder_decoder", False)
+        problem = f"is {'an encoder-decoder' if double else 'no language model'} ({kind})"
+    elif lacking:
+        problem = f"({kind}) is made of several networks: its config.json has no {lacking[0]}"
+    if problem:
+        raise InputError(f"--model {name} {problem}", expected="a causal (decoder-only) language model",
+                         fix="another --model, e.g. a GPT, Llama or Mamba")  # fmt: skip
 
 
 def refuse_shape(config: RunConfig, problem: str, expected: str, instead: str) -> None:
@@ -88,7 +154,7 @@ def refuse_shape(config: RunConfig, problem: str, expected: str, instead: str) -
 def check_fit(config: RunConfig, architecture: Any, vocabulary: int) -> None:
     """Refuse settings that the architecture has no room for: positions, tokens, blocks."""
     limit = getattr(architecture, "max_position_embeddings", None)
-    if limit is not None and config.context > limit:
+    if limit is not None and 0 < limit < config.context:  # -1 says that there is none
         raise InputError(f"--context {config.context}", expected=f"at most {limit}, the positions of "
                          f"{config.model}", fix=f"--context {limit}")  # fmt: skip
     rows = architecture.vocab_size
@@ -105,6 +171,29 @@ def check_fit(config: RunConfig, architecture: Any, vocabulary: int) -> None:
     if abs(config.freeze_blocks) > blocks:
         raise InputError(f"--freeze-blocks {config.freeze_blocks}", expected=f"at most the model's {blocks} "
                          "blocks", fix=f"--freeze-blocks {blocks}")  # fmt: skip
+
+
+def check_room(architecture: Any, name: str, *, here: bool) -> None:
+    """Refuse a shape whose weights cannot fit, before memory is asked for.
+
+    Args:
+        architecture: what is to be built, counted from below: the embedding, and in each block a square
+            matrix, one to the feed-forward layer and one to the heads.
+        name: of the model.
+        here: whether it is to be built in this machine's memory, or only laid out.
+    """
+    width, blocks = architecture.hidden_size, architecture.num_hidden_layers
+    inner = getattr(architecture, "intermediate_size", None)
+    heads = (getattr(architecture, "num_attention_heads", 0), getattr(architecture, "head_dim", 0))
+    sides = [width, inner, heads[0] * heads[1] if all(type(one) is int for one in heads) else 0]
+    across = sum(side for side in sides if type(side) is int)
+    least = 4 * width * (architecture.vocab_size + blocks * across)
+    refuse_if_too_large(
+        least,
+        f"--model {name} (width {width}, {blocks} blocks, {architecture.vocab_size} rows)",
+        "a smaller --model, --width or --depth",
+        None if here else _LARGEST,
+    )
 
 
 def check_heads(width: int, heads: int) -> None:

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from llm.config import RunConfig
+from llm.data.quiet import quiet
 from llm.names import hub_id
-from llm.networks.architecture import check_fit, read_architecture
+from llm.networks.architecture import check_fit, check_room, read_architecture
+from llm.networks.causal import check_causal
 from llm.networks.weights import initialize, load_weights
 from toymodel.base.errors import InputError
 
@@ -31,16 +33,19 @@ def build_model(config: RunConfig, vocabulary: int) -> Any:
         vocabulary: rows that the tokenizer needs.
 
     Raises:
-        InputError: for an unknown model, overrides that do not fit it, a context beyond its positions or a
-            tokenizer beyond its embedding.
+        InputError: for an unknown model or one that is not causal, overrides that do not fit it, a context
+            beyond its positions or a tokenizer beyond its embedding.
     """
     import torch
+    from torch._guards import detect_fake_mode
     from transformers import AutoModelForCausalLM
 
     architecture, source = read_architecture(config)
     if config.weights == "random" and config.vocabulary == "tokenizer":
         architecture.vocab_size = vocabulary
     check_fit(config, architecture, vocabulary)
+    laid_out = detect_fake_mode() is not None
+    check_room(architecture, config.model, here=not laid_out)
     plain = architecture.model_type in _PLAIN
     if plain:
         _register_attention()
@@ -57,7 +62,8 @@ def build_model(config: RunConfig, vocabulary: int) -> Any:
     else:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
-            model = AutoModelForCausalLM.from_config(architecture, **common)
+            with quiet():
+                model = _construct(AutoModelForCausalLM, architecture, config.model, common)
             initialize(model, config.init)
     model.config.use_cache = False
     if source is not None and hub_id(config.model):
@@ -66,8 +72,22 @@ def build_model(config: RunConfig, vocabulary: int) -> Any:
         from llm.networks.neox import streamline
 
         streamline(model)
+    if source is not None and not laid_out:
+        check_causal(model, config.model)
     freeze(model, config)
     return model
+
+
+def _construct(kind: Any, architecture: Any, name: str, common: dict[str, Any]) -> Any:
+    try:
+        return kind.from_config(architecture, **common)
+    except (LookupError, ValueError, TypeError, AttributeError, ArithmeticError, AssertionError) as error:
+        words = " ".join(str(error).split())[:160]
+        raise InputError(
+            f"--model {name}: no network can be built as its config.json says ({words})",
+            expected="settings that the architecture takes",
+            fix="copy config.json again",
+        ) from error
 
 
 def freeze(model: Any, config: RunConfig) -> None:

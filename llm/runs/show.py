@@ -166,7 +166,9 @@ def _facts(config: RunConfig, manifest: dict[str, Any]) -> list[str]:
         + (f", {tasks.get('padded', 0)} padded" if config.task == "language" else ""),
     ]
     if stored := model.get("quantization"):
-        lines.append("stored as " + ", ".join(f"{count} {kind}" for kind, count in stored.items()) + " tensors")
+        lines.append(
+            "stored as " + ", ".join(f"{count} {kind}" for kind, count in stored.items()) + " tensors"
+        )
     if config.task == "language":
         lines.append(f"tokenizer {tasks.get('tokenizer', 'not recorded')}")
     return [*lines, *(f"note      {note}" for note in tasks.get("notes", []))]
