@@ -180,10 +180,12 @@ def test_documents(reawakens, refuses, tmp_path):
     file.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
     out = reawakens("documents", "--documents", file, "--num-documents", "2", "--context", "16")
     lines = out.splitlines()
-    assert len(lines) == 3
+    assert len(lines) == 5
     assert "16 tokens" in lines[0]
     assert "padded to 16" in lines[1]
-    assert re.fullmatch(r"tokens sha256 [0-9a-f]{64}", lines[2])
+    assert lines[2] == "documents taken in the order of their source"
+    assert re.fullmatch(r"tokenizer byte-level BPE of \d+ tokens trained on the documents' source", lines[3])
+    assert re.fullmatch(r"tokens sha256 [0-9a-f]{64}", lines[4])
     assert "--num-documents" in refuses("documents", "--documents", file, "--num-documents", "3")
 
 
