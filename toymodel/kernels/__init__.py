@@ -5,7 +5,15 @@ have explicit signatures and are compiled (or read from the cache) when first as
 read are typed read-only, which takes writable arrays too.
 """
 
+from toymodel.kernels.exchange import reshuffled_kernel
 from toymodel.kernels.moments import measure, moment_kernel, share_kernel, sweep_kernel
 from toymodel.kernels.projected import projected_kernel
 
-__all__ = ["measure", "moment_kernel", "projected_kernel", "share_kernel", "sweep_kernel"]
+__all__ = [
+    "measure",
+    "moment_kernel",
+    "projected_kernel",
+    "reshuffled_kernel",
+    "share_kernel",
+    "sweep_kernel",
+]

@@ -1,170 +1,22 @@
-"""``reawaken toy analyze``: what theory says of a problem, without simulating it (docs/theory.md)."""
+"""``reawaken toy analyze``: an `Analysis` as text for a terminal."""
 
 from __future__ import annotations
 
+import contextlib
 import math
-from dataclasses import dataclass
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from toymodel.base.errors import InputError
-from toymodel.measures.recovery import RecoveryScore
+from toymodel.base.memory import refuse_if_too_large
 from toymodel.moments import shares
 from toymodel.tasks import random_tasks
-from toymodel.theory.asymptote import Asymptote, asymptotics, epochs_until, recovery_course
-from toymodel.theory.ring import (
-    gauge_shares,
-    slow_step_limit,
-    spread,
-    stability_margin,
-    transport,
-    turns_per_epoch,
-)
-from toymodel.theory.spectrum import coupling, epoch_spectrum, rate_limit
+from toymodel.theory.analysis import Analysis, Progress, analyze_data, analyze_shares
+from toymodel.theory.ring import slow_step_limit, spread, transport, turns_per_epoch
 
-__all__ = ["Analysis", "analyze", "analyze_data", "analyze_shares", "table"]
-
-# The course of the scores is followed this far to find the epoch from which it stays near its limit.
-_LONGEST = 1000
-
-
-@dataclass(frozen=True)
-class Analysis:
-    """Everything that theory says of one problem.
-
-    Attributes:
-        tasks: T.
-        slow: slow share A; the mean over tasks where they differ.
-        fast: fast share B, likewise.
-        similarity: mean of G_ij/G_ii between different tasks.
-        uneven: standard deviation of G_ij/G_ii between different tasks; 0 where the closed forms are exact.
-        ring_slow: A of the orthogonal problem with the same losses (`gauge_shares`).
-        ring_fast: B of it.
-        eigenvalues: of one epoch, consensus left out, largest modulus first, shape ``(T,)``.
-        margin: distance to the edge of the stability region, negative outside; None for uneven similarity.
-        size: what `limit` limits, ``"rate"`` or ``"a = rate ||x||^2"``; empty where only shares were given.
-        value: its value.
-        limit: its largest stable value.
-        asymptote: the recovery score approached.
-        course: scores of epochs 1, 2, ... of the expected losses from independent q.
-        tolerance: what counts as having arrived.
-    """
-
-    tasks: int
-    slow: float
-    fast: float
-    similarity: float
-    uneven: float
-    ring_slow: float
-    ring_fast: float
-    eigenvalues: NDArray[np.complex128]
-    margin: float | None
-    size: str
-    value: float
-    limit: float
-    asymptote: Asymptote
-    course: list[RecoveryScore]
-    tolerance: float
-
-    @property
-    def stable(self) -> bool:
-        """Whether no loss grows without bound."""
-        return bool(abs(self.eigenvalues[0]) <= 1 + 1e-9)
-
-    @property
-    def arrival(self) -> int | None:
-        """First epoch from which the score stays within the tolerance of its limit; None if not found."""
-        return epochs_until(self.course, self.asymptote.score.value, self.tolerance)
-
-
-def analyze_shares(
-    tasks: int,
-    slow: float,
-    fast: float,
-    *,
-    similarity: float = 0.0,
-    tolerance: float = 0.01,
-    size: str = "",
-    value: float = math.nan,
-    limit: float = math.nan,
-) -> Analysis:
-    """The theory of T uniformly similar tasks from the shares A and B.
-
-    Args:
-        tasks: T.
-        slow: A.
-        fast: B.
-        similarity: rho = G_ij/G_ii between different tasks.
-        tolerance: distance from the asymptotic recovery score that counts as having arrived.
-        size: what the shares came from, for the report.
-        value: its value.
-        limit: its largest stable value.
-    """
-    slow_step_limit(tasks, similarity=similarity)  # judges both
-    gram = (1 - similarity) * np.eye(tasks) + similarity
-    return _analysis(gram, slow, fast, tolerance, size, value, limit)
-
-
-def analyze_data(
-    gram: NDArray[np.float64],
-    rate: float,
-    *,
-    inner_steps: int = 1,
-    fast_rate: float = 1.0,
-    tolerance: float = 0.01,
-) -> Analysis:
-    """The theory for any Gram matrix and learning rate.
-
-    Args:
-        gram: G, shape ``(T, T)``.
-        rate: alpha.
-        inner_steps: K.
-        fast_rate: eta.
-        tolerance: as `analyze_shares`.
-    """
-    limit = rate_limit(gram, inner_steps=inner_steps, fast_rate=fast_rate)
-    a, b = shares(rate * np.diag(gram), fast_rate, inner_steps)
-    return _analysis(np.asarray(gram), a, b, tolerance, "rate", rate, limit)
-
-
-def _analysis(
-    gram: NDArray[np.float64],
-    slow: float | NDArray[np.float64],
-    fast: float | NDArray[np.float64],
-    tolerance: float,
-    size: str,
-    value: float,
-    limit: float,
-) -> Analysis:
-    tasks = len(coupling(gram, slow, fast))  # judges all three
-    ratio = gram / np.diag(gram)[:, None]
-    others = ratio[~np.eye(tasks, dtype=bool)]
-    similarity, uneven = float(others.mean()), float(others.std())
-    a, b = float(np.mean(slow)), float(np.mean(fast))
-    ring_a, ring_b = (float(v) for v in gauge_shares(a, b, similarity))
-    limit_score = asymptotics(gram, slow, fast)
-    even = uneven < 1e-12 and np.ptp(slow) < 1e-12 and np.ptp(fast) < 1e-12
-    needed = limit_score.epochs(tolerance)
-    # Twice the estimate for the modes, and some: enough to see the score stay where it has arrived.
-    epochs = int(min(_LONGEST, 10 + 3 * needed)) if math.isfinite(needed) else 10
-    return Analysis(
-        tasks=tasks,
-        slow=a,
-        fast=b,
-        similarity=similarity,
-        uneven=0.0 if even else uneven,
-        ring_slow=ring_a,
-        ring_fast=ring_b,
-        eigenvalues=epoch_spectrum(gram, slow, fast),
-        margin=float(stability_margin(ring_a, ring_b, tasks)) if even else None,
-        size=size,
-        value=value,
-        limit=limit,
-        asymptote=limit_score,
-        course=recovery_course(gram, slow, fast, epochs) if limit_score.score else [],
-        tolerance=tolerance,
-    )
+__all__ = ["analyze", "table"]
 
 
 def table(analysis: Analysis, modes: int = 6) -> str:
@@ -221,7 +73,31 @@ def table(analysis: Analysis, modes: int = 6) -> str:
             ]
     width = max(len(name) for name, _ in rows) + 2
     lines = [f"{name:<{width}}{text}".rstrip() for name, text in rows]
-    return "\n".join([*lines, "", *_spectrum_lines(one, modes)])
+    return "\n".join([*lines, "", *_order_lines(one), *_spectrum_lines(one, modes)])
+
+
+def _order_lines(one: Analysis) -> list[str]:
+    """Orders side by side."""
+    if not one.courses:
+        return []
+    epochs = len(one.courses[0].end)
+    about = ", for the mean similarity" if one.uneven else ""
+    lines = [
+        f"orders, expected losses per unit of a q's variance (w = 0 at first){about}",
+        f"   {'order':<12}{f'online, 2-{epochs}':>13}{f'end of {epochs}':>10}{'per epoch':>12}{'turn':>11}",
+    ]
+    for course in one.courses:
+        grows = f"x {one.growth[course.order]:.4f}" if course.order in one.growth else ""
+        turn = f"{one.turning[course.order]:.4f}" if course.order in one.turning else "none"
+        lines.append(
+            f"   {course.order:<12}{course.later:>13.4f}{course.end[-1]:>10.4f}{grows:>12}{turn:>11}"
+        )
+    fixed, drawn = one.courses[0].online, one.courses[2].online
+    if one.crossing is not None:
+        said = f"a fixed order's online loss is below a reshuffled one's up to epoch {one.crossing:.2f}"
+    else:
+        said = f"online losses of a fixed and a reshuffled order don't cross ({fixed[-1] / drawn[-1]:.3g})"
+    return [*lines, f"   {said}", ""]
 
 
 def _verdict(one: Analysis) -> str:
@@ -311,19 +187,40 @@ def analyze(
     for name, value in (("share", share), ("rate", rate)):
         if value is not None and not (math.isfinite(value) and value > 0):
             raise InputError(f"{name}={value}", expected="a positive number", fix=f"--{name} 0.01")
-    if rate is not None:
-        if similarity:
-            raise InputError("--similarity with --rate", expected="similarity as the random data have it",
-                             fix="use --share with --similarity")  # fmt: skip
-        gram = random_tasks(tasks, dim, 1, seed=seed).gram
-        result = analyze_data(gram, rate, inner_steps=inner_steps, fast_rate=fast_rate, tolerance=tolerance)
-    elif share is not None:
-        limit = slow_step_limit(tasks, similarity=similarity, fast_rate=fast_rate)
-        a, b = (float(v) for v in shares(share, fast_rate, inner_steps))
-        result = analyze_shares(tasks, a, b, similarity=similarity, tolerance=tolerance,
-                                size="slow step a = rate ||x||^2", value=share, limit=limit)  # fmt: skip
-    else:
-        assert slow is not None
-        assert fast is not None
-        result = analyze_shares(tasks, slow, fast, similarity=similarity, tolerance=tolerance)
+    if tasks < 2 or dim < 1 or seed < 0:
+        raise InputError(f"--tasks {tasks} --dim {dim} --seed {seed}", expected="2 tasks, dimension 1, seed 0"
+                         " at least", fix="--tasks 25 --dim 1000 --seed 0")  # fmt: skip
+    # Eigenvectors, their inverse, and moments in a few copies.
+    refuse_if_too_large(200 * (tasks + 1) ** 2, f"the spectrum of {tasks} tasks", "fewer --tasks")
+    with _said() as progress:
+        common: dict[str, Any] = {"tolerance": tolerance, "progress": progress}
+        if rate is not None:
+            if similarity:
+                raise InputError("--similarity with --rate", expected="similarity as the random data have it",
+                                 fix="use --share with --similarity")  # fmt: skip
+            gram = random_tasks(tasks, dim, 1, seed=seed).gram
+            result = analyze_data(gram, rate, inner_steps=inner_steps, fast_rate=fast_rate, **common)
+        elif share is not None:
+            limit = slow_step_limit(tasks, similarity=similarity, fast_rate=fast_rate)
+            a, b = (float(v) for v in shares(share, fast_rate, inner_steps))
+            result = analyze_shares(tasks, a, b, similarity=similarity, value=share, limit=limit,
+                                    size="slow step a = rate ||x||^2", **common)  # fmt: skip
+        else:
+            assert slow is not None
+            assert fast is not None
+            result = analyze_shares(tasks, slow, fast, similarity=similarity, **common)
     print(table(result, modes))
+
+
+@contextlib.contextmanager
+def _said() -> Iterator[Progress]:
+    """What is being done, on a terminal and past the first second."""
+    from tqdm import tqdm
+
+    with tqdm(unit=" epochs", delay=1, leave=False, disable=None) as bar:
+
+        def progress(what: str, epochs: int) -> None:
+            bar.set_description(what)
+            bar.update(epochs)
+
+        yield progress

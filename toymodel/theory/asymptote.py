@@ -6,14 +6,16 @@ Theory in docs/theory.md, section 8; the closed form for orthogonal data is `toy
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from toymodel.base.errors import InputError
-from toymodel.measures.losses import LossMatrix, cyclic_order
-from toymodel.measures.recovery import RecoveryScore, recovery_score, score_of
+from toymodel.measures.losses import cyclic_order
+from toymodel.measures.recovery import RecoveryScore, score_of
+from toymodel.moments import moment_losses
 from toymodel.theory.spectrum import (
     EQUAL,
     coupling,
@@ -31,6 +33,8 @@ Complexes = NDArray[np.complex128]
 _NOTHING = 1e-12
 # Phases at which the range of an asymptotic score is read; the score is nearly a sine in the phase.
 _PHASES = 720
+# Epochs of a course that are followed at once, and the part of the losses that must be left at their end.
+_MOST, _KEPT = 16, 1e-6
 
 
 @dataclass(frozen=True)
@@ -163,7 +167,13 @@ def _leading_moments(values: Complexes, vectors: Complexes, leading: NDArray[np.
 
 
 def recovery_course(
-    gram: ArrayLike, slow: ArrayLike, fast: ArrayLike, epochs: int, *, moments: ArrayLike | None = None
+    gram: ArrayLike,
+    slow: ArrayLike,
+    fast: ArrayLike,
+    epochs: int,
+    *,
+    moments: ArrayLike | None = None,
+    progress: Callable[[int], object] | None = None,
 ) -> list[RecoveryScore]:
     """Recovery scores of epochs 1..E-1 of the expected losses, cyclic order (docs/theory.md, section 8).
 
@@ -173,20 +183,53 @@ def recovery_course(
         fast: B by task, likewise.
         epochs: E, at least 2.
         moments: S_0 of (q_1..q_T, w); independent q of equal size and w = 0 if None.
+        progress: called with the number of epochs that were just followed.
     """
     if epochs < 2:
         raise InputError(f"epochs={epochs}", expected="at least 2, so that tasks return", fix="epochs=7")
     C = coupling(gram, slow, fast)
+    tasks = len(C)
     phi = difference_operator(gram, slow, fast)
-    D = np.eye(len(C)) if moments is None else difference_moments(moments)
-    twice = cyclic_order(len(C), 2)
-    scores = []
-    for _ in range(epochs - 1):
+    D = np.eye(tasks) if moments is None else difference_moments(moments)
+    block = _block(phi)
+    ahead = np.linalg.matrix_power(phi, block)
+    a, b = (np.broadcast_to(np.asarray(v, dtype=np.float64), tasks) for v in (slow, fast))
+    scores: list[RecoveryScore] = []
+    while len(scores) < epochs - 1:
+        count = min(block, epochs - 1 - len(scores))
         # Scores don't see the scale; losses of hundreds of epochs would leave the floating-point range.
         size = np.abs(D).max()
         D = D / size if size > 0 else D
-        scores.append(recovery_score(LossMatrix(difference_losses(D, C, twice), twice), 1))
-        D = phi @ D @ phi.T
+        S = np.zeros((tasks + 1, tasks + 1))  # the same differences, from w = 0
+        S[:tasks, :tasks] = (D + D.T) / 2
+        order = cyclic_order(tasks, count + 1)
+        losses = moment_losses(S, a[order], b[order], order, gram=gram)
+        scores += _cyclic_scores(losses, count)
+        D = ahead @ D @ ahead.T
+        if progress is not None:
+            progress(count)
+    return scores
+
+
+def _block(phi: Floats) -> int:
+    """Epochs followed at once: few enough that losses stay far above the rounding of the first."""
+    decay = float(np.abs(np.linalg.eigvals(phi)).max()) ** 2
+    if not 0 < decay < 1:
+        return 1 if decay <= 0 else _MOST
+    return int(np.clip(math.log(_KEPT) / math.log(decay), 1, _MOST))
+
+
+def _cyclic_scores(losses: Floats, count: int) -> list[RecoveryScore]:
+    """`recovery_scores` of a cyclic order, all intervals at once."""
+    tasks = losses.shape[1]
+    task = np.arange(tasks)
+    start, scores = float(losses[0].max()), []
+    for n in range(count):
+        # From right after the visit in epoch n to right before that in the next.
+        rows = 1 + n * tasks + task[:, None] + task
+        part = losses[rows, task[:, None]]
+        after, peak, before = (float(v.mean()) for v in (part[:, 0], part.max(1), part[:, -1]))
+        scores.append(score_of(after, peak, before, start))
     return scores
 
 

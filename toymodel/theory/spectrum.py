@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from toymodel.base.errors import InputError
+from toymodel.measures.schedules import period
 from toymodel.moments import shares
 
 __all__ = [
@@ -68,18 +69,23 @@ def difference_operator(
 ) -> Floats:
     """The linear map of e = (q_1 - w, ..., q_T - w) that one epoch applies, shape ``(T, T)``.
 
-    `toymodel.epoch_operator` with the consensus taken out: its other eigenvalues are these (section 4).
+    `toymodel.epoch_operator` with the consensus taken out: its other eigenvalues are these (section 4). The
+    residuals r met on the way obey a triangular system, ``r_k = e_k(0) - sum_{l<k} C_{i_l i_k} r_l``, and
+    what is left is ``e_j(0) - sum_k C_{i_k j} r_k``.
 
     Args:
         gram: G, shape ``(T, T)``.
         slow: A by task, scalar or ``(T,)``.
         fast: B by task, likewise.
-        order: tasks of the epoch, shape ``(T,)``; 0..T-1 if None.
+        order: tasks of the epoch, shape ``(T,)``, or of several, ``(E, T)``; 0..T-1 if None.
     """
     C = coupling(gram, slow, fast)
     phi = np.eye(len(C))
-    for i in epoch_order(order, len(C)):
-        phi -= np.outer(C[i], phi[i])
+    for epoch in _epochs(order, len(C)):
+        taken = C[epoch]
+        before = np.tril(taken[:, epoch].T, -1)
+        np.fill_diagonal(before, 1.0)
+        phi -= taken.T @ np.linalg.solve(before, phi[epoch])
     return phi
 
 
@@ -88,7 +94,8 @@ def epoch_spectrum(
 ) -> Complexes:
     """The T eigenvalues of one epoch besides consensus, largest modulus first (docs/theory.md, section 5).
 
-    For orthogonal data they are the T-th powers of `toymodel.ring_roots`. Arguments as `difference_operator`.
+    For orthogonal data they are the T-th powers of `toymodel.ring_roots`. Arguments as `difference_operator`;
+    of several epochs it is the spectrum of all together.
     """
     values = np.linalg.eigvals(difference_operator(gram, slow, fast, order)).astype(np.complex128)
     return values[np.lexsort((-values.imag, np.round(-np.abs(values), 12)))]
@@ -106,13 +113,10 @@ def growth(gram: ArrayLike, slow: ArrayLike, fast: ArrayLike, order: ArrayLike |
         fast: B by task, likewise.
         order: tasks of one epoch, shape ``(T,)``, or of all, ``(E, T)``; 0..T-1 if None.
     """
-    epochs = np.atleast_2d(np.arange(len(np.asarray(gram))) if order is None else np.asarray(order))
-    if (epochs == epochs[0]).all():
-        epochs = epochs[:1]
-    phi = np.eye(epochs.shape[1])
+    epochs = _epochs(order, len(np.asarray(gram)))
+    epochs = epochs[: period(epochs)]  # all of them where none comes again
     with np.errstate(over="ignore", invalid="ignore"):
-        for one in epochs:
-            phi = difference_operator(gram, slow, fast, one) @ phi
+        phi = difference_operator(gram, slow, fast, epochs)
     if not np.isfinite(phi).all():
         return math.inf
     return float(np.abs(np.linalg.eigvals(phi)).max() ** (1 / len(epochs)))
@@ -123,7 +127,7 @@ def rate_limit(
 ) -> float:
     """Largest stable learning rate of the slow weights, for any Gram matrix (docs/theory.md, section 6).
 
-    Found by bisection on the spectral radius of an epoch. Uniform similarity has a closed form,
+    Where the spectral radius of an epoch passes 1. Uniform similarity has a closed form,
     `toymodel.slow_step_limit` over ||x||^2.
 
     Args:
@@ -140,22 +144,23 @@ def rate_limit(
     coupling(G, 0.0, 1.0)  # judges the Gram matrix
     squares = np.diag(G)
 
-    def stable(rate: float) -> bool:
+    def excess(rate: float) -> float:
         radius = growth(G, *shares(rate * squares, fast_rate, inner_steps), order)
-        return bool(radius <= 1 + 1e-9)  # data that cannot all be solved keep an eigenvalue of exactly 1
+        # Data that cannot all be solved keep an eigenvalue of exactly 1, up to rounding.
+        return math.log(min(max(radius, 1e-9), 1e9)) - 1e-9
 
     step = 1 / float(squares.max())
     low, high = 0.0, 0.01 * step
-    while stable(high):
-        low, high = high, 1.2 * high
+    while excess(high) <= 0:
+        low, high = high, 1.5 * high
         if high > 1000 * step:
             return math.inf
     if low == 0.0:
         return 0.0
-    while high - low > 1e-12 * high:
-        middle = (low + high) / 2
-        low, high = (middle, high) if stable(middle) else (low, middle)
-    return low
+    from scipy.optimize import brentq
+
+    limit: float = brentq(excess, low, high, rtol=1e-10)
+    return limit
 
 
 def consensus_weights(gram: ArrayLike, slow: ArrayLike, fast: ArrayLike) -> Floats:
@@ -269,16 +274,25 @@ def _by_task(name: str, share: ArrayLike, tasks: int) -> Floats:
     return np.broadcast_to(values, (tasks,))
 
 
-def epoch_order(order: ArrayLike | None, tasks: int) -> NDArray[np.int64]:
-    """One epoch's tasks, shape ``(T,)``, checked; 0..T-1 if None."""
+def _epochs(order: ArrayLike | None, tasks: int) -> NDArray[np.int64]:
+    """Epochs of tasks, shape ``(E, T)``, checked; one of 0..T-1 if None."""
     if order is None:
-        return np.arange(tasks, dtype=np.int64)
-    epoch = np.asarray(order)
-    whole = epoch.shape == (tasks,) and np.issubdtype(epoch.dtype, np.integer)
-    if not whole or epoch.min() < 0 or epoch.max() >= tasks:
+        return np.arange(tasks, dtype=np.int64)[None]
+    epochs = np.atleast_2d(np.asarray(order))
+    whole = epochs.ndim == 2 and epochs.shape[1] == tasks and len(epochs) > 0
+    if not whole or not np.issubdtype(epochs.dtype, np.integer) or epochs.min() < 0 or epochs.max() >= tasks:
         raise InputError(
-            f"an epoch of {epoch.dtype} and shape {epoch.shape}",
-            expected=f"{tasks} task numbers from 0 to {tasks - 1}",
+            f"an order of {epochs.dtype} and shape {np.shape(order)}",
+            expected=f"epochs of {tasks} task numbers from 0 to {tasks - 1}",
             fix=f"order=range({tasks})",
         )
-    return epoch.astype(np.int64)
+    return epochs.astype(np.int64)
+
+
+def epoch_order(order: ArrayLike | None, tasks: int) -> NDArray[np.int64]:
+    """One epoch's tasks, shape ``(T,)``, checked; 0..T-1 if None."""
+    epochs = _epochs(order, tasks)
+    if len(epochs) > 1:
+        raise InputError(f"an order of {len(epochs)} epochs", expected="one epoch that is repeated",
+                         fix="order=order[0]")  # fmt: skip
+    return epochs[0]

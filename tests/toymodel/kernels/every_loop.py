@@ -11,7 +11,7 @@ import numpy as np
 
 def results():
     import toymodel.maps as maps
-    from toymodel import moment_losses, random_tasks, share_losses, simulate, sweep
+    from toymodel import moment_losses, random_tasks, reshuffled_losses, share_losses, simulate, sweep
     from toymodel.kernels import moment_kernel
 
     tasks = random_tasks(3, 5, 4, seed=1)
@@ -30,6 +30,7 @@ def results():
     found += [run.losses.values.sum()]
     u = np.random.default_rng(2).normal(size=(4, 3))
     found += [share_losses(0.3, 0.6, order, variance_w=0.5).sum()]
+    found += [reshuffled_losses(0.3, 0.6, 3, 2, variance_w=0.5).sum()]
     for gram in (None, tasks.gram, 0.7 * np.eye(3) + 0.3):
         found += [moment_losses(u @ u.T, 0.3, 0.6, order, gram=gram).sum()]
     found += [moment_losses(u @ u.T, 0.3, 0.6, order, tasks=2).sum()]

@@ -5,7 +5,8 @@ import pytest
 
 from toymodel import InputError, random_tasks
 from toymodel.commands import run
-from toymodel.theory.analyze import analyze, analyze_data, analyze_shares, table
+from toymodel.theory.analysis import analyze_data, analyze_shares
+from toymodel.theory.analyze import analyze, table
 from toymodel.theory.ring import ring_recovery, ring_roots
 
 

@@ -13,6 +13,8 @@ PAGE = Path(__file__).parents[3] / "docs" / "theory.md"
 TEXT = PAGE.read_text(encoding="utf-8")
 NAMES = sorted(set(re.findall(r"`(toymodel(?:\.\w+)+)`", TEXT)))
 
+MODULES = ["ring", "spectrum", "asymptote", "trajectories", "orders", "courses"]
+
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_function_named_exists(name):
@@ -33,7 +35,7 @@ def test_every_equation_names_its_function():
         assert re.search(r"`toymodel\.\w+", near), f"equation {number}: {near[:80]}"
 
 
-@pytest.mark.parametrize("module", ["ring", "spectrum", "asymptote", "trajectories"])
+@pytest.mark.parametrize("module", MODULES)
 def test_every_public_function_of_the_theory_is_in_the_page(module):
     public = importlib.import_module(f"toymodel.theory.{module}").__all__
     named = {name.split(".")[1] for name in NAMES}
@@ -41,14 +43,14 @@ def test_every_public_function_of_the_theory_is_in_the_page(module):
     assert not left
 
 
-@pytest.mark.parametrize("module", ["ring", "spectrum", "asymptote", "trajectories"])
+@pytest.mark.parametrize("module", MODULES)
 def test_every_public_function_cites_its_section(module):
     theory = importlib.import_module(f"toymodel.theory.{module}")
     functions = [name for name in theory.__all__ if name[0].islower()]
     assert not [name for name in functions if not re.search(r"[Ss]ection \d", getattr(theory, name).__doc__)]
 
 
-@pytest.mark.parametrize("module", ["ring", "spectrum", "asymptote", "trajectories"])
+@pytest.mark.parametrize("module", MODULES)
 def test_sections_cited_in_docstrings_exist(module):
     source = Path(importlib.import_module(f"toymodel.theory.{module}").__file__).read_text(encoding="utf-8")
     sections = {int(n) for n in re.findall(r"^## (\d+)\.", TEXT, flags=re.MULTILINE)}
