@@ -149,11 +149,8 @@ def _ceilings(device: torch.device) -> dict[str, float]:
 
 
 def _bounds(work: Work, ceilings: dict[str, Any]) -> dict[str, float]:
-    rate, bandwidth = ceilings["matrix_rate"], ceilings["copy_bandwidth"]
-    return {
-        "step": 1000 * max(work.step_operations / rate, work.step_bytes / bandwidth),
-        "evaluation": 1000 * max(work.evaluation_operations / rate, work.evaluation_bytes / bandwidth),
-    }
+    step, evaluation = work.least_seconds(ceilings["matrix_rate"], ceilings["copy_bandwidth"])
+    return {"step": 1000 * step, "evaluation": 1000 * evaluation}
 
 
 def _kernels(work: Callable[[], object], device: torch.device, number: int = 15) -> dict[str, float]:

@@ -69,6 +69,7 @@ def _run(
     preset: str | None = None,
     out: Path | None = None,
     dry_run: bool = False,
+    timed: bool = False,
     results: Path | None = None,
     tensorboard: bool = False,
     wandb: str | None = None,
@@ -81,6 +82,7 @@ def _run(
         preset: Settings of one of the paper's experiments (reawaken llm presets lists them).
         out: The run folder. The same command on it resumes an unfinished run and shows a finished one.
         dry_run: Only say what it would cost: steps, evaluations, memory, disk and time. Writes nothing.
+        timed: With --dry-run: execute a few gradient steps here to tell the time, rather than arithmetic.
         results: Also write the losses in the format of the authors' program.
         tensorboard: Log to tensorboard/ in the run folder.
         wandb: Log to this project of Weights & Biases.
@@ -89,9 +91,11 @@ def _run(
     if dry_run:
         from llm.cost.estimate import estimate
 
-        print(estimate(config))
+        print(estimate(config, timed=timed))
         print("nothing was written (--dry-run)")
         return
+    if timed:
+        raise InputError("--timed without --dry-run", expected="both, or neither", fix="--dry-run --timed")
     if out is None:
         raise InputError("no run folder", expected="--out with a new folder", fix="--out runs/first")
     if results is not None and results.is_dir():

@@ -4,12 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from llm.config import RunConfig
 from toymodel.base.errors import InputError
+from toymodel.base.memory import available_memory
 
-__all__ = ["enough_memory", "large_pages"]
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["enough_memory", "free_memory", "large_pages"]
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that a run may take there; without limit where the system does not say."""
+    import torch
+
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    available = available_memory()
+    return sys.maxsize if available is None else available
 
 
 def large_pages() -> None:
@@ -29,7 +45,7 @@ def enough_memory(config: RunConfig) -> Iterator[None]:
     except (MemoryError, RuntimeError) as error:  # torch's own errors of this kind are RuntimeErrors
         if not isinstance(error, MemoryError) and "memory" not in str(error).split("\n")[0].lower():
             raise
-        from llm.cost.estimate import measure_size
+        from llm.cost.size import measure_size
 
         knobs = ["--freeze-blocks", "a smaller --model or --context"]
         if config.optimizer != "sgd":

@@ -33,26 +33,45 @@ class Work:
         """Of M steps and the evaluation after them."""
         return config.steps * self.step_operations + self.evaluation_operations
 
+    def least_seconds(self, rate: float, bandwidth: float) -> tuple[float, float]:
+        """Seconds that a step and an evaluation take at least.
 
-def count_work(config: RunConfig, parameters: int) -> Work:
-    """Count for a transformer of so many parameters in float32, all of them trained.
+        Args:
+            rate: operations per second.
+            bandwidth: bytes per second, read and written.
+        """
+        return (
+            max(self.step_operations / rate, self.step_bytes / bandwidth),
+            max(self.evaluation_operations / rate, self.evaluation_bytes / bandwidth),
+        )
 
-    Per token and weight a forward pass multiplies and adds once; backward, the gradients of inputs and of
-    weights cost the same again each. Attention adds scores and mixtures over the C (C + 1) / 2 pairs that
-    causality leaves. Activations are not counted as traffic: ideal kernels would keep them in caches.
+
+def count_work(config: RunConfig, parameters: int, forward: int | None = None) -> Work:
+    """Count for a network of so many parameters in float32, all of them trained.
+
+    Of a transformer for text, per token and weight a forward pass multiplies and adds once. Attention adds
+    scores and mixtures over the C (C + 1) / 2 pairs that causality leaves. Backward, the gradients of inputs
+    and of weights cost the same again each. Activations are not counted as traffic: ideal kernels would keep
+    them in caches.
 
     Per weight of 4 bytes a step reads it forward and backward, writes its gradient, and then descends: plain
     descent reads both and writes the weight, 24 bytes in all; Adam also reads and writes two moments, 40. A
     table of embeddings is looked up rather than read, 8 bytes less.
-    """
-    from llm.networks.architecture import read_architecture
 
-    architecture, _ = read_architecture(config)
-    width, layers, length = architecture.hidden_size, architecture.num_hidden_layers, config.context
-    table = architecture.vocab_size * width
-    products = 2 * (parameters - table) * length
-    attention = 2 * layers * width * length * (length + 1)
-    forward = products + attention
+    Args:
+        config: what is trained.
+        parameters: number of weights.
+        forward: operations of a gradient step's forward pass, for networks of images.
+    """
+    table = 0
+    if config.task == "language":
+        from llm.networks.architecture import read_architecture
+
+        architecture, _ = read_architecture(config)
+        width, layers, length = architecture.hidden_size, architecture.num_hidden_layers, config.context
+        table = architecture.vocab_size * width
+        forward = 2 * (parameters - table) * length + 2 * layers * width * length * (length + 1)
+    assert forward is not None, "operations of a network of images are counted by running it"
     per_weight = 24 if config.optimizer == "sgd" else 40
     return Work(
         step_operations=3 * forward,

@@ -10,7 +10,8 @@ import pytest
 
 import reawaken
 from llm import RunConfig, preset, run
-from llm.cost.estimate import estimate, measure_size
+from llm.cost.estimate import estimate
+from llm.cost.size import measure_size
 from llm.runs.show import show_any
 from llm.runs.tracking import make_trackers
 from toymodel import LossMatrix
@@ -77,7 +78,9 @@ def test_no_bar_where_there_is_no_terminal(tmp_path, capfd):
 @pytest.mark.parametrize("words", [["--preset", "embedded-sgd"], ["--preset=embedded-sgd"]])
 def test_a_preset_gives_defaults_and_flags_hold_over_it(tmp_path, capsys, words, monkeypatch):
     seen = []
-    monkeypatch.setattr("llm.cost.estimate.estimate", lambda config: seen.append(config) or "an estimate")
+    monkeypatch.setattr(
+        "llm.cost.estimate.estimate", lambda config, timed: seen.append(config) or "an estimate"
+    )
     assert reawaken.main(["llm", "run", *words, "--context", "16", "--dry-run"]) == 0
     assert seen == [dataclasses.replace(preset("embedded-sgd"), context=16)]
     assert seen[0].context != preset("embedded-sgd").context
@@ -89,6 +92,7 @@ def test_a_preset_gives_defaults_and_flags_hold_over_it(tmp_path, capsys, words,
 def test_run_refuses(refuses, tmp_path):
     assert "Fix: --preset fig6-adam" in refuses("run", "--preset", "fig6-adm", "--out", tmp_path / "run")
     assert "Fix: --out " in refuses("run", *SMALL)
+    assert "Fix: --dry-run --timed" in refuses("run", *SMALL, "--timed", "--out", tmp_path / "run")
     assert "--lr -1" in refuses("run", "--lr", "-1", "--out", tmp_path / "run")
     assert "Fix: --steps" in refuses("run", "--stesp", "3", "--out", tmp_path / "run")
     assert "is a folder" in refuses("run", *SMALL, "--out", tmp_path / "run", "--results", tmp_path)
@@ -102,8 +106,11 @@ def test_dry_run_writes_nothing_and_says_what_is_needed(reawakens, tmp_path, mon
     out = reawakens("run", *SMALL, "--out", "run", "--dry-run", "--device", "cpu")
     assert list(tmp_path.iterdir()) == []
     assert "6 episodes of 2: 12 gradient steps, 7 evaluations of 3 documents" in out
-    assert "measured here, cpu" in out
+    assert "arithmetic" in out
     assert "nothing was written" in out
+    out = reawakens("run", *SMALL, "--dry-run", "--timed", "--device", "cpu")
+    assert "measured here, cpu" in out
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_estimates_are_of_the_run(monkeypatch):
@@ -113,9 +120,9 @@ def test_estimates_are_of_the_run(monkeypatch):
     # A device that is not here, and a network that does not fit, are arithmetic and say so.
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     away = estimate(RunConfig(model="pythia-410m", device="cuda"))
-    assert "arithmetic for one H100" in str(away)
+    assert "arithmetic for one NVIDIA H100" in str(away)
     assert "no GPU here" in str(away)
-    assert 5 < away.seconds < 60  # bounds per step of 9.4 ms, and evaluations
+    assert 12 < away.seconds < 60  # bounds per step of 9.4 ms, and evaluations
     assert "GB free" in str(estimate(RunConfig(model="pythia-12b")))
 
 

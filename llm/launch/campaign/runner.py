@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from llm.cost.memory import free_memory
 from llm.launch.campaign.folder import CAMPAIGN, CampaignFolder
 from llm.launch.campaign.listing import states
 from llm.launch.campaign.plan import (
@@ -131,7 +132,7 @@ class _Call:
         self.folder, self.end, self.workers, self.device, self.commit = folder, end, workers, device, commit
         self.machine = _machine(device)
         self.rate = matrix_rate(device)
-        self.memory = _memory(device)
+        self.memory = free_memory(device)
         self.attempts: dict[str, Attempt] = {}
         self.too_large: list[str] = []
 
@@ -303,15 +304,6 @@ def _machine(device: torch.device) -> str:
     import torch
 
     return torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu ({platform.machine()})"
-
-
-def _memory(device: torch.device) -> int:
-    """Bytes that runs may take."""
-    import torch
-
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _gb(number: float) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from llm.config import RunConfig
-from llm.cost.estimate import Size, measure_size
+from llm.cost.size import Size, measure_size
 from llm.cost.work import count_work
 
 if TYPE_CHECKING:
@@ -95,4 +95,5 @@ class Pace:
     @staticmethod
     def operations(config: RunConfig) -> int:
         """Of an episode with its evaluation."""
-        return count_work(config, network(config).parameters).episode_operations(config)
+        size = network(config)
+        return count_work(config, size.parameters, size.operations).episode_operations(config)

@@ -306,13 +306,13 @@ def test_too_little_memory_names_the_next_smaller(go, monkeypatch, capsys):
 
     monkeypatch.setattr(runner_module, "memory_needed", parameters)
     monkeypatch.setattr(runner_module, "network", lambda config: Small)
-    monkeypatch.setattr(runner_module, "_memory", lambda device: SHAPES["pythia-1b"][0] ** 2 * 16)
+    monkeypatch.setattr(runner_module, "free_memory", lambda device: SHAPES["pythia-1b"][0] ** 2 * 16)
     with pytest.raises(
         InputError, match=r"fig2b-1\.4b-seed0 needs about .*Fix: --only fig2b-1b-seed0, the next"
     ):
         go(entries=ENTRIES, only=["fig2b-1.4b", "fig2b-2.8b"])
     capsys.readouterr()
-    monkeypatch.setattr(runner_module, "_memory", lambda device: 0)
+    monkeypatch.setattr(runner_module, "free_memory", lambda device: 0)
     with pytest.raises(InputError, match=r"a-seed0 needs about .*Fix: a larger machine"):
         go(go.out.with_name("second"))
     assert capsys.readouterr().err.count("left out") == 3
@@ -320,7 +320,7 @@ def test_too_little_memory_names_the_next_smaller(go, monkeypatch, capsys):
 
 def test_what_does_not_fit_is_not_in_the_way_of_what_does(go, monkeypatch, capsys):
     needs = [memory_needed(run.config, torch.device("cpu")) for run in plan(TWO)]
-    monkeypatch.setattr(runner_module, "_memory", lambda device: min(needs))
+    monkeypatch.setattr(runner_module, "free_memory", lambda device: min(needs))
     found = go()
     assert found.too_large == ["b-seed0", "c-seed0"]
     assert list(found.attempts) == ["a-seed0"]

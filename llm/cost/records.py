@@ -1,0 +1,88 @@
+"""How close runs have come to the bounds of a GPU: files that ``benchmarks/gpu.py`` wrote.
+
+Every file in ``llm/cost/records/`` counts; a new one is taken up by being there.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from llm.config import RunConfig
+from llm.cost.work import Work
+
+__all__ = ["Record", "nearest_record", "read_records"]
+
+_FOLDER = Path(__file__).with_name("records")
+
+
+@dataclass(frozen=True)
+class Record:
+    """One network in one arithmetic on one device, executed the fastest way that was measured.
+
+    Attributes:
+        device: the GPU.
+        model: the network.
+        precision: ``ieee``, ``tf32`` or ``bf16``.
+        optimizer: of the steps.
+        matrix_rate: operations per second of a large matrix product.
+        copy_bandwidth: bytes per second, read and written, of a large copy.
+        step_operations: that a gradient step cannot do without.
+        step_share: part of the bound's speed that a gradient step reaches.
+        evaluation_share: the same of an evaluation.
+    """
+
+    device: str
+    model: str
+    precision: str
+    optimizer: str
+    matrix_rate: float
+    copy_bandwidth: float
+    step_operations: float
+    step_share: float
+    evaluation_share: float
+
+    def __str__(self) -> str:
+        shares = f"{self.step_share:.0%} of a step's, {self.evaluation_share:.0%} of an evaluation's"
+        return f"{self.model} {self.precision} {self.optimizer} was ({shares})"
+
+
+def nearest_record(config: RunConfig, work: Work) -> Record:
+    """The record of the run that is most like it: in precision, then in optimizer, then in size."""
+    return min(
+        read_records(),
+        key=lambda record: (
+            record.precision != config.precision,
+            record.optimizer != config.optimizer,
+            abs(math.log(record.step_operations / work.step_operations)),
+        ),
+    )
+
+
+@functools.cache
+def read_records(folder: Path = _FOLDER) -> tuple[Record, ...]:
+    """All records of a folder."""
+    found = []
+    for file in sorted(folder.glob("*.json")):
+        report = json.loads(file.read_text(encoding="utf-8"))
+        found += [_record(report, result) for result in report["results"] if "graph" in result]
+    return tuple(found)
+
+
+def _record(report: dict[str, Any], result: dict[str, Any]) -> Record:
+    bounds, graph = result["bounds_ms"], result["graph"]
+    return Record(
+        device=report["device"],
+        model=result["model"],
+        precision=result["precision"],
+        optimizer=result.get("optimizer", report["settings"]["optimizer"]),
+        matrix_rate=result["matrix_rate"],
+        copy_bandwidth=result["copy_bandwidth"],
+        step_operations=result["work"]["step_operations"],
+        step_share=bounds["step"] / graph["step_ms"],
+        evaluation_share=bounds["evaluation"] / graph["evaluation_ms"],
+    )

@@ -1,0 +1,170 @@
+"""What a network and its training need in memory and on the disk, found without drawing a number."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from llm.config import RunConfig
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["Size", "measure_size", "with_few_tasks"]
+
+
+@dataclass(frozen=True)
+class Size:
+    """What a network and its training need in memory, in bytes where nothing else is said.
+
+    Attributes:
+        parameters: number of weights.
+        trainable: number of those that are trained.
+        operations: floating-point operations of a gradient step's forward pass.
+        weights: the weights themselves.
+        gradients: gradients alive together: one tensor's for plain descent, which applies each at once.
+        optimizer: moments.
+        activations: what one gradient step keeps for its backward pass.
+        probes: copies of weights that probes keep.
+        disk: the checkpoints and trajectories of an unfinished run.
+    """
+
+    parameters: int
+    trainable: int
+    operations: int
+    weights: int
+    gradients: int
+    optimizer: int
+    activations: int
+    probes: int
+    disk: int
+
+    @property
+    def memory(self) -> int:
+        """Bytes on the device altogether."""
+        return self.weights + self.gradients + self.optimizer + self.activations + self.probes
+
+
+def measure_size(config: RunConfig) -> Size:
+    """Memory and arithmetic of one gradient step.
+
+    A language model is laid out and run with tensors that hold no numbers, whatever its size; for a task of
+    images, whose networks are small, the network is built and one step's forward pass is run on the CPU.
+    """
+    if config.task == "language":
+        from torch._subclasses.fake_tensor import FakeTensorMode
+
+        from llm.networks.models import build_model
+
+        with FakeTensorMode():
+            model = build_model(dataclasses.replace(config, weights="random", vocabulary="model"), 1)
+            passed = _forward(model, _language_step(model, config))
+    else:
+        import torch
+
+        from llm.tasks.protocol import make_adapter
+
+        adapter = make_adapter(with_few_tasks(config, 2), torch.device("cpu"))
+        model = adapter.model
+        adapter.load(0)
+        passed = _forward(model, adapter.loss)
+    total = sum(p.numel() for p in model.parameters())
+    trained = [p.numel() for p in model.parameters() if p.requires_grad]
+    trainable, moments = sum(trained), 0 if config.optimizer == "sgd" else 2
+    copies = ("pairwise" in config.probes) * (total + moments * trainable)
+    copies += ("updates" in config.probes) * trainable
+    saved = trainable * (1 if config.reset_optimizer else 1 + moments)
+    return Size(
+        parameters=total,
+        trainable=trainable,
+        operations=passed.operations,
+        weights=4 * total,
+        gradients=4 * (max(trained) if config.optimizer == "sgd" else trainable),
+        optimizer=4 * moments * trainable,
+        activations=passed.kept,
+        probes=4 * copies,
+        disk=4 * (2 * saved + _trajectories(config, model, passed.last)),
+    )
+
+
+@dataclass(frozen=True)
+class _Passed:
+    """One forward pass of a gradient step: bytes kept for the backward pass, operations, and the numbers
+    that the output layer sees."""  # noqa: D205, D209
+
+    kept: int
+    operations: int
+    last: int
+
+
+def _forward(model: Any, step: Callable[[], torch.Tensor]) -> _Passed:
+    """Do the step's forward pass and see what it keeps: each storage once, the logits among it."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from llm.probes.layers import output_module
+
+    weights = {p.untyped_storage()._cdata for p in model.parameters()}
+    kept: dict[int, Any] = {}
+
+    def note(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage._cdata not in weights:
+            kept[storage._cdata] = storage
+        return tensor
+
+    seen: list[tuple[int, int]] = []
+    handle = output_module(model).register_forward_hook(
+        lambda _, inputs, output: seen.append((inputs[0].numel(), output.numel()))
+    )
+    try:
+        hooks = torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor)
+        with FlopCounterMode(display=False) as counter, hooks:
+            step()
+    finally:
+        handle.remove()
+    last, logits = seen[-1]
+    # The loss's own copy of the logits becomes their gradient.
+    return _Passed(sum(s.nbytes() for s in kept.values()) + 4 * logits, counter.get_total_flops(), last)
+
+
+def _language_step(model: Any, config: RunConfig) -> Callable[[], torch.Tensor]:
+    """The network's part of one gradient step on a document."""
+    import torch
+
+    from llm.networks.models import split_head
+
+    body, head = split_head(model)
+    tokens = torch.zeros((1, config.context), dtype=torch.int64)
+
+    def step() -> torch.Tensor:
+        with torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bf16"):
+            return head(body(tokens)[0, :-1])
+
+    return step
+
+
+def with_few_tasks(config: RunConfig, documents: int) -> RunConfig:
+    """The same network on a few tasks that need no download: neither weights nor data change the time."""
+    return dataclasses.replace(
+        config, documents="embedded", documents_subset=None, documents_revision=None, text_field=None,
+        selection="auto", tokenizer=None, num_documents=documents, evaluate_summaries=False, weights="random",
+        weights_file=None, shuffle_until=None, reverse_block=1, probes=(), probe_documents=(0,),
+        vocabulary="model",
+    )  # fmt: skip
+
+
+def _trajectories(config: RunConfig, model: Any, last: int) -> int:
+    """Numbers that trajectory probes keep on disk; `last` are those of a document's last activations."""
+    from llm.probes import select_layer
+
+    layers = {
+        select_layer(model, config.probe_layer or default).name
+        for probe, default in (("residuals", "all"), ("pca", "output"))
+        if probe in config.probes
+    }
+    numbers = sum(select_layer(model, name).size for name in layers)
+    numbers += ("activations" in config.probes) * len(config.probe_documents) * last
+    return (1 + config.num_documents * config.epochs) * numbers
