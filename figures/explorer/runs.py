@@ -1,0 +1,103 @@
+"""Runs as the explorer shows them: losses, the four numbers fitted to them, and what they are."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bridge import FitResult, fit
+from bridge.model.mechanism import Mechanism
+from toymodel.measures.losses import LossMatrix, cyclic_order
+
+__all__ = ["FOUR", "ShownRun", "four_numbers", "load_shown", "shown"]
+
+FOUR = Mechanism(channels=1, drift="none", link="saturating", nearness=False, pairs=False)
+"""The form whose four numbers have sliders: u and s constant, variance of w, half point of the link."""
+
+# The page's names of the fit's parameters.
+_NAMES = {
+    "unfitted_fraction": "unfitted",
+    "slow_share": "slowShare",
+    "variance_ratio_w": "varianceW",
+    "half_point": "halfPoint",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class ShownRun:
+    """A network beside the toy.
+
+    Attributes:
+        id: what links call it.
+        name: what its reader is shown.
+        group: the heading it stands under.
+        losses: its loss matrix.
+        numbers: the four numbers by the page's names, as `four_numbers` makes them.
+        facts: a sentence or two on what it is and how well the fit describes it.
+    """
+
+    id: str
+    name: str
+    group: str
+    losses: LossMatrix
+    numbers: Mapping[str, float]
+    facts: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """As the page reads it; losses in single precision, little-endian, base64."""
+        order = self.losses.order
+        cyclic = np.array_equal(order, cyclic_order(self.losses.tasks, self.losses.epochs))
+        return {
+            "id": self.id,
+            "name": self.name,
+            "group": self.group,
+            "facts": self.facts,
+            "tasks": self.losses.tasks,
+            "epochs": self.losses.epochs,
+            "losses": base64.b64encode(self.losses.values.astype("<f4").tobytes()).decode("ascii"),
+            "order": None if cyclic else order.ravel().tolist(),
+            "fit": dict(self.numbers),
+        }
+
+
+def four_numbers(losses: LossMatrix) -> tuple[dict[str, float], FitResult]:
+    """The four numbers of a loss matrix by the page's names, and the whole fit."""
+    found = fit(losses, FOUR, intervals=False)
+    return {_NAMES[p.name]: float(p.value) for p in found.parameters}, found
+
+
+def shown(name: str, losses: LossMatrix, *, group: str = "Your runs", facts: str = "") -> ShownRun:
+    """A run that is fitted now."""
+    numbers, found = four_numbers(losses)
+    words = f"{facts} R² of the fit {found.r2:.3f} over all losses.".strip()
+    return ShownRun(identifier(name), name, group, losses, numbers, words)
+
+
+def load_shown(paths: Iterable[str | Path]) -> list[ShownRun]:
+    """Runs of the reader's: run folders, .npz or .npy, each fitted now.
+
+    Raises:
+        InputError: when one cannot be read.
+    """
+    loaded = [(Path(path), LossMatrix.load(path)) for path in paths]
+    return [shown(path.resolve().name, losses, facts=_facts(path)) for path, losses in loaded]
+
+
+def identifier(name: str) -> str:
+    """A name as links can carry it."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-") or "run"
+
+
+def _facts(path: Path) -> str:
+    if not (path / "config.json").is_file():
+        return ""
+    from figures.evidence.describe import describe
+    from llm.training.loop import Run
+
+    return describe(Run.load(path).config)

@@ -1,0 +1,105 @@
+// A loss matrix from a file of the reader's own: read, judged, and refused in one clear sentence.
+
+import { FileProblem, readNpy } from "#files/npy.js";
+import { entriesOf } from "#files/zip.js";
+
+export { FileProblem };
+
+const MOST = 4_000_000;
+
+/**
+ * Read losses from a file.
+ *
+ * @param {string} name with its ending
+ * @param {Uint8Array} bytes
+ * @returns {Promise<{tasks: number, epochs: number, values: Float64Array, order: Int32Array}>}
+ * @throws {FileProblem} whose message completes the sentence "NAME: ..."
+ */
+export async function readMatrix(name, bytes) {
+  const ending = /\.([a-z0-9]+)$/i.exec(name)?.[1]?.toLowerCase();
+  if (ending === "npz") return readNpz(bytes);
+  if (ending === "npy") return judged(readNpy(bytes));
+  if (ending === "csv") return judged(readCsv(new TextDecoder().decode(bytes)));
+  throw new FileProblem("its kind is not known here; drop a run's losses.npz, a .npy or a .csv");
+}
+
+async function readNpz(bytes) {
+  const entries = entriesOf(bytes);
+  const key = ["losses.npy", "eval_losses_ckpt.npy"].find((one) => entries.has(one));
+  if (!key) {
+    const names = [...entries.keys()].map((one) => one.replace(/\.npy$/, "")).slice(0, 8);
+    throw new FileProblem(
+      `it has ${names.join(", ") || "nothing"} in it but neither losses nor eval_losses_ckpt; drop a run's losses.npz`,
+    );
+  }
+  const losses = readNpy(await entries.get(key)());
+  const order = entries.has("order.npy") ? readNpy(await entries.get("order.npy")()) : null;
+  return judged(losses, order);
+}
+
+/** Numbers separated by commas, semicolons or tabs; one line of names may come first. */
+export function readCsv(text) {
+  const lines = text
+    .replace(/^\uFEFF/, "")
+    .split(/\r\n|\n|\r/)
+    .filter((line) => line.trim() !== "");
+  if (lines.length === 0) throw new FileProblem("it is empty; one line per evaluation is expected");
+  const separator = [";", "\t", ","].find((one) => lines[0].includes(one)) ?? ",";
+  const rows = lines.map((line) => line.split(separator).map((cell) => cell.trim()));
+  const isNumber = (cell) => /^[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/i.test(cell);
+  const isName = (cell) => !isNumber(cell) && !/^[-+]?(nan|inf(inity)?)?$/i.test(cell);
+  if (rows[0].some(isName)) rows.shift();
+  const width = rows[0]?.length ?? 0;
+  const values = new Float64Array(rows.length * width);
+  for (const [n, row] of rows.entries()) {
+    if (row.length !== width) {
+      throw new FileProblem(`line ${n + 1} of numbers has ${row.length} columns and the first ${width}`);
+    }
+    for (const [k, cell] of row.entries()) {
+      const value = isNumber(cell) ? Number(cell) : /^[-+]?inf/i.test(cell) ? Infinity : Number.NaN;
+      if (isName(cell)) {
+        throw new FileProblem(`line ${n + 1} of numbers, column ${k + 1} holds ${JSON.stringify(cell.slice(0, 40))}, which is no number`);
+      }
+      values[n * width + k] = value;
+    }
+  }
+  return { shape: [rows.length, width], values };
+}
+
+/** Judge shape, losses and order. */
+function judged({ shape, values }, order = null) {
+  if (shape.length !== 2) {
+    throw new FileProblem(`its losses have ${shape.length} dimension(s), not 2: one row per evaluation, one column per document`);
+  }
+  const [rows, tasks] = shape;
+  const fits = (r, c) => c >= 2 && r >= 1 + c && (r - 1) % c === 0;
+  if (!fits(rows, tasks)) {
+    const turned = fits(tasks, rows)
+      ? "it is the other way round: transpose it"
+      : "the row before training and whole epochs only are expected";
+    throw new FileProblem(`its ${rows} rows and ${tasks} columns are not 1 + epochs x documents rows by documents columns; ${turned}`);
+  }
+  if (values.length > MOST) throw new FileProblem(`its ${values.length} losses are more than this page shows (${MOST})`);
+  let bad = 0;
+  let first = -1;
+  for (let n = 0; n < values.length; n++) {
+    if (Number.isFinite(values[n])) continue;
+    if (first < 0) first = n;
+    bad += 1;
+  }
+  if (bad > 0) {
+    const place = `row ${Math.floor(first / tasks)}, column ${first % tasks}`;
+    throw new FileProblem(`the loss in ${place} is ${values[first]} (${bad} such): the run diverged or the file is damaged`);
+  }
+  const epochs = (rows - 1) / tasks;
+  const schedule = new Int32Array(epochs * tasks);
+  for (let t = 0; t < schedule.length; t++) schedule[t] = t % tasks;
+  if (order) {
+    const whole = order.whole && order.shape.length === 2 && order.shape[0] === epochs && order.shape[1] === tasks;
+    if (!whole || order.values.some((task) => task < 0 || task >= tasks)) {
+      throw new FileProblem(`its order of shape (${order.shape.join(", ")}) is not the document of each of ${epochs} x ${tasks} episodes, counted from 0`);
+    }
+    schedule.set(order.values);
+  }
+  return { tasks, epochs, values, order: schedule };
+}

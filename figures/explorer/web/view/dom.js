@@ -1,0 +1,49 @@
+// Elements made in code: text is always text, never markup.
+
+/**
+ * @param {string} tag
+ * @param {Record<string, unknown>} attributes properties where the element has them, else attributes
+ * @param {...(Node | string)} children
+ */
+export function element(tag, attributes = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name in made && name !== "list") made[name] = value;
+    else made.setAttribute(name, String(value));
+  }
+  made.append(...children);
+  return made;
+}
+
+export const byId = (id) => document.getElementById(id);
+
+/** A number for reading: three digits that count, no more. */
+export function short(value, digits = 3) {
+  if (!Number.isFinite(value)) return value > 0 ? "∞" : "–";
+  const size = Math.abs(value);
+  if (size !== 0 && (size >= 1e5 || size < 1e-3)) {
+    const [mantissa, exponent] = value.toExponential(1).split("e");
+    return `${mantissa}·10${superscript(Number(exponent))}`;
+  }
+  return Number(value.toPrecision(digits)).toString().replace("-", "−");
+}
+
+function superscript(exponent) {
+  return String(exponent).replace(/[-\d]/g, (c) => (c === "-" ? "⁻" : "⁰¹²³⁴⁵⁶⁷⁸⁹"[Number(c)]));
+}
+
+/** A canvas as large as its place, in the device's own pixels; the context is in CSS pixels. */
+export function fitCanvas(canvas, width, height) {
+  const ratio = window.devicePixelRatio || 1;
+  const [w, h] = [Math.round(width * ratio), Math.round(height * ratio)];
+  if (canvas.width !== w || canvas.height !== h) {
+    canvas.width = w;
+    canvas.height = h;
+    canvas.style.width = `${width}px`;
+    canvas.style.height = `${height}px`;
+  }
+  const context = canvas.getContext("2d");
+  context.setTransform(ratio, 0, 0, ratio, 0, 0);
+  context.clearRect(0, 0, width, height);
+  return context;
+}

@@ -1,0 +1,104 @@
+// The numbers in words: a table of scores and losses, the key figures, and what a screen reader is told.
+
+import { byId, element, short } from "#view/dom.js";
+
+export class NumbersView {
+  draw(result) {
+    this.tiles(result);
+    this.table(result);
+    this.alarm(result);
+    this.legend(result);
+    window.clearTimeout(this.timer);
+    // Once the hand rests: a screen reader would otherwise be told every step of a drag.
+    this.timer = window.setTimeout(() => {
+      byId("said").textContent = summary(result);
+    }, 500);
+  }
+
+  tiles(result) {
+    const { toy, beside, agreement, approached, turns, limit, state, spectrum } = result;
+    const last = (scores) => scores[scores.length - 1];
+    const tiles = [];
+    const add = (name, value, note = "") => tiles.push([name, value, note]);
+    if (toy.scores.length > 0) {
+      const n = toy.scores.length;
+      add(`Recovery score, epoch ${n}`, scored(last(toy.scores)), last(toy.scores).reason);
+      if (beside) add("… of the network", scored(last(beside.found.scores)), last(beside.found.scores).reason);
+    }
+    if (agreement) add("R² over all losses", short(agreement.r2));
+    if (approached) add("Recovery approached", scored(approached), approached.reason);
+    if (spectrum.factor !== null) add("Loss per epoch, in the end", `× ${short(spectrum.factor)}`);
+    if (turns !== null) add("Turns of w per epoch", short(turns));
+    add("Slow share, limit", `${short(state.slowShare)} of ${short(limit, 4)}`);
+    if (toy.online.length > 1) {
+      const ratio = later(toy.online) / later(result.reference.online);
+      add("Online loss, to reshuffled", short(ratio), "from epoch 2 on; below 1 this order wins while it trains");
+    }
+    byId("tiles").replaceChildren(
+      ...tiles.map(([name, value, note]) =>
+        element("div", { className: "tile", title: note }, element("dt", {}, name), element("dd", {}, value)),
+      ),
+    );
+  }
+
+  table({ toy, beside, state }) {
+    const head = ["Epoch", "Recovery, toy", "Loss before training, toy", "Loss after, toy"];
+    if (beside) head.push("Recovery, network", "Loss before training, network", "Loss after, network");
+    const rows = Array.from({ length: state.epochs }, (_, e) => {
+      const cells = [String(e + 1)];
+      for (const found of [toy, ...(beside ? [beside.found] : [])]) {
+        const there = e < found.online.length;
+        cells.push(found.scores[e] ? scored(found.scores[e]) : "–");
+        cells.push(there ? short(found.online[e]) : "–", there ? short(found.after[e]) : "–");
+      }
+      return element("tr", {}, ...cells.map((cell, n) => tableCell(cell, n)));
+    });
+    const top = element("tr", {}, ...head.map((name) => element("th", { scope: "col" }, name)));
+    const table = byId("table");
+    table.tHead.replaceChildren(top);
+    table.tBodies[0].replaceChildren(...rows);
+  }
+
+  /** The stability limit is never crossed in silence. */
+  alarm({ stable, limit, state, spectrum }) {
+    const place = byId("alarm");
+    document.body.classList.toggle("unstable", !stable);
+    const grows = spectrum.factor > 1 ? ` Losses grow by ${short(spectrum.factor)} per epoch.` : "";
+    const text = stable
+      ? ""
+      : `Past the stability limit: a slow share of ${short(state.slowShare, 4)} lies above ${short(limit, 4)}.${grows}`;
+    if (place.textContent !== text) place.textContent = text;
+    place.hidden = stable;
+  }
+
+  legend({ beside, run, state }) {
+    for (const node of document.querySelectorAll(".if-network")) node.hidden = !beside;
+    const other = run && !beside;
+    byId("mismatch").hidden = !other;
+    byId("mismatch").textContent = other
+      ? `${run.name} has ${run.tasks} documents: set T to ${run.tasks} to see it beside the toy (now ${state.tasks}).`
+      : "";
+  }
+}
+
+const scored = (score) => (score.reason ? "none" : score.value.toFixed(2));
+
+function later(values) {
+  let sum = 0;
+  for (let e = 1; e < values.length; e++) sum += values[e];
+  return sum;
+}
+
+function tableCell(text, n) {
+  return n === 0 ? element("th", { scope: "row" }, text) : element("td", {}, text);
+}
+
+function summary({ toy, beside, agreement, stable, state }) {
+  const list = (scores) => scores.slice(0, 12).map(scored).join(", ") || "none";
+  const parts = [`${state.tasks} documents, ${state.epochs} epochs.`];
+  parts.push(stable ? "Stable." : "Past the stability limit.");
+  parts.push(`Recovery scores of the toy: ${list(toy.scores)}.`);
+  if (beside) parts.push(`Of the network: ${list(beside.found.scores)}.`);
+  if (agreement) parts.push(`R squared ${short(agreement.r2)}.`);
+  return parts.join(" ");
+}

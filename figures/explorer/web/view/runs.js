@@ -1,0 +1,142 @@
+// Networks beside the toy: those that came with the page, and those that the reader drops on it.
+
+import { byId, element, short } from "#view/dom.js";
+import { FileProblem, readMatrix } from "#files/matrix.js";
+import { measured } from "#compute.js";
+import { fitFour, scalesOf, shapesOf } from "#toy/fit.js";
+
+const MOST_BYTES = 64 * 2 ** 20;
+
+export class Runs {
+  /** @param {(id: string) => void} choose told which run the reader wants, "" for none */
+  constructor(choose) {
+    this.choose = choose;
+    this.byId = new Map();
+    this.list = byId("run");
+    for (const given of JSON.parse(byId("runs").textContent)) this.offer(given.id, given.name, given.group, given);
+    this.list.addEventListener("change", () => choose(this.list.value));
+    byId("back").addEventListener("click", () => choose(this.list.value));
+    byId("file").addEventListener("change", (event) => {
+      this.take([...event.target.files]);
+      event.target.value = "";
+    });
+    this.listenForDrops();
+  }
+
+  offer(id, name, group, given) {
+    let place = [...this.list.querySelectorAll("optgroup")].find((one) => one.label === group);
+    if (!place) {
+      place = element("optgroup", { label: group });
+      this.list.append(place);
+    }
+    place.append(element("option", { value: id }, name));
+    this.byId.set(id, given);
+  }
+
+  has(id) {
+    return this.byId.has(id);
+  }
+
+  /** A run by its id, unpacked when it is first asked for. */
+  get(id) {
+    const given = this.byId.get(id);
+    if (!given) return null;
+    if (!given.found) {
+      const { tasks, epochs, losses, order, fit } = given;
+      const schedule = order ?? Array.from({ length: epochs * tasks }, (_, t) => t % tasks);
+      const matrix = { tasks, values: unpacked(losses), order: Int32Array.from(schedule) };
+      given.numbers = fit;
+      given.scales = scalesOf(matrix, shapesOf(fit, tasks, matrix.order));
+      given.found = measured(matrix);
+    }
+    return given;
+  }
+
+  show(state, run) {
+    this.list.value = state.run;
+    byId("facts").textContent = run?.facts ?? "";
+    const moved =
+      run &&
+      (Object.entries(run.numbers).some(([name, value]) => Math.abs(state[name] / value - 1) > 1e-3) ||
+        state.link !== "saturating" ||
+        state.similarity !== 0);
+    byId("back").hidden = !moved;
+  }
+
+  listenForDrops() {
+    const zone = document.body;
+    let inside = 0;
+    const mark = (change) => {
+      inside = Math.max(0, inside + change);
+      zone.classList.toggle("dropping", inside > 0);
+    };
+    zone.addEventListener("dragenter", () => mark(1));
+    zone.addEventListener("dragleave", () => mark(-1));
+    zone.addEventListener("dragover", (event) => event.preventDefault());
+    zone.addEventListener("drop", async (event) => {
+      event.preventDefault();
+      inside = 0;
+      mark(0);
+      this.take(await filesOf(event.dataTransfer));
+    });
+  }
+
+  async take(files) {
+    const file = files.find(({ name }) => name === "losses.npz") ?? files[0];
+    if (!file) return this.say("Nothing was dropped that could be read: drop a file, or a run folder.", true);
+    try {
+      if (file.size > MOST_BYTES) throw new FileProblem(`it is larger than ${MOST_BYTES / 2 ** 20} MiB`);
+      const matrix = await readMatrix(file.name, new Uint8Array(await file.arrayBuffer()));
+      return await this.fit(file.name, matrix);
+    } catch (error) {
+      if (!(error instanceof FileProblem)) throw error;
+      return this.say(`${file.name}: ${error.message}.`, true);
+    }
+  }
+
+  async fit(name, { tasks, epochs, values, order }) {
+    const matrix = { tasks, values, order };
+    const search = fitFour(matrix);
+    let step = search.next();
+    let shown = performance.now();
+    while (!step.done) {
+      if (performance.now() - shown > 60) {
+        this.say(`${name}: fitting, ${Math.round(100 * step.value)} %`);
+        await new Promise((resume) => setTimeout(resume));
+        shown = performance.now();
+      }
+      step = search.next();
+    }
+    const { numbers, scales, r2, r2Curves } = step.value;
+    const id = `own-${this.byId.size}`;
+    const facts = `Your file: ${tasks} documents, ${epochs} epochs. R² ${short(r2)} over all losses, ${short(r2Curves)} over their means by visit and lag.`;
+    const run = { id, name, tasks, epochs, numbers, scales, facts, found: measured(matrix) };
+    this.offer(id, name, "Yours (on this page only)", run);
+    this.say(
+      `${name}: u ${short(numbers.unfitted)}, s ${short(numbers.slowShare)}, v ${short(numbers.varianceW)}, z ${short(numbers.halfPoint)}. ${facts}`,
+    );
+    this.choose(id);
+  }
+
+  say(text, wrong = false) {
+    const place = byId("file-said");
+    place.textContent = text;
+    place.classList.toggle("wrong", wrong);
+  }
+}
+
+/** Little-endian single precision behind base64. */
+function unpacked(text) {
+  const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+  return Float64Array.from(new Float32Array(bytes.buffer));
+}
+
+/** Dropped files; of a folder its losses.npz, or else all that it holds. */
+async function filesOf(transfer) {
+  const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
+  const folder = entries.find((entry) => entry.isDirectory);
+  if (!folder) return [...transfer.files];
+  const inside = await new Promise((resolve, reject) => folder.createReader().readEntries(resolve, reject));
+  const wanted = inside.find(({ name }) => name === "losses.npz");
+  return wanted ? [await new Promise((resolve, reject) => wanted.file(resolve, reject))] : [];
+}
