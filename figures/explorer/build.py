@@ -1,4 +1,4 @@
-"""The page from its parts: modules, styles, the chart library and the runs, in one file that asks for nothing."""
+"""The page from its parts: modules, styles, chart library and runs in one file that asks for nothing."""
 
 from __future__ import annotations
 
@@ -49,14 +49,16 @@ def explorer_html(
                          expected="every run once", fix="leave out what is named twice")  # fmt: skip
     importmap = json.dumps({"imports": {name: _data_url(text) for name, text in modules().items()}})
     parts = {
-        "style": (WEB / "style.css").read_text(encoding="utf-8"),
+        "style": "".join(path.read_text(encoding="utf-8") for path in sorted((WEB / "style").glob("*.css"))),
         "chart_style": _vendored("uplot/uPlot.min.css"),
         "charts": _vendored("uplot/uPlot.iife.min.js"),
         "runs": _script_safe(json.dumps([run.to_json() for run in runs], allow_nan=False)),
         "importmap": importmap,
         "start": _START,
     }
-    links = "\n".join(f'<a data-state href="#run={escape(run)}">{escape(words)}</a>' for words, run in examples)
+    links = "\n".join(
+        f'<a data-state href="#run={escape(run)}">{escape(words)}</a>' for words, run in examples
+    )
     template = Template((WEB / "page.html").read_text(encoding="utf-8"))
     return template.substitute(
         parts, policy=_policy(parts), examples=links, state=escape(state), uplot=UPLOT, command=escape(REFIT)
@@ -73,7 +75,8 @@ def _policy(parts: Mapping[str, Any]) -> str:
     """What the page may load: the scripts and styles written into it, and nothing from anywhere."""
     scripts = " ".join(_hash(parts[name]) for name in ("importmap", "charts", "start"))
     style = _hash(f"{parts['chart_style']}\n{parts['style']}")
-    return f"default-src 'none'; script-src data: {scripts}; style-src {style}; base-uri 'none'; form-action 'none'"
+    rest = "base-uri 'none'; form-action 'none'"
+    return f"default-src 'none'; script-src data: {scripts}; style-src {style}; {rest}"
 
 
 def _hash(text: str) -> str:

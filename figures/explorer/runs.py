@@ -13,9 +13,11 @@ import numpy as np
 
 from bridge import FitResult, fit
 from bridge.model.mechanism import Mechanism
+from llm.config import RunConfig
+from llm.runs.finished import Run
 from toymodel.measures.losses import LossMatrix, cyclic_order
 
-__all__ = ["FOUR", "ShownRun", "four_numbers", "load_shown", "shown"]
+__all__ = ["FOUR", "ShownRun", "describe", "four_numbers", "identifier", "load_shown", "shown"]
 
 FOUR = Mechanism(channels=1, drift="none", link="saturating", nearness=False, pairs=False)
 """The form whose four numbers have sliders: u and s constant, variance of w, half point of the link."""
@@ -68,7 +70,7 @@ class ShownRun:
 
 def four_numbers(losses: LossMatrix) -> tuple[dict[str, float], FitResult]:
     """The four numbers of a loss matrix by the page's names, and the whole fit."""
-    found = fit(losses, FOUR, intervals=False)
+    found = fit(losses, FOUR, intervals_by="none")
     return {_NAMES[p.name]: float(p.value) for p in found.parameters}, found
 
 
@@ -94,10 +96,23 @@ def identifier(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-") or "run"
 
 
-def _facts(path: Path) -> str:
-    if not (path / "config.json").is_file():
-        return ""
-    from figures.evidence.describe import describe
-    from llm.training.loop import Run
+def describe(config: RunConfig) -> tuple[str, str]:
+    """A run's name for a list, and a sentence on what was trained."""
+    model = config.model.rstrip("/").rpartition("/")[2]
+    kind = "pretrained" if config.weights == "pretrained" else "random"
+    order = "" if config.schedule == "cyclic" else f", {config.schedule}"
+    size = f", {config.num_documents} documents" if config.num_documents != 25 else ""
+    steps = f", {config.steps} steps" if config.steps != 10 else ""
+    name = (
+        f"{model} ({kind}), {config.optimizer.upper() if config.optimizer == 'sgd' else 'Adam'} {config.lr:g}"
+    )
+    facts = (
+        f"{model}, {kind} weights, {config.optimizer} at {config.lr:g}, {config.num_documents} documents "
+        f"of {config.context} tokens, {config.steps} steps an episode, {config.epochs} epochs, "
+        f"{config.schedule}."
+    )
+    return f"{name}{order}{size}{steps}", facts
 
-    return describe(Run.load(path).config)
+
+def _facts(path: Path) -> str:
+    return describe(Run.load(path).config)[1] if (path / "config.json").is_file() else ""

@@ -2,13 +2,7 @@
 
 import { applyLink, relativeLosses, reshuffledExpectation, sharesOf } from "#toy/engine.js";
 import { scaled } from "#toy/fit.js";
-import {
-  curvesByLag,
-  lossesAfterEpochs,
-  onlineLosses,
-  recoveryScores,
-  rSquared,
-} from "#toy/measures.js";
+import { curvesByLag, lossesAfterEpochs, onlineLosses, recoveryScores, rSquared } from "#toy/measures.js";
 import { makeOrder, repeats } from "#toy/orders.js";
 import { palindromeEigenvalues } from "#toy/palindrome.js";
 import { approachedRecovery, epochEigenvalues, isStable, slowShareLimit, turnsPerEpoch } from "#toy/ring.js";
@@ -56,7 +50,8 @@ export function compute(state, run) {
     reference: referenceOf(state, slow, fast, halfPoint, scales),
     spectrum: spectrumOf(state, slow, fast, order),
     turns: state.order === "cyclic" && stable ? turnsPerEpoch(slow, fast, tasks) : null,
-    approached: repeats(order, tasks) && state.order !== "palindrome" ? approachedRecovery(slow, fast, tasks) : null,
+    approached:
+      repeats(order, tasks) && state.order !== "palindrome" ? approachedRecovery(slow, fast, tasks) : null,
     agreement: beside ? agreementOf(toy.matrix, beside.found.matrix) : null,
   };
 }

@@ -1,20 +1,20 @@
 // The page: one state, one computation, panels that show it.
 
-import { byId } from "#view/dom.js";
+import { compute } from "#compute.js";
+import { fromHash, toHash } from "#state.js";
 import { makeCharts } from "#view/charts.js";
 import { CircleView } from "#view/circle.js";
 import { Controls } from "#view/controls.js";
+import { byId } from "#view/dom.js";
 import { MatrixView } from "#view/matrices.js";
 import { NumbersView } from "#view/numbers.js";
 import { RingView } from "#view/ring.js";
 import { Runs } from "#view/runs.js";
-import { compute } from "#compute.js";
-import { fromHash, toHash } from "#state.js";
 
 const runs = new Runs(chooseRun);
 const first = location.hash.length > 1 ? location.hash : document.body.dataset.state;
 let state = fromHash(first, (id) => runs.has(id));
-let asked = 0;
+let waiting = false;
 
 const controls = new Controls(change);
 const numbers = new NumbersView();
@@ -24,7 +24,8 @@ function change(part) {
   state = { ...state, ...part };
   state.document = Math.max(1, Math.min(state.tasks, Math.round(state.document) || 1));
   // Many events in a frame are one redraw.
-  asked ||= requestAnimationFrame(redraw);
+  if (!waiting) requestAnimationFrame(redraw);
+  waiting = true;
 }
 
 function chooseRun(id) {
@@ -35,7 +36,7 @@ function chooseRun(id) {
 }
 
 function redraw() {
-  asked = 0;
+  waiting = false;
   const begin = performance.now();
   const run = runs.get(state.run);
   const result = compute(state, run);
@@ -87,6 +88,10 @@ byId("share").addEventListener("click", async () => {
   }
 });
 
+byId("sheet").addEventListener("click", () => {
+  const opened = byId("controls").classList.toggle("opened");
+  byId("sheet").setAttribute("aria-expanded", String(opened));
+});
 byId("controls").addEventListener("submit", (event) => event.preventDefault());
 window.addEventListener("hashchange", () => open(location.hash));
 const again = () => {

@@ -94,8 +94,8 @@ export const NUMBERS = {
 };
 
 export const LINKS = {
-  linear: "linear: loss is squared distance",
-  saturating: "saturating: x / (x + z)",
+  linear: "linear",
+  saturating: "saturating, x / (x + z)",
 };
 
 export const DEFAULTS = {
@@ -132,7 +132,7 @@ export function fromHash(hash, known = () => false) {
     if (parts.has(key)) state[name] = within(name, Number(parts.get(key)), state[name]);
   }
   if (parts.has("order")) state.order = parts.get("order");
-  if (parts.get("link") in LINKS) state.link = parts.get("link");
+  if (Object.hasOwn(LINKS, parts.get("link"))) state.link = parts.get("link");
   for (const name of ["seed", "document"]) {
     const value = Number(parts.get(name));
     if (Number.isInteger(value) && value >= 1 && value <= 1e6) state[name] = value;

@@ -58,7 +58,9 @@ export function readCsv(text) {
     for (const [k, cell] of row.entries()) {
       const value = isNumber(cell) ? Number(cell) : /^[-+]?inf/i.test(cell) ? Infinity : Number.NaN;
       if (isName(cell)) {
-        throw new FileProblem(`line ${n + 1} of numbers, column ${k + 1} holds ${JSON.stringify(cell.slice(0, 40))}, which is no number`);
+        throw new FileProblem(
+          `line ${n + 1} of numbers, column ${k + 1} holds ${JSON.stringify(cell.slice(0, 40))}, which is no number`,
+        );
       }
       values[n * width + k] = value;
     }
@@ -69,7 +71,9 @@ export function readCsv(text) {
 /** Judge shape, losses and order. */
 function judged({ shape, values }, order = null) {
   if (shape.length !== 2) {
-    throw new FileProblem(`its losses have ${shape.length} dimension(s), not 2: one row per evaluation, one column per document`);
+    throw new FileProblem(
+      `its losses have ${shape.length} dimension(s), not 2: one row per evaluation, one column per document`,
+    );
   }
   const [rows, tasks] = shape;
   const fits = (r, c) => c >= 2 && r >= 1 + c && (r - 1) % c === 0;
@@ -77,9 +81,12 @@ function judged({ shape, values }, order = null) {
     const turned = fits(tasks, rows)
       ? "it is the other way round: transpose it"
       : "the row before training and whole epochs only are expected";
-    throw new FileProblem(`its ${rows} rows and ${tasks} columns are not 1 + epochs x documents rows by documents columns; ${turned}`);
+    throw new FileProblem(
+      `its ${rows} rows and ${tasks} columns are not 1 + epochs x documents rows by documents columns; ${turned}`,
+    );
   }
-  if (values.length > MOST) throw new FileProblem(`its ${values.length} losses are more than this page shows (${MOST})`);
+  if (values.length > MOST)
+    throw new FileProblem(`its ${values.length} losses are more than this page shows (${MOST})`);
   let bad = 0;
   let first = -1;
   for (let n = 0; n < values.length; n++) {
@@ -89,15 +96,20 @@ function judged({ shape, values }, order = null) {
   }
   if (bad > 0) {
     const place = `row ${Math.floor(first / tasks)}, column ${first % tasks}`;
-    throw new FileProblem(`the loss in ${place} is ${values[first]} (${bad} such): the run diverged or the file is damaged`);
+    throw new FileProblem(
+      `the loss in ${place} is ${values[first]} (${bad} such): the run diverged or the file is damaged`,
+    );
   }
   const epochs = (rows - 1) / tasks;
   const schedule = new Int32Array(epochs * tasks);
   for (let t = 0; t < schedule.length; t++) schedule[t] = t % tasks;
   if (order) {
-    const whole = order.whole && order.shape.length === 2 && order.shape[0] === epochs && order.shape[1] === tasks;
+    const whole =
+      order.whole && order.shape.length === 2 && order.shape[0] === epochs && order.shape[1] === tasks;
     if (!whole || order.values.some((task) => task < 0 || task >= tasks)) {
-      throw new FileProblem(`its order of shape (${order.shape.join(", ")}) is not the document of each of ${epochs} x ${tasks} episodes, counted from 0`);
+      throw new FileProblem(
+        `its order of shape (${order.shape.join(", ")}) is not the document of each of ${epochs} x ${tasks} episodes, counted from 0`,
+      );
     }
     schedule.set(order.values);
   }

@@ -25,7 +25,9 @@ const READERS = {
 export function readNpy(bytes) {
   const magic = [0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59];
   if (bytes.length < 12 || magic.some((byte, n) => bytes[n] !== byte)) {
-    throw new FileProblem("it does not begin as a NumPy file does; save the losses with numpy.save or as .csv");
+    throw new FileProblem(
+      "it does not begin as a NumPy file does; save the losses with numpy.save or as .csv",
+    );
   }
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const long = bytes[6] >= 2;
@@ -44,7 +46,11 @@ export function readNpy(bytes) {
     throw new FileProblem("it holds pickled objects, which are never opened; save a plain array of float64");
   }
   if (!reader) throw new FileProblem(`its numbers are of type ${descr}; save them as float64`);
-  const shape = dimensions.split(",").map((part) => part.trim()).filter(Boolean).map(Number);
+  const shape = dimensions
+    .split(",")
+    .map((part) => part.trim())
+    .filter(Boolean)
+    .map(Number);
   const count = shape.reduce((product, n) => product * n, 1);
   const [size, method] = reader;
   if (bytes.length - begin < count * size) {

@@ -58,7 +58,8 @@ async function unpack(bytes, view, name, { method, crc, packed, size, offset }) 
   if (data.length < packed) throw damaged(`${name} is cut short`);
   let plain = data;
   if (method === 8) plain = await inflate(data, crc, size, name);
-  else if (method !== 0) throw new FileProblem(`${name} is packed in a way that NumPy never uses (${method})`);
+  else if (method !== 0)
+    throw new FileProblem(`${name} is packed in a way that NumPy never uses (${method})`);
   if (plain.length !== size || checksum(plain) !== crc) throw damaged(`the checksum of ${name} is wrong`);
   return plain;
 }

@@ -43,7 +43,7 @@ export function expectedLosses(moments, slow, fast, order) {
   const { tasks, pairs, half, withW } = moments;
   const out = new Float64Array((1 + order.length) * tasks);
   let ww = moments.ww;
-  for (let j = 0; j < tasks; j++) out[j] = notBelowZero(half[j] + 0.5 * ww - withW[j]);
+  for (let j = 0; j < tasks; j++) out[j] = Math.max(half[j] + 0.5 * ww - withW[j], 0);
   let at = tasks;
   for (let t = 0; t < order.length; t++) {
     const i = order[t];
@@ -60,11 +60,11 @@ export function expectedLosses(moments, slow, fast, order) {
       pairs[row + j] -= slow * v;
       pairs[j * tasks + i] = pairs[row + j];
       withW[j] += fast * v;
-      out[at + j] = notBelowZero(half[j] + halfW - withW[j]);
+      out[at + j] = Math.max(half[j] + halfW - withW[j], 0);
     }
     half[i] = halfI;
     withW[i] = withI;
-    out[at + i] = notBelowZero(halfI + halfW - withI);
+    out[at + i] = Math.max(halfI + halfW - withI, 0);
     at += tasks;
   }
   moments.ww = ww;
@@ -172,8 +172,4 @@ export function applyLink(x, halfPoint) {
   if (halfPoint === Infinity) return x;
   for (let n = 0; n < x.length; n++) x[n] = ((1 + halfPoint) * x[n]) / (x[n] + halfPoint);
   return x;
-}
-
-function notBelowZero(loss) {
-  return loss < 0 ? 0 : loss;
 }

@@ -1,9 +1,7 @@
-// The four numbers of a loss matrix: u, s, v and z, fitted to what its documents have in common.
+// The four numbers of a loss matrix, u, s, v and z: what bridge.fit minimises for that form.
 //
-// Losses are averaged over documents by visits so far and lag (the lag counts from the start before the
-// first visit), since a document's own smooth departures come again every epoch and would rule a fit of
-// all entries. One common scale is solved for inside every evaluation (variable projection); afterwards
-// every document gets its own. Weak normal priors as in bridge/model/terms.py.
+// Squares of all residuals, every document's scale solved for inside (variable projection), plus the
+// residuals' variance times the squared distance from weak normal priors (bridge/model/terms.py).
 
 import { applyLink, relativeLosses, sharesOf } from "#toy/engine.js";
 import { rSquared } from "#toy/measures.js";
@@ -16,6 +14,9 @@ const LOW = [-7, -7, -7, -5];
 const HIGH = [7, 7, 7, 5];
 const CENTRE = [0, -1.5, -1, 0];
 const WIDTH = [1.5, 1.5, 1.5, 1];
+const ROUNDS = 5;
+// With more losses than this fewer starts must do, or a page would wait for many seconds.
+const LARGE = 60_000;
 
 export function numbersOf(theta) {
   return {
@@ -24,41 +25,6 @@ export function numbersOf(theta) {
     varianceW: Math.exp(theta[2]),
     halfPoint: Math.exp(theta[3]),
   };
-}
-
-/** Which group every entry belongs to: its document's visits so far and the episodes since the last. */
-export function groupsOf(tasks, order) {
-  const rows = 1 + order.length;
-  const visits = new Int32Array(tasks);
-  const since = new Int32Array(tasks);
-  const numbers = new Map();
-  const group = new Int32Array(rows * tasks);
-  const counts = [];
-  for (let row = 0; row < rows; row++) {
-    if (row > 0) {
-      visits[order[row - 1]] += 1;
-      since[order[row - 1]] = row;
-    }
-    for (let j = 0; j < tasks; j++) {
-      const key = visits[j] * rows + (row - since[j]);
-      let number = numbers.get(key);
-      if (number === undefined) {
-        number = numbers.size;
-        numbers.set(key, number);
-        counts.push(0);
-      }
-      group[row * tasks + j] = number;
-      counts[number] += 1;
-    }
-  }
-  return { group, counts: Float64Array.from(counts) };
-}
-
-function averages(values, { group, counts }) {
-  const mean = new Float64Array(counts.length);
-  for (let n = 0; n < values.length; n++) mean[group[n]] += values[n];
-  for (let g = 0; g < mean.length; g++) mean[g] /= counts[g];
-  return mean;
 }
 
 /** Relative losses h(x) of the four numbers in an order. */
@@ -91,64 +57,58 @@ export function scaled(shapes, scales) {
  * Fit the four numbers.
  *
  * @param {{tasks: number, values: Float64Array, order: Int32Array}} matrix
- * @param {{penalty?: boolean}} options without the penalty the objective is the curves' squares alone
  * @yields {number} part done, from 0 to 1, so that a page can go on living
- * @returns {object} the numbers, scales, prediction, R^2 of the curves and of all entries
+ * @returns {object} the numbers, scales, prediction and R^2 over all losses
  */
-export function* fitFour(matrix, { penalty = true } = {}) {
+export function* fitFour(matrix) {
   const { tasks, values, order } = matrix;
-  const groups = groupsOf(tasks, order);
-  const target = averages(values, groups);
-  const root = groups.counts.map(Math.sqrt);
-
   const residualsOf = (theta) => {
-    const shape = averages(shapesOf(numbersOf(theta), tasks, order), groups);
-    let [hh, hy] = [0, 0];
-    for (let g = 0; g < shape.length; g++) {
-      hh += groups.counts[g] * shape[g] * shape[g];
-      hy += groups.counts[g] * shape[g] * target[g];
-    }
-    const scale = hh > 0 ? Math.max(0, hy / hh) : 0;
-    return shape.map((h, g) => root[g] * (target[g] - scale * h));
+    const shapes = shapesOf(numbersOf(theta), tasks, order);
+    const scales = scalesOf(matrix, shapes);
+    for (let n = 0; n < shapes.length; n++) shapes[n] = values[n] - scales[n % tasks] * shapes[n];
+    return shapes;
   };
+  const varianceOf = (residuals) => squares(residuals) / Math.max(1, values.length - tasks - 4);
 
-  const starts = startsOf(24);
   const tried = [];
+  const starts = startsOf(values.length > LARGE ? 10 : 24);
   for (const [n, theta] of starts.entries()) {
     tried.push({ theta, cost: squares(residualsOf(theta)) });
-    yield (0.4 * n) / starts.length;
+    yield (0.3 * n) / starts.length;
   }
   tried.sort((a, b) => a.cost - b.cost);
   let best = null;
-  for (const [n, { theta }] of tried.slice(0, 3).entries()) {
-    let weight = 0;
-    let found = theta;
-    // The priors count in units of the residuals' variance, known once a first search has ended.
-    for (const round of penalty ? [0, 1, 2] : [0, 1]) {
-      found = descend(residualsOf, found, round === 0 ? 1e-9 : weight, round === 0 ? 12 : 25);
-      weight = penalty ? squares(residualsOf(found)) / Math.max(1, target.length - 5) : 0;
-      yield 0.4 + (0.6 * (n + (round + 1) / 3)) / 3;
+  const kept = tried.slice(0, values.length > LARGE ? 1 : 3);
+  for (const [n, start] of kept.entries()) {
+    let theta = start.theta;
+    let variance = varianceOf(residualsOf(theta));
+    for (let round = 0; round < ROUNDS; round++) {
+      const search = descend(residualsOf, theta, variance, round === 0 ? 30 : 15);
+      let step = search.next();
+      while (!step.done) {
+        yield 0.3 + (0.7 * (n + (round + step.value) / ROUNDS)) / kept.length;
+        step = search.next();
+      }
+      theta = step.value;
+      // The priors count in units of the residuals' own variance, which the fit decides.
+      const found = varianceOf(residualsOf(theta));
+      const settled = Math.abs(Math.log(found / variance)) < 1e-4;
+      variance = found;
+      if (settled) break;
     }
-    const cost = squares(residualsOf(found)) + weight * distance(found);
-    if (best === null || cost < best.cost) best = { theta: found, cost };
+    const evidence = distance(theta) + values.length * Math.log(variance);
+    if (best === null || evidence < best.evidence) best = { theta, evidence };
   }
   const numbers = numbersOf(best.theta);
   const shapes = shapesOf(numbers, tasks, order);
   const scales = scalesOf(matrix, shapes);
   const prediction = scaled(shapes, scales);
-  const shape = averages(prediction, groups);
-  return {
-    numbers,
-    scales,
-    prediction,
-    r2: rSquared(values, prediction),
-    r2Curves: weightedRSquared(target, shape, groups.counts),
-  };
+  return { numbers, scales, prediction, r2: rSquared(values, prediction) };
 }
 
 /** All steps of `fitFour` at once. */
-export function fitNow(matrix, options) {
-  const search = fitFour(matrix, options);
+export function fitNow(matrix) {
+  const search = fitFour(matrix);
   for (;;) {
     const { done, value } = search.next();
     if (done) return value;
@@ -177,35 +137,37 @@ function distance(theta) {
 }
 
 /** Levenberg's and Marquardt's descent in the box, with derivatives from differences. */
-function descend(residualsOf, start, weight, most) {
+function* descend(residualsOf, start, weight, most) {
   const size = start.length;
   let theta = start.slice();
   let residuals = residualsOf(theta);
   let cost = squares(residuals) + weight * distance(theta);
   let damping = 1e-2;
   for (let turn = 0; turn < most; turn++) {
+    yield turn / most;
     const columns = theta.map((x, p) => {
-      const step = x + 1e-5 > HIGH[p] ? -1e-5 : 1e-5;
+      const step = x + 1e-6 > HIGH[p] ? -1e-6 : 1e-6;
       const moved = residualsOf(theta.map((y, q) => (q === p ? y + step : y)));
-      return moved.map((r, n) => (r - residuals[n]) / step);
+      for (let n = 0; n < moved.length; n++) moved[n] = (moved[n] - residuals[n]) / step;
+      return moved;
     });
-    const normal = columns.map((a, p) =>
-      columns.map((b, q) => dot(a, b) + (p === q ? weight / WIDTH[p] ** 2 : 0)),
-    );
     const slope = columns.map(
       (a, p) => dot(a, residuals) + (weight * (theta[p] - CENTRE[p])) / WIDTH[p] ** 2,
     );
+    const normal = Array.from({ length: size }, () => new Array(size));
+    for (let p = 0; p < size; p++) {
+      for (let q = 0; q <= p; q++) normal[p][q] = normal[q][p] = dot(columns[p], columns[q]);
+      normal[p][p] += weight / WIDTH[p] ** 2;
+    }
     let gained = false;
     for (let attempt = 0; attempt < 8; attempt++) {
-      const step = solve(
-        normal.map((row, p) => row.map((x, q) => (p === q ? x * (1 + damping) + 1e-12 : x))),
-        slope,
-      );
+      const damped = normal.map((row, p) => row.map((x, q) => (p === q ? x * (1 + damping) + 1e-12 : x)));
+      const step = solve(damped, slope);
       const next = theta.map((x, p) => Math.min(HIGH[p], Math.max(LOW[p], x - step[p])));
       const there = residualsOf(next);
       const value = squares(there) + weight * distance(next);
       if (value < cost) {
-        gained = cost - value > 1e-12 * cost;
+        gained = cost - value > 1e-10 * cost;
         [theta, residuals, cost] = [next, there, value];
         damping = Math.max(damping / 5, 1e-9);
         break;
@@ -243,19 +205,4 @@ function solve(matrix, right) {
     solution[n] = rows[n][n] === 0 ? 0 : rest / rows[n][n];
   }
   return solution;
-}
-
-function weightedRSquared(values, predicted, weights) {
-  let [mean, total] = [0, 0];
-  for (let n = 0; n < values.length; n++) {
-    mean += weights[n] * values[n];
-    total += weights[n];
-  }
-  mean /= total;
-  let [error, spread] = [0, 0];
-  for (let n = 0; n < values.length; n++) {
-    error += weights[n] * (values[n] - predicted[n]) ** 2;
-    spread += weights[n] * (values[n] - mean) ** 2;
-  }
-  return 1 - error / spread;
 }

@@ -36,11 +36,11 @@ const FILL = {
 };
 
 export const ORDERS = {
-  cyclic: "cyclic: the same sequence every epoch",
+  cyclic: "cyclic",
   reshuffled: "reshuffled every epoch",
-  palindrome: "palindrome: forward, then backward",
-  iid: "IID: each episode draws its document",
-  middle: "shuffled middle: only the first and last stay",
+  palindrome: "palindrome",
+  iid: "IID draws",
+  middle: "shuffled middle",
 };
 
 /**

@@ -1,7 +1,8 @@
 // The toy model itself in two dimensions: solutions and fast weights as points of a plane.
 //
 // Where the moments give expectations, this is one drawn start. Positions are relative to the consensus,
-// which no episode moves, and the axes are scaled so that the solutions are spread alike in both at the end.
+// which no episode moves. A view maps them linearly so that the solutions are spread alike in every
+// direction, smoothly from epoch to epoch: an ellipse is seen as the circle that it is from a slant.
 
 import { generator, normal } from "#toy/orders.js";
 
@@ -35,45 +36,38 @@ export function advance({ q, w }, i, slow, fast) {
 /**
  * The whole path: what a picture needs at any episode.
  *
- * @returns {object} `at(t)` gives q (T x 2) and w after t episodes, `path` w after every episode, and
- *   `radius` the root mean square distance of the solutions from the consensus after every epoch
+ * @returns {object} `at(t)` gives q (T x 2) and w after t episodes, `path` w after every episode, `view(t)`
+ *   the symmetric map that a picture applies, and `radius` the root mean square distance of the solutions
+ *   from the consensus after every epoch
  */
 export function ringPath({ tasks, slow, fast, varianceW, order, seed }) {
-  const start = drawnStart({ tasks, slow, fast, varianceW, seed });
-  const state = copy(start);
+  const state = drawnStart({ tasks, slow, fast, varianceW, seed });
   const path = new Float64Array(2 * (1 + order.length));
-  const epochs = Math.floor(order.length / tasks);
-  const stages = [copy(start)];
+  const stages = [copy(state)];
   path.set(state.w, 0);
   for (let t = 0; t < order.length; t++) {
     advance(state, order[t], slow, fast);
     path.set(state.w, 2 * (t + 1));
     if ((t + 1) % tasks === 0) stages.push(copy(state));
   }
-  const axes = evenAxes(lastClear(stages).q);
-  const turned = (points) => transformed(points, axes);
-  const radius = stages.map(({ q }) => rootMeanSquare(turned(q)));
+  const views = stages.map(({ q }) => evenView(q));
   return {
-    epochs,
-    path: turned(path),
-    radius,
+    path,
+    radius: stages.map(({ q }) => rootMeanSquare(q)),
     at(t) {
       const epoch = Math.min(Math.floor(t / tasks), stages.length - 1);
       const here = copy(stages[epoch]);
       for (let n = epoch * tasks; n < t; n++) advance(here, order[n], slow, fast);
-      return { q: turned(here.q), w: turned(here.w) };
+      return here;
+    },
+    view(t) {
+      const epoch = Math.min(Math.floor(t / tasks), stages.length - 2);
+      const part = t / tasks - epoch;
+      // Between epochs geometrically: patterns shrink and grow by factors.
+      const size = views[epoch].size ** (1 - part) * views[epoch + 1].size ** part;
+      return views[epoch].map.map((x, n) => ((1 - part) * x + part * views[epoch + 1].map[n]) * size);
     },
   };
-}
-
-/** The latest stage that rounding has not reached. */
-function lastClear(stages) {
-  const first = rootMeanSquare(stages[0].q);
-  const clear = stages.filter(({ q }) => {
-    const size = rootMeanSquare(q);
-    return size > 1e-9 * first && size < 1e12 * first;
-  });
-  return clear[clear.length - 1] ?? stages[0];
 }
 
 function copy({ q, w }) {
@@ -86,8 +80,8 @@ function rootMeanSquare(points) {
   return Math.sqrt((2 * sum) / points.length);
 }
 
-/** The symmetric map that makes the spread of points the same in every direction, determinant 1. */
-function evenAxes(points) {
+/** The symmetric map that gives points the same spread in every direction; its size by itself. */
+function evenView(points) {
   let [xx, xy, yy] = [0, 0, 0];
   for (let n = 0; n < points.length; n += 2) {
     xx += points[n] * points[n];
@@ -95,21 +89,12 @@ function evenAxes(points) {
     yy += points[n + 1] * points[n + 1];
   }
   const middle = (xx + yy) / 2;
+  if (!(middle > 0 && middle < Infinity)) return { map: [1, 0, 1], size: 1 };
+  const size = Math.sqrt(points.length / 2 / middle);
   const apart = Math.hypot((xx - yy) / 2, xy);
-  const [large, small] = [middle + apart, Math.max(middle - apart, 1e-6 * middle)];
-  if (!(large > 0)) return [1, 0, 1];
+  const [large, small] = [1 + apart / middle, Math.max(1 - apart / middle, 1e-8)];
   const angle = 0.5 * Math.atan2(2 * xy, xx - yy);
-  // Along the longer axis shrink, along the shorter stretch.
-  const [a, b] = [(small / large) ** 0.25, (large / small) ** 0.25];
+  const [a, b] = [large ** -0.5, small ** -0.5]; // along the longer axis shrink, along the shorter stretch
   const [c, s] = [Math.cos(angle), Math.sin(angle)];
-  return [a * c * c + b * s * s, (a - b) * c * s, a * s * s + b * c * c];
-}
-
-function transformed(points, [xx, xy, yy]) {
-  const result = new Float64Array(points.length);
-  for (let n = 0; n < points.length; n += 2) {
-    result[n] = xx * points[n] + xy * points[n + 1];
-    result[n + 1] = xy * points[n] + yy * points[n + 1];
-  }
-  return result;
+  return { map: [a * c * c + b * s * s, (a - b) * c * s, a * s * s + b * c * c], size };
 }

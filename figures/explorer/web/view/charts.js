@@ -1,7 +1,7 @@
 // The line charts, drawn by uPlot (MIT, vendored): one object a chart, rebuilt only where its lines change.
 
-import { byId, short } from "#view/dom.js";
 import { inOrder, isDark, themed } from "#view/colours.js";
+import { Place, short } from "#view/dom.js";
 
 const uPlot = globalThis.uPlot;
 const FONT = "12px system-ui, sans-serif";
@@ -10,7 +10,7 @@ const SPLITS = 6;
 /** A chart in a figure's `.plot`; `show` takes columns and what describes the lines. */
 class Chart {
   constructor(id, { y = "loss", log = false, height = 220 }) {
-    this.place = byId(id).querySelector(".plot");
+    this.place = new Place(id);
     this.options = { y, log, height };
     this.key = "";
   }
@@ -29,7 +29,7 @@ class Chart {
     }
     this.key = key;
     this.plot?.destroy();
-    this.plot = new uPlot(this.optionsOf(series), columns, this.place);
+    this.plot = new uPlot(this.optionsOf(series), columns, this.place.node);
   }
 
   optionsOf(series) {
@@ -37,7 +37,7 @@ class Chart {
     const axis = { stroke: () => themed("soft-ink"), font: FONT, labelFont: FONT, grid, ticks: grid };
     const positive = (low, high) => [Math.max(1e-12, low / 1.3), Math.max(1e-11, high * 1.3)];
     return {
-      width: this.width(),
+      width: this.place.width,
       height: this.options.height,
       legend: { show: false },
       cursor: { points: { size: 7 }, drag: { x: false, y: false }, y: false },
@@ -59,11 +59,14 @@ class Chart {
         },
         {
           ...axis,
-          size: 52,
+          size: (_, values) => 34 + 7 * Math.max(2, ...(values ?? []).map((text) => text?.length ?? 0)),
           label: this.options.y,
           labelSize: 18,
           labelGap: 0,
           space: 34,
+          ...(this.options.log
+            ? { splits: (_, __, low, high) => decades(low, high), filter: (_, all) => all }
+            : {}),
           values: (_, splits) => splits.map((y) => (y === null ? "" : short(y, 2))),
         },
       ],
@@ -71,12 +74,9 @@ class Chart {
     };
   }
 
-  width() {
-    return Math.max(240, this.place.clientWidth);
-  }
-
   resize() {
-    this.plot?.setSize({ width: this.width(), height: this.options.height });
+    this.place.measure();
+    this.plot?.setSize({ width: this.place.width, height: this.options.height });
   }
 
   redraw() {
@@ -106,6 +106,16 @@ function wholes(low, high, most = SPLITS) {
   return Array.from({ length: Math.floor((high - low) / step) + 1 }, (_, n) => low + n * step);
 }
 
+/** Marks of a logarithmic axis: powers of ten, with 2 and 5 where there are few. */
+function decades(low, high) {
+  const [first, last] = [Math.floor(Math.log10(low)), Math.ceil(Math.log10(high))];
+  const step = Math.max(1, Math.ceil((last - first) / 5));
+  const parts = last - first <= 2 ? [1, 2, 5] : [1];
+  const marks = [];
+  for (let e = first; e <= last; e += step) for (const part of parts) marks.push(part * 10 ** e);
+  return marks.filter((y) => y >= low && y <= high);
+}
+
 /** Loss of one document through the run, with a circle where it is about to be trained. */
 class CourseChart extends Chart {
   draw({ state, toy, beside }) {
@@ -124,7 +134,9 @@ class CourseChart extends Chart {
     }
     const rows = Math.max(...columns.map((c) => c.length));
     const x = Array.from({ length: rows }, (_, row) => row);
-    const padded = columns.map((c) => (c.length < rows ? c.concat(new Array(rows - c.length).fill(null)) : c));
+    const padded = columns.map((c) =>
+      c.length < rows ? c.concat(new Array(rows - c.length).fill(null)) : c,
+    );
     const epochs = (rows - 1) / tasks;
     this.show([x, ...padded], series, {
       x: "epoch",

@@ -1,22 +1,22 @@
 // Eigenvalues of an epoch in the unit circle: inside patterns die out, outside losses grow.
 
-import { byId, element, fitCanvas, short } from "#view/dom.js";
 import { themed } from "#view/colours.js";
+import { byId, element, fitCanvas, Place, short } from "#view/dom.js";
 
 const SIZE = 300;
 
 export class CircleView {
   constructor() {
-    this.place = byId("circle").querySelector(".plot");
+    this.place = new Place("circle", 420);
     this.canvas = element("canvas", { role: "img" });
-    this.place.append(this.canvas);
+    this.place.node.append(this.canvas);
     this.note = byId("circle").querySelector(".note");
   }
 
   draw(result) {
     this.result = result;
     const { spectrum, stable } = result;
-    const width = Math.max(240, Math.min(this.place.clientWidth, 420));
+    const { width } = this.place;
     const context = fitCanvas(this.canvas, width, SIZE);
     // Past the limit the circle shrinks so that what has left it stays in sight.
     let reach = 1.12;
@@ -66,6 +66,7 @@ export class CircleView {
   }
 
   resize() {
+    this.place.measure();
     if (this.result) this.draw(this.result);
   }
 }

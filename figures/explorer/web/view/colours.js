@@ -50,9 +50,16 @@ export function gradientOf(pixels) {
   return `linear-gradient(to right, ${stops.join(", ")})`;
 }
 
-/** A colour of the page's theme by its variable's name. */
-export function themed(name) {
-  return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
-}
+const dark = window.matchMedia("(prefers-color-scheme: dark)");
+const known = new Map();
+dark.addEventListener("change", () => known.clear());
 
-export const isDark = () => window.matchMedia("(prefers-color-scheme: dark)").matches;
+export const isDark = () => dark.matches;
+
+/** A colour of the page's theme by its variable's name; asked of the style sheet once. */
+export function themed(name) {
+  if (!known.has(name)) {
+    known.set(name, getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim());
+  }
+  return known.get(name);
+}

@@ -1,11 +1,14 @@
 // Sliders, boxes and lists; every number has a slider to drag and a box to type in.
 
-import { byId, element, short } from "#view/dom.js";
 import { LINKS, NUMBERS, within } from "#state.js";
 import { ORDERS } from "#toy/orders.js";
+import { byId, element, short } from "#view/dom.js";
 
 const STEPS = 1000;
-const GROUPS = { training: ["tasks", "epochs"], mechanism: ["slowShare", "unfitted", "similarity", "varianceW"] };
+const GROUPS = {
+  training: ["tasks", "epochs"],
+  mechanism: ["slowShare", "unfitted", "similarity", "varianceW"],
+};
 
 export class Controls {
   /** @param {(change: object) => void} change told what the reader has changed */

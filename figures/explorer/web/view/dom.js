@@ -47,3 +47,16 @@ export function fitCanvas(canvas, width, height) {
   context.clearRect(0, 0, width, height);
   return context;
 }
+
+/** How wide a place is; measured when the window changes, since asking makes the browser lay out the page. */
+export class Place {
+  constructor(id, most = Infinity) {
+    this.node = byId(id).querySelector(".plot");
+    this.most = most;
+    this.measure();
+  }
+
+  measure() {
+    this.width = Math.max(240, Math.min(this.node.clientWidth, this.most));
+  }
+}

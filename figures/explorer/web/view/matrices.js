@@ -1,14 +1,14 @@
 // Loss matrices as pictures: time to the right, documents downwards, one pixel a loss, then enlarged.
 
-import { byId, element, fitCanvas, short } from "#view/dom.js";
 import { gradientOf, isDark, LOSS_PIXELS, residualPixels, themed } from "#view/colours.js";
+import { element, fitCanvas, Place, short } from "#view/dom.js";
 
 const HEIGHT = 150;
 const MARGIN = 34;
 
 export class MatrixView {
   constructor() {
-    this.place = byId("matrix").querySelector(".plot");
+    this.place = new Place("matrix");
     this.maps = {};
     for (const name of ["toy", "network", "residual"]) {
       const canvas = element("canvas", { role: "img" });
@@ -17,14 +17,19 @@ export class MatrixView {
       const high = element("span");
       const bar = element("span", { className: "map-bar" });
       const legend = element("span", { className: "map-legend" }, low, bar, high);
-      const box = element("div", { className: "map", hidden: true }, element("div", {}, title, legend), canvas);
-      this.place.append(box);
+      const box = element(
+        "div",
+        { className: "map", hidden: true },
+        element("div", {}, title, legend),
+        canvas,
+      );
+      this.place.node.append(box);
       this.maps[name] = { box, canvas, title, low, high, bar, image: document.createElement("canvas") };
       canvas.addEventListener("pointermove", (event) => this.point(name, event));
       canvas.addEventListener("pointerleave", () => this.say(""));
     }
     this.said = element("p", { className: "hover" });
-    this.place.append(this.said);
+    this.place.node.append(this.said);
   }
 
   draw(result) {
@@ -69,7 +74,7 @@ export class MatrixView {
   }
 
   paint(map, rows) {
-    const width = Math.max(240, this.place.clientWidth);
+    const { width } = this.place;
     const context = fitCanvas(map.canvas, width, HEIGHT);
     context.imageSmoothingEnabled = false;
     const [across, down] = [width - MARGIN, HEIGHT - 18];
@@ -105,6 +110,7 @@ export class MatrixView {
   }
 
   resize() {
+    this.place.measure();
     if (this.result) this.draw(this.result);
   }
 }

@@ -23,16 +23,21 @@ export class NumbersView {
     if (toy.scores.length > 0) {
       const n = toy.scores.length;
       add(`Recovery score, epoch ${n}`, scored(last(toy.scores)), last(toy.scores).reason);
-      if (beside) add("… of the network", scored(last(beside.found.scores)), last(beside.found.scores).reason);
+      if (beside)
+        add("… of the network", scored(last(beside.found.scores)), last(beside.found.scores).reason);
     }
     if (agreement) add("R² over all losses", short(agreement.r2));
     if (approached) add("Recovery approached", scored(approached), approached.reason);
     if (spectrum.factor !== null) add("Loss per epoch, in the end", `× ${short(spectrum.factor)}`);
     if (turns !== null) add("Turns of w per epoch", short(turns));
-    add("Slow share, limit", `${short(state.slowShare)} of ${short(limit, 4)}`);
+    add("Slow share / its limit", `${short(state.slowShare, 2)} / ${short(limit)}`);
     if (toy.online.length > 1) {
       const ratio = later(toy.online) / later(result.reference.online);
-      add("Online loss, to reshuffled", short(ratio), "from epoch 2 on; below 1 this order wins while it trains");
+      add(
+        "Online loss, to reshuffled",
+        short(ratio),
+        "from epoch 2 on; below 1 this order wins while it trains",
+      );
     }
     byId("tiles").replaceChildren(
       ...tiles.map(([name, value, note]) =>
@@ -42,20 +47,26 @@ export class NumbersView {
   }
 
   table({ toy, beside, state }) {
-    const head = ["Epoch", "Recovery, toy", "Loss before training, toy", "Loss after, toy"];
-    if (beside) head.push("Recovery, network", "Loss before training, network", "Loss after, network");
+    const shown = [["toy", toy], ...(beside ? [["network", beside.found]] : [])];
+    const who = element("tr", {}, element("th", { scope: "col", rowSpan: 2 }, "Epoch"));
+    const what = element("tr");
+    for (const [name] of shown) {
+      who.append(element("th", { scope: "colgroup", colSpan: 3 }, name));
+      for (const title of ["recovery", "before training", "after"]) {
+        what.append(element("th", { scope: "col" }, title));
+      }
+    }
     const rows = Array.from({ length: state.epochs }, (_, e) => {
       const cells = [String(e + 1)];
-      for (const found of [toy, ...(beside ? [beside.found] : [])]) {
+      for (const [, found] of shown) {
         const there = e < found.online.length;
         cells.push(found.scores[e] ? scored(found.scores[e]) : "–");
         cells.push(there ? short(found.online[e]) : "–", there ? short(found.after[e]) : "–");
       }
       return element("tr", {}, ...cells.map((cell, n) => tableCell(cell, n)));
     });
-    const top = element("tr", {}, ...head.map((name) => element("th", { scope: "col" }, name)));
     const table = byId("table");
-    table.tHead.replaceChildren(top);
+    table.tHead.replaceChildren(who, what);
     table.tBodies[0].replaceChildren(...rows);
   }
 

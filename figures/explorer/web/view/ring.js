@@ -1,20 +1,22 @@
 // The solutions in their plane, played episode by episode: a cloud that becomes a ring, and w on its way round.
 
-import { byId, element, fitCanvas, short } from "#view/dom.js";
-import { inOrder, isDark, themed } from "#view/colours.js";
 import { PLAYED } from "#compute.js";
 import { ringPath } from "#toy/ringpath.js";
+import { inOrder, isDark, themed } from "#view/colours.js";
+import { byId, element, fitCanvas, Place, short } from "#view/dom.js";
 
 const SIZE = 300;
+// Half the picture, in root mean squares of the solutions along an axis.
+const REACH = 2.6;
 
 export class RingView {
   /** @param {(episode: number | null) => void} onMove told where the player is */
   constructor(onMove) {
     this.onMove = onMove;
     const figure = byId("ring");
-    this.place = figure.querySelector(".plot");
+    this.place = new Place("ring", 420);
     this.canvas = element("canvas", { role: "img" });
-    this.place.append(this.canvas);
+    this.place.node.append(this.canvas);
     this.note = figure.querySelector(".note");
     this.slider = byId("episode");
     this.button = byId("play");
@@ -91,23 +93,15 @@ export class RingView {
     this.button.textContent = "Play";
   }
 
-  /** Size of the pattern at an episode, smooth between epochs, so that the view follows its shrinking. */
-  radiusAt(episode) {
-    const { radius } = this.path;
-    const epoch = Math.min(Math.floor(episode / this.tasks), radius.length - 2);
-    const part = episode / this.tasks - epoch;
-    return radius[epoch] ** (1 - part) * radius[epoch + 1] ** part;
-  }
-
   paint() {
-    const width = Math.max(240, Math.min(this.place.clientWidth, 420));
+    const { width } = this.place;
     const context = fitCanvas(this.canvas, width, SIZE);
     const { q, w } = this.path.at(this.episode);
-    const radius = this.radiusAt(this.episode);
-    const unit = (SIZE / 2 - 12) / (1.95 * radius);
+    const view = this.path.view(this.episode);
+    const unit = SIZE / 2 / REACH;
     const [cx, cy] = [width / 2, SIZE / 2];
-    const x = (points, n) => cx + unit * points[2 * n];
-    const y = (points, n) => cy - unit * points[2 * n + 1];
+    const x = (points, n) => cx + unit * (view[0] * points[2 * n] + view[1] * points[2 * n + 1]);
+    const y = (points, n) => cy - unit * (view[1] * points[2 * n] + view[2] * points[2 * n + 1]);
     const dark = isDark();
 
     context.lineWidth = 1;
@@ -150,10 +144,11 @@ export class RingView {
     cross(context, x(w, 0), y(w, 0), themed("toy"));
     context.fillText("w", x(w, 0) + 9, y(w, 0) + 12);
 
-    const part = radius / this.path.radius[0];
+    const epoch = Math.floor(this.episode / this.tasks);
+    const part = short((100 * this.path.radius[epoch]) / this.path.radius[0]);
     const note = this.stable
-      ? `Enlarged ${short(1 / part)} times: the pattern is ${short(100 * part)} % of its size before training.`
-      : "Past the stability limit the pattern grows without bound.";
+      ? `The view follows the pattern, which has shrunk to ${part} % of its size before training, and evens its spread.`
+      : `The view follows the pattern, which has grown to ${part} % of its size before training.`;
     this.note.textContent = note;
     this.canvas.setAttribute(
       "aria-label",
@@ -162,6 +157,7 @@ export class RingView {
   }
 
   resize() {
+    this.place.measure();
     if (this.path) this.paint();
   }
 }

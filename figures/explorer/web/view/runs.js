@@ -1,9 +1,9 @@
 // Networks beside the toy: those that came with the page, and those that the reader drops on it.
 
-import { byId, element, short } from "#view/dom.js";
-import { FileProblem, readMatrix } from "#files/matrix.js";
 import { measured } from "#compute.js";
+import { FileProblem, readMatrix } from "#files/matrix.js";
 import { fitFour, scalesOf, shapesOf } from "#toy/fit.js";
+import { byId, element, short } from "#view/dom.js";
 
 const MOST_BYTES = 64 * 2 ** 20;
 
@@ -13,7 +13,8 @@ export class Runs {
     this.choose = choose;
     this.byId = new Map();
     this.list = byId("run");
-    for (const given of JSON.parse(byId("runs").textContent)) this.offer(given.id, given.name, given.group, given);
+    for (const given of JSON.parse(byId("runs").textContent))
+      this.offer(given.id, given.name, given.group, given);
     this.list.addEventListener("change", () => choose(this.list.value));
     byId("back").addEventListener("click", () => choose(this.list.value));
     byId("file").addEventListener("change", (event) => {
@@ -107,9 +108,9 @@ export class Runs {
       }
       step = search.next();
     }
-    const { numbers, scales, r2, r2Curves } = step.value;
+    const { numbers, scales, r2 } = step.value;
     const id = `own-${this.byId.size}`;
-    const facts = `Your file: ${tasks} documents, ${epochs} epochs. R² ${short(r2)} over all losses, ${short(r2Curves)} over their means by visit and lag.`;
+    const facts = `Your file: ${tasks} documents, ${epochs} epochs. R² of the fit ${short(r2)} over all losses.`;
     const run = { id, name, tasks, epochs, numbers, scales, facts, found: measured(matrix) };
     this.offer(id, name, "Yours (on this page only)", run);
     this.say(

@@ -1,0 +1,49 @@
+"""``reawaken explore``: the explorer as one HTML file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from toymodel.base.errors import InputError
+
+__all__ = ["COMMANDS", "explore", "write_explorer"]
+
+
+def write_explorer(path: str | Path, runs: Sequence[Any] = ()) -> Path:
+    """Write the explorer with the recorded runs and `runs` before them, the first of which it opens with.
+
+    Args:
+        path: the HTML file.
+        runs: `figures.explorer.ShownRun` objects.
+    """
+    from figures.explorer.build import explorer_html
+    from figures.explorer.fits import EXAMPLES, recorded_runs
+    from toymodel.base.files import atomic_write
+
+    where = Path(path)
+    if where.is_dir() or where.suffix != ".html":
+        better = where / "explorer.html" if where.is_dir() else where.with_suffix(".html")
+        raise InputError(f"--out {where}", expected="the name of an .html file", fix=f"--out {better}")
+    state = f"#run={runs[0].id}" if runs else ""
+    page = explorer_html([*runs, *recorded_runs()], examples=EXAMPLES, state=state)
+    with atomic_write(where, "w") as file:
+        file.write(page)
+    return where
+
+
+def explore(run: tuple[Path, ...] = (), out: Path = Path("explorer.html")) -> None:
+    """Write the explorer: one HTML file in which the toy moves, with networks and your own run beside it.
+
+    Args:
+        run: Runs to put into it: run folders, .npz or .npy; the first is shown when the page opens.
+        out: The HTML file.
+    """
+    from figures.explorer.runs import load_shown
+
+    path = write_explorer(out, load_shown(run))
+    print(f"wrote {path} ({path.stat().st_size / 1e6:.2f} MB); open it in any browser, it needs no network")
+
+
+COMMANDS: dict[str, Any] = {"": explore}

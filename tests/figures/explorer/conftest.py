@@ -1,0 +1,67 @@
+"""Node to ask the page's modules, a browser to use the page, and the page itself."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from figures.explorer.commands import write_explorer
+
+WEB_TESTS = Path(__file__).with_name("web")
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+
+class Node:
+    """The page's modules, asked from Python: ``node("losses", tasks=25, ...)``."""
+
+    def __init__(self, program):
+        self._process = subprocess.Popen(
+            [program, str(WEB_TESTS / "answer.mjs")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def __call__(self, ask, **given):
+        print(json.dumps({"ask": ask, **given}), file=self._process.stdin, flush=True)
+        answer = self._process.stdout.readline()
+        assert answer, f"node answers nothing to {ask}"
+        return json.loads(answer)
+
+    def close(self):
+        self._process.stdin.close()
+        self._process.wait(timeout=20)
+        self._process.stdout.close()
+
+
+def node_program():
+    program = shutil.which("node")
+    if program is None:
+        pytest.skip("node is not installed: apt-get install nodejs")
+    return program
+
+
+@pytest.fixture(scope="session")
+def node():
+    asked = Node(node_program())
+    yield asked
+    asked.close()
+
+
+@pytest.fixture(scope="session")
+def page_file(tmp_path_factory):
+    return write_explorer(tmp_path_factory.mktemp("explorer") / "explorer.html")
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """Headless Chromium, as the system has it."""
+    sync_api = pytest.importorskip(
+        "playwright.sync_api", reason="playwright is not installed: pip install playwright"
+    )
+    program = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if program is None:
+        pytest.skip(f"no browser is installed ({', '.join(BROWSERS)}): apt-get install chromium")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program)
+        yield browser
+        browser.close()

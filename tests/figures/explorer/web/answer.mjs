@@ -1,0 +1,72 @@
+// Answers questions of the Python tests, one JSON a line: { ask, ...what it needs }.
+
+import { createInterface } from "node:readline";
+import {
+  applyLink,
+  relativeLosses,
+  reshuffledExpectation,
+  sharesOf,
+} from "../../../../figures/explorer/web/toy/engine.js";
+import { fitNow } from "../../../../figures/explorer/web/toy/fit.js";
+import {
+  curvesByLag,
+  lossesAfterEpochs,
+  onlineLosses,
+  recoveryScores,
+} from "../../../../figures/explorer/web/toy/measures.js";
+import { palindromeEigenvalues } from "../../../../figures/explorer/web/toy/palindrome.js";
+import {
+  approachedRecovery,
+  epochEigenvalues,
+  isStable,
+  slowShareLimit,
+  turnsPerEpoch,
+} from "../../../../figures/explorer/web/toy/ring.js";
+import { advance } from "../../../../figures/explorer/web/toy/ringpath.js";
+
+const answers = {
+  losses({ tasks, unfitted, slowShare, similarity, varianceW, halfPoint, order }) {
+    const { slow, fast } = sharesOf({ unfitted, slowShare, similarity });
+    const x = relativeLosses({ tasks, slow, fast, varianceW, order });
+    return [...applyLink(x, halfPoint ?? Infinity)];
+  },
+  measures({ tasks, values, order }) {
+    const matrix = { tasks, values: Float64Array.from(values), order };
+    return {
+      scores: recoveryScores(matrix).map(({ value }) => (Number.isNaN(value) ? null : value)),
+      online: [...onlineLosses(matrix)],
+      after: [...lossesAfterEpochs(matrix)],
+      curves: curvesByLag(matrix).map((c) => Array.from(c, (x) => (Number.isNaN(x) ? null : x))),
+    };
+  },
+  ring({ slow, fast, tasks }) {
+    const { re, im } = epochEigenvalues(slow, fast, tasks);
+    return {
+      re: [...re],
+      im: [...im],
+      stable: isStable(slow, fast, tasks),
+      approached: approachedRecovery(slow, fast, tasks).value,
+      turns: turnsPerEpoch(slow, fast, tasks),
+    };
+  },
+  limit: ({ tasks, similarity }) => slowShareLimit({ tasks, similarity }),
+  palindrome: ({ slow, fast, tasks }) => [...palindromeEigenvalues(slow, fast, tasks)],
+  reshuffled(setting) {
+    const { online, after } = reshuffledExpectation(setting);
+    return { online: [...online], after: [...after] };
+  },
+  fit({ tasks, values, order }) {
+    const { numbers, r2, scales } = fitNow({ tasks, values: Float64Array.from(values), order });
+    return { numbers, r2, scales: [...scales] };
+  },
+  path({ tasks, q, w, slow, fast, order }) {
+    const state = { q: Float64Array.from(q), w: Float64Array.from(w) };
+    for (const i of order) advance(state, i, slow, fast, tasks);
+    return { q: [...state.q], w: [...state.w] };
+  },
+};
+
+for await (const line of createInterface({ input: process.stdin })) {
+  const { ask, ...given } = JSON.parse(line);
+  process.stdout.write(`${JSON.stringify(answers[ask](given))}\n`);
+}
