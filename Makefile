@@ -5,7 +5,9 @@ BIN := $(VENV)/bin
 OUT ?= out
 ARGS ?=
 
-.PHONY: env run test lint bench
+WEB := figures/explorer/web
+
+.PHONY: env run test lint lint-web bench
 
 env: $(VENV)/.ready
 
@@ -26,6 +28,15 @@ lint: env
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	@if command -v npm > /dev/null; then $(MAKE) --no-print-directory lint-web; \
+	else echo "The explorer's JavaScript was not linted: npm is not installed."; fi
+
+# Biome, one program at the version that package-lock.json pins, formats and lints the explorer's modules.
+lint-web: $(WEB)/node_modules/.package-lock.json
+	cd $(WEB) && npm run --silent lint
+
+$(WEB)/node_modules/.package-lock.json: $(WEB)/package-lock.json
+	cd $(WEB) && npm ci --silent --no-audit --no-fund
 
 bench: env
 	$(BIN)/pytest benchmarks $(ARGS)
