@@ -32,7 +32,7 @@ GROUPS = {
     "llm": ("llm.commands", "run the paper's experiments on real networks"),
     "fit": ("bridge.commands", "fit the toy model to loss matrices"),
     "figures": ("figures.commands", "draw the figures of the paper from runs"),
-    "explore": ("figures.explorer.commands", "one HTML file in which the mechanism moves, with runs beside it"),
+    "explore": ("figures.explorer.commands", "one HTML file in which the mechanism moves, beside runs"),
     "record": ("figures.evidence.record", "train the small networks behind the recorded results"),
 }
 
