@@ -10,14 +10,18 @@ from typing import Protocol
 
 from matplotlib.figure import Figure
 
-from figures.evidence.reproduce import sweep_command
+from figures.evidence.lookup import MissingRuns
+from figures.evidence.reproduce import made_by, sweep_command
 from figures.evidence.runs import Family, Runs
+from figures.panels.captions import Caption
 from llm.config import RunConfig
-from llm.presets import FORMS
 from toymodel.base.errors import InputError
 from toymodel.base.words import nearest
 
-__all__ = ["FIGURES", "Entry", "Panel", "caption", "choose", "commands", "identity", "panel", "render"]
+__all__ = [
+    "FIGURES", "Entry", "Panel", "caption", "choose", "commands", "families", "identity", "kind", "panel",
+    "render",
+]  # fmt: skip
 
 
 class Panel(Protocol):
@@ -27,11 +31,14 @@ class Panel(Protocol):
     def families(self) -> tuple[str, ...]:
         """Families of presets whose runs it shows."""
 
-    def draw(self, runs: Runs) -> Figure:
-        """The figure; raises MissingRuns when there are none."""
+    def found(self, runs: Runs) -> list[Family]:
+        """The runs that are drawn; raises MissingRuns when there are none."""
 
-    def caption(self, runs: Runs) -> str:
-        """What is drawn: units, seeds, the toy's part."""
+    def draw(self, runs: Runs) -> Figure:
+        """The figure; raises MissingRuns likewise."""
+
+    def caption(self, runs: Runs) -> Caption:
+        """What is drawn; raises MissingRuns likewise."""
 
 
 @dataclass(frozen=True)
@@ -84,12 +91,12 @@ FIGURES: dict[str, Entry] = {
     "5d": Entry(_CURVES, "frozen blocks", "At least 8 of 16 blocks must be trained for strong recovery."),
     "6": Entry(_CURVES, "Adam against gradient descent", "Adam 0.689, gradient descent 0.211."),
     "7a": Entry(
-        "figures.panels.fig07",
+        _CURVES,
         "causal image modelling",
         "ImageGPT recovers images in anticipation, as texts are.",
     ),
     "7b": Entry(
-        "figures.panels.fig07",
+        _CURVES,
         "image classification",
         "A transformer and a convolutional network both recover batches in anticipation.",
     ),
@@ -137,17 +144,17 @@ FIGURES: dict[str, Entry] = {
     "17a": Entry("figures.panels.fig17", "size of activation updates", "Steps from epoch to epoch."),
     "17b": Entry("figures.panels.fig17", "size of weight updates", "A monotone fall, without steps."),
     "18a": Entry(
-        "figures.panels.fig18",
+        "figures.panels.fig08",
         "pairwise recovery, 50 documents",
         "One bright area near the centre begins to part.",
     ),
     "18b": Entry(
-        "figures.panels.fig18",
+        "figures.panels.fig08",
         "pairwise recovery, 100 documents",
         "Two bright areas, and a border without recovery 10 to 15 documents wide.",
     ),
     "18c": Entry(
-        "figures.panels.fig18",
+        "figures.panels.fig08",
         "pairwise recovery, 200 documents",
         "Two bright areas, and a border as wide as for 100 documents.",
     ),
@@ -207,18 +214,25 @@ def render(name: str, runs: Runs) -> Figure:
 
 def families(name: str, runs: Runs) -> list[Family]:
     """The families of runs that a figure shows, as far as they are there."""
-    shown = panel(name) if FIGURES[name].needs_runs else None
-    forms = getattr(shown, "forms", FORMS)
-    return [f for key in shown.families if (f := runs.family(key, forms))] if shown else []
+    if not FIGURES[name].needs_runs:
+        return []
+    try:
+        return panel(name).found(runs)
+    except MissingRuns:
+        return []
 
 
 def commands(name: str, runs: Runs) -> list[str]:
     """The commands that make a figure: its runs, if it needs any, and the figure from them."""
     if not FIGURES[name].needs_runs:
         return [f"reawaken figures {name}"]
-    found = families(name, runs)
-    makers = [sweep_command(f.name) for f in found] or [sweep_command(key) for key in panel(name).families]
-    return [*makers, f"reawaken figures {name} --runs runs"]
+    makers: list[str] = []
+    for one in families(name, runs):
+        makers += [sweep_command(one.name)] if one.as_preset else [
+            made_by(run.config, f"runs/{run.name}") for run in one.runs
+        ]  # fmt: skip
+    makers = makers or [sweep_command(key) for key in panel(name).families]
+    return [*dict.fromkeys(makers), f"reawaken figures {name} --runs runs"]
 
 
 def caption(name: str, runs: Runs) -> str:
@@ -230,7 +244,7 @@ def caption(name: str, runs: Runs) -> str:
     entry = FIGURES[name]
     lines = [f"Figure {name}: {entry.title}", ""]
     if entry.needs_runs:
-        lines += [panel(name).caption(runs), "", *identity(families(name, runs))]
+        lines += [str(panel(name).caption(runs)), "", *identity(families(name, runs))]
     else:
         module = importlib.import_module(entry.module)
         lines += [" ".join((inspect.getdoc(module) or "").split()), "Losses of the toy model have no unit."]
@@ -239,17 +253,23 @@ def caption(name: str, runs: Runs) -> str:
     return "\n".join([*lines, "", "Command:", *commands(name, runs), ""])
 
 
-_SIZES = {
-    "": "The paper's own setting.",
-    "-random": "Random weights and {own} in place of trained weights and {papers}.",
-    "-embedded": "A small network with random weights on {own}; not the paper's.",
-    "-small": "Small networks with random weights on {own}, trained on a CPU; not the paper's.",
-}
-# Of images and of texts: what stands in for the paper's data.
-_DATA = {
-    False: {"own": "pieces of a photograph", "papers": "data sets"},
-    True: {"own": "the Python manual", "papers": "news articles"},
-}
+# What the embedded documents of a kind of task are.
+_EMBEDDED = {"language": "the Python manual"}
+_PHOTOGRAPH = "pieces of a photograph"
+
+
+def kind(one: Family) -> str:
+    """What kind of networks and documents a family's runs have, as a sentence."""
+    config = one.members[0].config
+    data = config.documents
+    if data == "embedded":
+        data = _EMBEDDED.get(config.task, _PHOTOGRAPH)
+    if config.tokenizer:
+        data += f" (tokenizer {config.tokenizer})"
+    settings = f"; with {one.settings} in place of the preset's" if one.settings else ""
+    if one.scale == "small":
+        return f"Small networks with random weights on {data}; not the paper's{settings}."
+    return f"{one.title}, on {data}{settings}."
 
 
 def _size(config: RunConfig) -> str:
@@ -261,8 +281,7 @@ def identity(found: Sequence[Family]) -> list[str]:
     """Which runs are shown, and of what kind; lines of text."""
     lines = []
     for one in found:
-        language = one.members[0].config.task == "language"
-        lines.append(_SIZES[one.form].format(**_DATA[language]))
+        lines.append(kind(one))
         for member in one.members:
             ids = " ".join(f"{run.config.id} (seed {run.config.seed})" for run in member.runs)
             config, weights = member.config, member.runs[0].manifest.get("model", {}).get("parameters")

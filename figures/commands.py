@@ -21,18 +21,19 @@ def figures(
     """Draw figures and write each as PNG and vector PDF, with a caption.
 
     A figure whose runs are missing is left out, with the command that makes them. All figures together come
-    with gallery.html, which shows them beside what the paper found.
+    with gallery.html, which shows them beside what the paper found, and claims.json, the verdicts as data.
 
     Args:
         names: Figures to draw, e.g. 5a 8 11 theory; all of them if none are named.
-        runs: Folder of network runs; the recorded results of small networks if not given.
+        runs: Folder of network runs, of a campaign's too; the recorded results if not given.
         out: Folder for the files, made if it is not there.
         formats: Kinds of file to write.
     """
     from figures.catalogue import FIGURES, caption, choose, render
+    from figures.claims.claims import evaluate, write_claims
+    from figures.evidence.lookup import MissingRuns
     from figures.evidence.runs import Runs, recorded
     from figures.pages.gallery import write_gallery
-    from figures.panels.curves import MissingRuns
     from figures.style import FORMATS, png_bytes, save_figure
     from toymodel.base.files import atomic_write
 
@@ -68,7 +69,10 @@ def figures(
         for path in written:
             print(f"{path}   {FIGURES[name].title}")
     if not names or "all" in names:
-        write_gallery(out / "gallery.html", found, pictures)
+        judged = evaluate(found)
+        write_claims(out / "claims.json", judged)
+        print(f"{out / 'claims.json'}   the paper's claims, judged at every scale")
+        write_gallery(out / "gallery.html", found, pictures, judged)
         print(f"{out / 'gallery.html'}   all figures beside what the paper found")
     elif len(missing) == len(chosen):
         raise missing[0]

@@ -16,7 +16,17 @@ from llm.config import RunConfig
 from toymodel.base.errors import InputError
 from toymodel.base.words import nearest, nearest_few
 
-__all__ = ["FORMS", "PRESETS", "Preset", "embedded_size", "family", "preset", "random_init", "small_size"]
+__all__ = [
+    "FORMS",
+    "PRESETS",
+    "Preset",
+    "embedded_size",
+    "family",
+    "member",
+    "preset",
+    "random_init",
+    "small_size",
+]
 
 
 @dataclass(frozen=True)
@@ -235,6 +245,21 @@ def preset(name: str) -> RunConfig:
         expected=f"one of the {len(PRESETS)} that `reawaken llm presets` lists, such as " + ", ".join(near),
         fix=f"--preset {near[0]}",
     )
+
+
+def member(name: str, label: str) -> Preset:
+    """The member of a family, in any form, with that label.
+
+    Raises:
+        InputError: for an unknown name or label, with the nearest known one.
+    """
+    found = {preset.label: preset for preset in family(name)}
+    if label not in found:
+        near = nearest(label, found)
+        raise InputError(
+            f"family {name!r} has no member {label!r}", expected="one of " + ", ".join(found), fix=near
+        )
+    return found[label]
 
 
 def family(name: str) -> list[Preset]:

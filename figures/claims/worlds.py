@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from figures.catalogue import panel
 from figures.evidence.counterparts import counterpart, toy_losses
-from figures.evidence.runs import Member, Runs
+from figures.evidence.lookup import find_member
+from figures.evidence.runs import Runs
+from figures.evidence.scales import Scale
 from figures.panels.fig09 import path
-from figures.panels.matrices import Matrix, member_of, toy_state
-from llm.presets import FORMS, PRESETS
+from figures.panels.matrices import Probed, toy_state
+from llm.config import RunConfig
+from llm.presets import member
+from llm.runs.finished import Run
 from toymodel.base.errors import InputError
 from toymodel.measures.losses import LossMatrix
 from toymodel.theory.trajectories import pca
@@ -47,14 +51,15 @@ class World(Protocol):
 
 
 class Networks:
-    """Runs of networks.
+    """Runs of networks at one scale.
 
     Args:
         runs: which.
+        scale: of these.
     """
 
-    def __init__(self, runs: Runs) -> None:
-        self._runs = runs
+    def __init__(self, runs: Runs, scale: Scale) -> None:
+        self._runs, self._scale = runs, scale
 
     def losses(self, family: str, label: str) -> dict[int, LossMatrix]:
         """As `World`.
@@ -62,36 +67,29 @@ class Networks:
         Raises:
             MissingRuns: when the preset has no run.
         """
-        forms = ("",) if family == "fig2a" else FORMS
-        figure = next(p.figure for p in PRESETS.values() if p.family == family)
-        return {
-            run.config.seed: run.losses for run in member_of(self._runs, figure, family, label, forms).runs
-        }
+        figure = member(family, label).figure
+        found = find_member(self._runs, figure, family, label, self._scale)
+        return {run.config.seed: run.losses for run in found.runs}
 
     def matrices(self, figure: str) -> dict[int, Floats]:
         """As `World`."""
-        shown = panel(figure)
-        assert isinstance(shown, Matrix)
-        member = self._member(figure)
-        return {run.config.seed: np.asarray(shown.read(run), dtype=np.float64) for run in member.runs}
+        shown = probed(figure)
+        return {run.config.seed: np.asarray(shown.read(run), dtype=np.float64) for run in self._found(figure)}
 
     def sizes(self, figure: str) -> dict[int, Floats]:
         """As `World`."""
-        values, _ = panel(figure).values(self._runs)  # type: ignore[attr-defined]
-        return {run.config.seed: row for run, row in zip(self._member(figure).runs, values, strict=True)}
+        return self.matrices(figure)
 
     def paths(self) -> dict[int, Floats]:
         """As `World`."""
-        return {run.config.seed: path(run)[0] for run in self._member("9").runs}
+        return {run.config.seed: path(run)[0] for run in self._found("9")}
 
     def tasks(self, figure: str) -> int:
         """As `World`."""
-        return self._member(figure).config.num_documents
+        return self._found(figure)[0].config.num_documents
 
-    def _member(self, figure: str) -> Member:
-        shown = panel(figure)
-        label = shown.member if isinstance(shown, Matrix) else shown.families[0]
-        return member_of(self._runs, figure, shown.families[0], label)
+    def _found(self, figure: str) -> tuple[Run, ...]:
+        return probed(figure).at(self._runs, self._scale).runs
 
 
 class Toy:
@@ -110,7 +108,7 @@ class Toy:
         Raises:
             NoCounterpart: for what the toy lacks.
         """
-        preset = next(p for p in PRESETS.values() if (p.family, p.label) == (family, label))
+        preset = member(family, label)
         setting = counterpart(preset)
         if setting is None:
             raise NoCounterpart(
@@ -120,29 +118,30 @@ class Toy:
 
     def matrices(self, figure: str) -> dict[int, Floats]:
         """As `World`."""
-        shown = panel(figure)
-        assert isinstance(shown, Matrix)
-        config = next(
-            p.config for p in PRESETS.values() if (p.family, p.label) == (shown.family, shown.member)
-        )
-        values = np.asarray(shown.toy(toy_state(config)))
+        values = np.asarray(probed(figure).toy(toy_state(self._config(figure))))
         whole = np.isfinite(values).any(0)
         return {0: values[np.ix_(whole, whole)]}
 
     def sizes(self, figure: str) -> dict[int, Floats]:
         """As `World`."""
-        return {0: panel(figure).toy(toy_state(PRESETS["fig17"].config))}  # type: ignore[attr-defined]
+        return {0: probed(figure).toy(toy_state(self._config(figure)))}
 
     def paths(self) -> dict[int, Floats]:
         """As `World`."""
-        return {0: pca(toy_state(PRESETS["fig9"].config).w[1:], 3).coordinates}
+        return {0: pca(toy_state(self._config("9")).w[1:], 3).coordinates}
 
     def tasks(self, figure: str) -> int:
         """As `World`."""
-        shown = panel(figure)
-        label = shown.member if isinstance(shown, Matrix) else shown.families[0]
-        return next(
-            p.config.num_documents
-            for p in PRESETS.values()
-            if (p.family, p.label) == (shown.families[0], label)
-        )
+        return self._config(figure).num_documents
+
+    @staticmethod
+    def _config(figure: str) -> RunConfig:
+        shown = probed(figure)
+        return member(shown.family, shown.member).config
+
+
+def probed(figure: str) -> Any:
+    """The panel of a figure of probes."""
+    shown = panel(figure)
+    assert isinstance(shown, Probed)
+    return shown

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 from llm.config import RunConfig
-from llm.presets import PRESETS, Preset
+from llm.presets import Preset, member
 from toymodel import LossMatrix, episode_noise, random_tasks, schedule, simulate
 
 __all__ = ["COUNTERPARTS", "ToySetting", "counterpart", "toy_losses"]
@@ -113,7 +113,7 @@ are missing vary something the toy lacks: depth, heads, the scheme of random wei
 
 def counterpart(preset: Preset) -> ToySetting | None:
     """The toy's version of a preset of any form; None where it has none."""
-    base = next(p for p in PRESETS.values() if p.family == preset.family and p.label == preset.label)
+    base = member(preset.family, preset.label)
     if base.family not in COUNTERPARTS:
         return None
     changes, _ = COUNTERPARTS[base.family]

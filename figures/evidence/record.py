@@ -81,7 +81,7 @@ def record(
 
     found = Runs.load(runs)
     for name in FITTED:
-        shown = found.family(name, ("-small",))
+        shown = found.family(name, "small")
         fit_runs(shown.runs if shown else [])
     wanted = set(configs)
     kept = [run for run in found if run.config in wanted]

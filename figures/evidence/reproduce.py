@@ -29,7 +29,7 @@ def run_command(config: RunConfig, preset: Preset, out: str = "RUN") -> str:
 def made_by(config: RunConfig, out: str = "RUN") -> str:
     """The command that makes exactly this run, from the preset of any form that needs fewest flags."""
     mine = config.to_json()
-    nearest = min(every_preset(), key=lambda p: sum(mine[k] != v for k, v in p.config.to_json().items()))
+    nearest, _ = min(_settings(), key=lambda known: sum(mine[k] != v for k, v in known[1].items()))
     return run_command(config, nearest, out)
 
 
@@ -38,6 +38,11 @@ def every_preset() -> tuple[Preset, ...]:
     """Every preset in every form, the paper's own first."""
     names = dict.fromkeys(preset.family for preset in PRESETS.values())
     return tuple(member for form in FORMS for name in names for member in family(name + form))
+
+
+@cache
+def _settings() -> tuple[tuple[Preset, dict[str, Any]], ...]:
+    return tuple((preset, preset.config.to_json()) for preset in every_preset())
 
 
 def _flag(name: str, value: Any) -> str:

@@ -1,33 +1,46 @@
-"""Runs of networks as figures see them: read from run folders or from the recorded results, found by preset.
+"""Runs of networks as figures see them: found by what they vary, at every scale, wherever they lie.
 
-A figure asks for a family of presets. Which runs belong to it is told by their configurations alone: a run is
-a member's if the two differ in nothing but seed, device, precision and additional probes.
+A figure asks for a family of presets at a scale. A run is a member's if it has the member's value of what the
+family varies; runs that differ in nothing else are one group. Seed, device, precision and further probes do
+not count, documents and tokenizer must be the same within a group. Of all groups the one of most members is
+taken, of equally many the one nearest to the preset, and how it differs from it is said.
 """
 
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from figures.evidence.matching import (
+    FREE,
+    OTHER_SETTINGS,
+    SHAPE,
+    SOURCE,
+    Values,
+    by_value_of,
+    differing,
+    forms_at,
+    like_preset,
+    members_of,
+    model_name,
+    presets_settings,
+    rest_of,
+    value_of,
+)
+from figures.evidence.scales import SCALES, TITLES, Scale, scale_of
 from figures.evidence.stored import read_folders, read_packed
 from llm.config import RunConfig
-from llm.presets import FORMS, Preset, family
+from llm.presets import Preset
 from llm.runs.finished import Run
 from toymodel.base.errors import InputError
 from toymodel.base.words import nearest
 from toymodel.measures.losses import LossMatrix
 
-__all__ = [
-    "RECORDED",
-    "Family",
-    "Member",
-    "Runs",
-    "recorded",
-    "same_experiment",
-]
+__all__ = ["RECORDED", "Experiment", "Family", "Member", "Runs", "recorded"]
 
 RECORDED = Path(__file__).parents[1] / "recorded"
 """The results that come with this package: packed small networks, and folders of real runs."""
@@ -39,7 +52,7 @@ class Member:
 
     Attributes:
         preset: whose.
-        runs: by seed; empty where none was found.
+        runs: by seed.
     """
 
     preset: Preset
@@ -47,35 +60,95 @@ class Member:
 
     @property
     def config(self) -> RunConfig:
-        """The preset's configuration."""
-        return self.preset.config
+        """What was run, with the first seed."""
+        return self.runs[0].config
 
     @property
     def losses(self) -> list[LossMatrix]:
         """Loss matrices, one per seed."""
         return [run.losses for run in self.runs]
 
+    @property
+    def seeds(self) -> int:
+        """Number of runs."""
+        return len(self.runs)
+
 
 @dataclass(frozen=True)
 class Family:
-    """The runs that were found for a family of presets, all of one form.
+    """The runs that were found for a family of presets at one scale.
 
     Attributes:
-        name: the family with the form's suffix, as ``reawaken llm sweep --presets`` takes it.
+        name: the family with the suffix of the form it is nearest to, as ``reawaken llm sweep --presets``
+            takes it.
         form: the suffix.
-        members: those that have runs.
+        scale: at which.
+        members: those that have runs, in the paper's order.
         missing: those that have none.
+        differences: settings, other than sizes, documents and weights, in which all runs differ from the
+            preset's.
+        distance: number of settings in which they do, sizes included.
+        same_experiment: whether these are no more than other sizes, rates and numbers of things.
     """
 
     name: str
     form: str
+    scale: Scale
     members: tuple[Member, ...]
     missing: tuple[Preset, ...]
+    differences: tuple[str, ...] = ()
+    distance: int = 0
+    same_experiment: bool = True
 
     @property
     def runs(self) -> list[Run]:
         """All runs."""
         return [run for member in self.members for run in member.runs]
+
+    @property
+    def base(self) -> str:
+        """Name of the family without suffix."""
+        return self.members[0].preset.family
+
+    @property
+    def as_preset(self) -> bool:
+        """Whether the presets, documents included, make exactly these runs."""
+        return not self.distance and all(
+            run.config.to_json()[name] == value
+            for member in self.members
+            for run in member.runs
+            for name, value in member.preset.config.to_json().items()
+            if name in SOURCE
+        )
+
+    @property
+    def title(self) -> str:
+        """What kind of networks these are, in a few words."""
+        models = {member.config.model for member in self.members}
+        if self.scale == "small":
+            return TITLES["small"]
+        if len(models) > 1:
+            return TITLES[self.scale]
+        weights = "pretrained" if self.scale == "pretrained" else "random weights"
+        return f"{model_name(models.pop())}, {weights}"
+
+    @property
+    def settings(self) -> str:
+        """In which settings but the model they differ from the preset's; empty for none."""
+        return ", ".join(self.differences)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Runs that differ in their seed alone.
+
+    Attributes:
+        name: of their folder, without the seed.
+        runs: by seed.
+    """
+
+    name: str
+    runs: tuple[Run, ...]
 
 
 class Runs(Sequence[Run]):
@@ -90,9 +163,8 @@ class Runs(Sequence[Run]):
         for run in runs:
             once.setdefault(run.config.id, run)
         self._runs = list(once.values())
-        self._by_key: dict[RunConfig, list[Run]] = {}
-        for run in self._runs:
-            self._by_key.setdefault(same_experiment(run.config), []).append(run)
+        self._settings = [run.config.to_json() for run in self._runs]
+        self._found: dict[tuple[str, Scale, tuple[str, ...] | None], Family | None] = {}
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Runs:
@@ -129,38 +201,98 @@ class Runs(Sequence[Run]):
     def __iter__(self) -> Iterator[Run]:
         return iter(self._runs)
 
-    def member(self, preset: Preset) -> Member:
-        """The runs of one preset, by seed."""
-        wanted = set(preset.config.probes)
-        found = [
-            r for r in self._by_key.get(same_experiment(preset.config), []) if wanted <= set(r.config.probes)
-        ]
-        once: dict[int, Run] = {}
-        for run in found:
-            once.setdefault(run.config.seed, run)
-        return Member(preset, tuple(once[seed] for seed in sorted(once)))
-
-    def family(self, name: str, forms: Sequence[str] = FORMS) -> Family | None:
-        """The form of a family of which most members have runs; of equally many the first in `forms`.
-
-        Members that coincide in a form (frozen blocks of a shallow network) are taken once.
+    def family(self, name: str, scale: Scale, probes: Sequence[str] | None = None) -> Family | None:
+        """The best group of runs for a family of presets at a scale.
 
         Args:
             name: the family, without suffix.
-            forms: suffixes to look for.
+            scale: at which.
+            probes: that every run must have; those of the presets if None.
 
         Returns:
-            None where no member of any form has a run.
+            None where no member has a run.
+
+        Raises:
+            InputError: when runs of the group name the same documents and have others.
         """
-        best: Family | None = None
-        for form in forms:
-            once = {same_experiment(p.config): p for p in reversed(family(name + form))}
-            members = [self.member(preset) for preset in reversed(once.values())]
-            found = tuple(m for m in members if m.runs)
-            missing = tuple(m.preset for m in members if not m.runs)
-            if found and (best is None or len(found) > len(best.members)):
-                best = Family(name + form, form, found, missing)
-        return best
+        key = (name, scale, None if probes is None else tuple(probes))
+        if key not in self._found:
+            candidates = [
+                one for form in forms_at(name, scale) for one in self._groups(name, form, scale, probes)
+            ]
+            best = max(candidates, key=_worth, default=None)
+            if best is not None:
+                _check_tasks(best)
+            self._found[key] = best
+        return self._found[key]
+
+    def families(
+        self, name: str, scales: Sequence[Scale] = SCALES, probes: Sequence[str] | None = None
+    ) -> list[Family]:
+        """The family at every scale where it has runs; those of a single member only if no other has more.
+
+        Random weights in other shapes stand in where no scale has any.
+        """
+        found = [one for scale in scales if (one := self.family(name, scale, probes))]
+        if not found and (other := self.family(name, "other", probes)):
+            return [other]
+        most = max((len(one.members) for one in found), default=0)
+        return [one for one in found if len(one.members) >= min(2, most)]
+
+    def own(self) -> list[Experiment]:
+        """Experiments that are no preset's in any form, in the order in which they were found."""
+        groups: dict[Values, list[Run]] = {}
+        for run, settings in zip(self._runs, self._settings, strict=True):
+            if like_preset(settings) not in presets_settings():
+                groups.setdefault(rest_of(settings, FREE), []).append(run)
+        return [
+            Experiment(runs[0].name.rpartition("-seed")[0] or runs[0].name, tuple(_by_seed(runs)))
+            for runs in groups.values()
+        ]
+
+    def controls(self, configs: Sequence[RunConfig]) -> dict[str, list[Run]]:
+        """Runs that differ from one of the configurations in nothing but their order, by schedule."""
+        found: dict[str, list[Run]] = {}
+        for run in self._runs:
+            for config in configs:
+                if run.config.schedule != config.schedule and differing(run.config, config) == ["schedule"]:
+                    found.setdefault(run.config.schedule, []).append(run)
+                    break
+        return {schedule: _by_seed(runs) for schedule, runs in found.items()}
+
+    def _groups(self, name: str, form: str, scale: Scale, probes: Sequence[str] | None) -> Iterator[Family]:
+        presets, fields, fixed = members_of(name, form)
+        by_value, task = by_value_of(presets, fields), presets[0].config.task
+        wanted = set(presets[0].config.probes if probes is None else probes)
+        groups: dict[Values, dict[Values, list[Run]]] = {}
+        for run, settings in zip(self._runs, self._settings, strict=True):
+            if (scale_of(run.config), run.config.task) != (scale, task):
+                continue
+            if not wanted <= set(run.probes):
+                continue
+            value = value_of(settings, fields)
+            if value in by_value:
+                rest = rest_of(settings, {*FREE, *fields})
+                groups.setdefault(rest, {}).setdefault(value, []).append(run)
+        for group in groups.values():
+            one = next(iter(group.values()))[0].config
+            differ = [k for k in differing(one, presets[0].config) if k not in {*SOURCE, *fields}]
+            if fields and not set(differ) <= OTHER_SETTINGS - fixed:
+                continue  # another experiment
+            precision = Counter(run.config.precision for runs in group.values() for run in runs)
+            members, missing = [], []
+            for value, preset in by_value.items():
+                runs = sorted(group.get(value, []), key=lambda run: -precision[run.config.precision])
+                if runs:
+                    members.append(Member(preset, tuple(_by_seed(runs))))
+                else:
+                    missing.append(preset)
+            yield Family(
+                name + form, form, scale, tuple(members), tuple(missing),
+                tuple(f"{k.replace('_', ' ')} {getattr(one, k)}" for k in differ if k not in SHAPE),
+                len(differ),
+                set(differ) <= OTHER_SETTINGS - fixed,
+            )  # fmt: skip
 
 
 def recorded() -> Runs:
@@ -168,6 +300,31 @@ def recorded() -> Runs:
     return Runs.load(RECORDED)
 
 
-def same_experiment(config: RunConfig) -> RunConfig:
-    """What the runs of one curve have in common: everything but seed, probes and how it was executed."""
-    return replace(config, seed=0, probes=(), device="auto", precision="ieee")
+def _worth(one: Family) -> tuple[int, int, int]:
+    return len(one.members), -one.distance, len(one.runs)
+
+
+def _by_seed(runs: Iterable[Run]) -> list[Run]:
+    once: dict[int, Run] = {}
+    for run in runs:
+        once.setdefault(run.config.seed, run)
+    return [once[seed] for seed in sorted(once)]
+
+
+def _check_tasks(found: Family) -> None:
+    """That runs which name the same documents were trained on the same."""
+    seen: dict[Values, tuple[str, Run]] = {}
+    for run in found.runs:
+        config, tasks = run.config, run.manifest.get("tasks", {}).get("sha256")
+        if tasks is None:
+            continue
+        key = (config.seed, config.num_documents, config.context, config.window, config.window_shift,
+               config.batch, config.model if config.task != "language" else "")  # fmt: skip
+        before, other = seen.setdefault(key, (tasks, run))
+        if before != tasks:
+            raise InputError(
+                f"runs {other.name} and {run.name} name the same documents ({config.documents}) and were "
+                f"trained on others (hash {before[:12]} against {tasks[:12]})",
+                expected="one set of documents for the runs of one figure",
+                fix=f"move {run.path} out of the folder",
+            )

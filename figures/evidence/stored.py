@@ -48,7 +48,10 @@ def read_folders(root: Path) -> Iterator[Run]:
         if (run := _read(place)) is None:
             continue
         if (place.parent / PROVENANCE).is_file():
-            _check_against(provenance(place.parent), run)
+            known = provenance(place.parent)
+            _check_against(known, run)
+            # A program run from its source tree without a repository cannot tell its commit.
+            run.manifest["git_commit"] = run.manifest.get("git_commit") or known["program"]["commit"]
         yield run
 
 
@@ -61,8 +64,8 @@ def provenance(root: Path) -> dict[str, Any]:
     file = root / PROVENANCE
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
-        if not isinstance(found["runs"], dict):
-            raise ValueError("its runs are no object")
+        if not isinstance(found["runs"], dict) or not found["program"]["commit"]:
+            raise ValueError("it lacks its runs, or their program's commit")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{str(file)!r} cannot be read ({error})", expected="the provenance of its runs",
                          fix=f"copy {root.name} again from where it was made")  from error  # fmt: skip

@@ -5,15 +5,18 @@ from __future__ import annotations
 import base64
 import html
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from bridge.present.html_page import page
-from figures.catalogue import FIGURES, caption, commands, families, panel
-from figures.claims.claims import Claim, Verdict, evaluate
+from figures.catalogue import FIGURES, caption, commands, families, kind, panel
+from figures.claims.claims import Judgement
+from figures.claims.verdicts import Verdict
 from figures.evidence.runs import Runs
-from figures.panels.curves import Curves, MissingRuns
+from figures.evidence.scales import Scale
+from figures.panels.curves import Curves
 from toymodel.base.files import atomic_write
 
 __all__ = ["write_gallery"]
@@ -41,9 +44,7 @@ table { font-size: 0.92rem; }
   thead { display: none; }
   tr { padding: 0.6rem 0; border-bottom: 1px solid var(--line); }
   td { border: 0; padding: 0; }
-  td.networks::before { content: "Networks here: "; }
-  td.toy::before { content: "Toy: "; }
-  td.measure::before { content: "Measured: "; }
+  td.at::before { content: attr(data-at) ": "; }
   td br { display: none; }
 }
 .state { font-weight: 600; white-space: nowrap; }
@@ -56,51 +57,68 @@ summary { cursor: pointer; padding: 0.35rem 0; }
 _WHAT = """Networks that are trained on the same documents in the same order, epoch after epoch, begin to
 recover a document before it comes round again (arXiv 2403.09613). Each figure of the paper is drawn below
 from runs made with this software, with the toy model beside it where it has a counterpart."""
-_HEAD = ("Fig.", "The paper says", "Networks here", "Toy", "Measured")
+_COLUMNS: dict[Scale, str] = {
+    "small": "Small networks", "pythia": "Pythia's sizes", "pretrained": "Pretrained",
+}  # fmt: skip
+_HEAD = ("Fig.", "The paper says", *_COLUMNS.values(), "Toy", "Measured")
 _CLASSES = {"holds": "yes", "does not hold": "no", "not testable here": "none"}
-_KINDS = {
-    "": "The runs have the paper's settings.",
-    "-random": "The runs have the paper's shapes with random weights and the Python manual as documents.",
-    # Both small forms in the same words, so that the page says them once.
-    **dict.fromkeys(
-        ("-embedded", "-small"),
-        "The runs are of small networks (some 10^5 weights, random to begin with) on the Python manual and "
-        "on pieces of one photograph, trained on a CPU: they are not the paper's results.",
-    ),
-}
-Judged = Sequence[tuple[Claim, Verdict, Verdict]]
 
 
-def write_gallery(path: str | os.PathLike[str], runs: Runs, pictures: Mapping[str, bytes]) -> None:
+def write_gallery(
+    path: str | os.PathLike[str],
+    runs: Runs,
+    pictures: Mapping[str, bytes],
+    judged: Sequence[Judgement],
+) -> None:
     """Write the page, whole or not at all; it needs nothing but itself.
 
     Args:
         path: the file.
         runs: what the numbers are computed from.
         pictures: PNG by figure; a figure without one is shown with the command that makes its runs.
+        judged: the claims with their verdicts, `figures.claims.claims.evaluate` of the same runs.
     """
-    judged = evaluate(runs)
-    found = [one for name in FIGURES for one in families(name, runs)]
-    kinds = dict.fromkeys(_KINDS[one.form] for one in found)
-    count = {state: sum(v.state == state for _, v, _ in judged) for state in _CLASSES}
-    kind = html.escape(" ".join(kinds) or "There are no runs of networks yet.")
     links = "".join(f'<a href="#{name}">{_short(name)}</a>' for name in FIGURES)
     head = "".join(f'<th scope="col">{name}</th>' for name in _HEAD)
-    rows = "".join(_row(*one) for one in judged)
+    rows = "".join(_row(one) for one in judged)
     body = [
         f"<p>{_WHAT}</p>",
-        f"<p><strong>{kind}</strong> A disagreement is a finding about these networks, not about the "
-        "paper's.</p>",
+        "<ul>" + "".join(f"<li>{line}</li>" for line in _kinds(runs)) + "</ul>",
         f'<nav aria-label="Figures">{links}</nav>',
         '<h2 id="table">Paper against ours</h2>',
-        f"<p>Of {len(judged)} claims {count['holds']} hold in the networks here, {count['does not hold']} "
-        f"do not, and {count['not testable here']} cannot be tested with these runs. A claim holds if every "
-        "seed says so. Effects are mean ± standard deviation over seeds.</p>",
+        f"<p>Of {len(judged)} claims &ndash; {_counted(judged)}. A claim holds if every seed says so; a "
+        "disagreement is a finding about the networks here, not about the paper's. Effects are mean ± "
+        "standard deviation over seeds. The same as data: claims.json.</p>",
         f'<div class="box"><table><thead><tr>{head}</tr></thead>\n<tbody>{rows}</tbody></table></div>',
         *(_section(name, runs, pictures.get(name), judged) for name in FIGURES),
     ]
     with atomic_write(path, "w") as file:
         file.write(page("Anticipatory recovery: the paper's figures, made here", "\n".join(body), _STYLE))
+
+
+def _kinds(runs: Runs) -> list[str]:
+    """Which networks stand behind the page, a line for each scale, as HTML."""
+    found: dict[Scale, dict[str, None]] = {}
+    for name in FIGURES:
+        for one in families(name, runs):
+            found.setdefault(one.scale, {})[kind(one)] = None
+    lines = []
+    for scale, kinds in found.items():
+        title = _COLUMNS.get(scale, "Others")
+        lines.append(f"<strong>{title}</strong>: {html.escape(' '.join(kinds))}")
+    return lines or ["There are no runs of networks yet."]
+
+
+def _counted(judged: Sequence[Judgement]) -> str:
+    """How many claims hold at each scale, in words."""
+    told = []
+    for scale, name in _COLUMNS.items():
+        count = Counter(one.networks[scale].state for one in judged)
+        told.append(
+            f"{name}: {count['holds']} hold, {count['does not hold']} do not, "
+            f"{count['not testable here']} cannot be tested with these runs"
+        )
+    return "; ".join(told)
 
 
 def _short(name: str) -> str:
@@ -116,22 +134,26 @@ def _cell(verdict: Verdict) -> str:
 
 
 def _effect(verdict: Verdict) -> str:
-    """The numbers; where there are none, no more than a word, since commands stand by the figures."""
-    if verdict.values:
-        return str(verdict)
-    return "no runs" if verdict.reason.startswith("reawaken") else verdict.reason
+    """The numbers, and of which networks where these are not the preset's."""
+    _, _, settings = verdict.networks.partition(", ")
+    return str(verdict) + (f"; {settings}" if verdict.values and settings else "")
 
 
-def _row(claim: Claim, networks: Verdict, toy: Verdict) -> str:
+def _row(one: Judgement) -> str:
+    claim = one.claim
     figure = f'<a href="#{claim.figure}">{_short(claim.figure)}</a>'
+    networks = "".join(
+        f'<td class="at" data-at="{name}">{_cell(one.networks[scale])}</td>'
+        for scale, name in _COLUMNS.items()
+    )
     return (
-        f'<tr><td>{figure}</td><td class="words">{html.escape(claim.statement)}</td>'
-        f'<td class="networks">{_cell(networks)}</td><td class="toy">{_cell(toy)}</td>'
-        f'<td class="words small measure">{html.escape(claim.measure)}</td></tr>\n'
+        f'<tr><td>{figure}</td><td class="words">{html.escape(claim.statement)}</td>{networks}'
+        f'<td class="at" data-at="Toy">{_cell(one.toy)}</td>'
+        f'<td class="words small at" data-at="Measured">{html.escape(claim.measure)}</td></tr>\n'
     )
 
 
-def _section(name: str, runs: Runs, picture: bytes | None, judged: Judged) -> str:
+def _section(name: str, runs: Runs, picture: bytes | None, judged: Sequence[Judgement]) -> str:
     entry = FIGURES[name]
     head = _short(name) if not name[0].isdigit() else f"Figure {name}"
     parts = [f'<section><h2 id="{name}">{head}: {html.escape(entry.title)}</h2>\n<div class="figure"><div>']
@@ -161,27 +183,26 @@ def _body(words: str) -> str:
     return words.partition("\n\n")[2].partition("\n\nThe paper found:")[0].partition("\n\nCommand:")[0]
 
 
-def _found(name: str, runs: Runs, judged: Judged) -> list[str]:
-    """Numbers from the data, as HTML: recovery scores, then each claim with its verdict."""
+def _found(name: str, runs: Runs, judged: Sequence[Judgement]) -> list[str]:
+    """Numbers from the data, as HTML: recovery scores, then each claim with its verdicts."""
     lines = []
     shown = panel(name) if FIGURES[name].needs_runs else None
     if isinstance(shown, Curves) and shown.bars:
-        try:
-            scores = shown.scores(runs)
-        except MissingRuns:
-            scores = []
-        told = [f"{label} {_mean(values)}" for label, values in scores]
-        if told:
-            lines.append("Recovery scores in the last epoch: " + html.escape("; ".join(told)) + ".")
-    for claim, networks, toy in judged:
+        for one in families(name, runs):
+            told = [f"{label} {_mean(values)}" for label, values in shown.scores(one)]
+            lines.append(html.escape(f"Recovery scores in the last epoch, {one.title}: {'; '.join(told)}."))
+    for judgement in judged:
+        claim = judgement.claim
         if claim.figure != name:
             continue
-        effect = f" ({claim.measure}: {_effect(networks)})" if networks.values else ""
-        theirs = f" ({_effect(toy)})" if toy.values else ""
-        lines.append(
-            f"{_state(networks)}: {html.escape(claim.statement + effect)}. "
-            f"Toy: {_state(toy)}{html.escape(theirs)}."
-        )
+        verdicts = {_COLUMNS[scale]: verdict for scale, verdict in judgement.networks.items()}
+        told = [
+            f"{where}: {_state(v)}" + (f" ({html.escape(_effect(v))})" if v.values else "")
+            for where, v in (verdicts | {"Toy": judgement.toy}).items()
+            if v.values or where == "Toy"
+        ]
+        statement = html.escape(f"{claim.statement} ({claim.measure})")
+        lines.append(f"{statement}. {'; '.join(told)}.")
     return lines
 
 

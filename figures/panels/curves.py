@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,16 +17,18 @@ from numpy.typing import NDArray
 from bridge import r_squared
 from figures.evidence.counterparts import COUNTERPARTS, counterpart, toy_losses
 from figures.evidence.fits import fitted_losses
-from figures.evidence.reproduce import sweep_command
+from figures.evidence.lookup import find
 from figures.evidence.runs import Family, Runs
+from figures.evidence.scales import SCALES, Scale
+from figures.evidence.scores import last_score, shifted
+from figures.panels.captions import Caption, seeds_of
 from figures.style import INK, SERIES, SHADE, figure_style, letter, new_figure
 from llm.config import RunConfig, varied
-from llm.presets import FORMS, PRESETS, family
-from toymodel.base.errors import InputError
+from llm.presets import family
 from toymodel.measures.losses import LossMatrix
-from toymodel.measures.recovery import recovery_scores, shift_averaged, visits
+from toymodel.measures.recovery import visits
 
-__all__ = ["Curves", "Line", "MissingRuns", "find", "last_score", "shifted"]
+__all__ = ["Curves", "Line", "labels"]
 
 Floats = NDArray[np.float64]
 _TOY_SEEDS = 3
@@ -45,10 +47,6 @@ _FIELDS = {
 }  # fmt: skip
 
 
-class MissingRuns(InputError):
-    """A figure has no runs to be drawn from; the message has the command that makes them."""
-
-
 @dataclass(frozen=True)
 class Line:
     """One curve of a panel: loss matrices over seeds.
@@ -56,44 +54,36 @@ class Line:
     Attributes:
         label: in the legend.
         losses: one per seed.
+        number: of its look in `SERIES`.
     """
 
     label: str
     losses: Sequence[LossMatrix]
+    number: int = 0
 
 
-def find(runs: Runs, figure: str, name: str, forms: Sequence[str] = FORMS) -> Family:
-    """The runs of a family.
+@dataclass(frozen=True)
+class Row:
+    """One pair of panels, curves and scores: of the networks of one scale, or of the toy.
 
-    Raises:
-        MissingRuns: with the command that makes them.
+    Attributes:
+        title: which networks.
+        unit: of the loss.
+        lines: one per member.
+        controls: behind them, by schedule.
+        fits: the fitted toy of each line; None where there is none.
     """
-    found = runs.family(name, forms)
-    if found is None:
-        small = "-small" if family(name)[0].config.task == "language" else "-embedded"
-        laptop = f" (on a laptop: {name}{small})" if small in forms else ""
-        raise MissingRuns(f"figure {figure}: no run of preset family {name} in any of its forms",
-                          expected="run folders of " + " or ".join(name + form for form in forms),
-                          fix=sweep_command(name) + laptop)  # fmt: skip
-    return found
 
-
-def shifted(losses: LossMatrix) -> Floats:
-    """Shift-averaged loss from lag 0 to the last lag that all documents of a cyclic run reach."""
-    last = (losses.epochs - 1) * losses.tasks
-    return shift_averaged(losses).mean[: 1 + last]
-
-
-def last_score(losses: LossMatrix, epoch: int | None = None) -> float:
-    """Recovery score of the last epoch, or of a given one; NaN where it has no meaning."""
-    at = (losses.epochs - 1 if epoch is None else epoch) - 1
-    scores = recovery_scores(losses)
-    return scores[at].value if 0 <= at < len(scores) else math.nan
+    title: str
+    unit: str
+    lines: Sequence[Line]
+    controls: Mapping[str, Line]
+    fits: Sequence[Sequence[LossMatrix] | None]
 
 
 @dataclass(frozen=True)
 class Curves:
-    """A figure of one family: curves, recovery scores, and the same of the toy.
+    """A figure of one family: curves and recovery scores at every scale, and the same of the toy.
 
     Attributes:
         figure: the paper's figure.
@@ -103,7 +93,10 @@ class Curves:
         bars: draw recovery scores.
         by_epoch: count training in epochs rather than episodes (runs of different T).
         epoch: of the recovery score; the last one if None.
-        forms: forms of the presets that may stand for it.
+        scales: at which the figure makes sense.
+        task: what a task is called.
+        unit: what a loss is a mean over.
+        names: of the members, by label; told by what varies for those that are missing.
     """
 
     figure: str
@@ -113,105 +106,135 @@ class Curves:
     bars: bool = True
     by_epoch: bool = False
     epoch: int | None = None
-    forms: Sequence[str] = FORMS
+    scales: tuple[Scale, ...] = SCALES
+    task: tuple[str, str] = ("document", "documents")
+    unit: str = "token"
+    names: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def families(self) -> tuple[str, ...]:
         """Families of presets that the figure shows."""
         return (self.family,)
 
-    def lines(self, found: Family) -> list[Line]:
-        """One per member, labelled by what the family varies."""
-        return [Line(label, m.losses) for label, m in zip(labels(found), found.members, strict=True)]
-
-    def toys(self, found: Family) -> list[Line]:
-        """The toy's version of each member; empty if it has none."""
-        settings = [counterpart(member.preset) for member in found.members]
-        return [
-            Line(label, [toy_losses(setting, seed) for seed in range(_TOY_SEEDS)])
-            for label, setting in zip(labels(found), settings, strict=True)
-            if setting is not None
-        ]
-
-    def draw(self, runs: Runs) -> Figure:
-        """Network above, toy below, in the same axes.
+    def found(self, runs: Runs) -> list[Family]:
+        """The runs that are drawn, one family for each scale.
 
         Raises:
-            MissingRuns: when no member of the family has a run.
+            MissingRuns: when no member of the family has a run at any scale.
         """
-        found = find(runs, self.figure, self.family, self.forms)
-        lines, toys = self.lines(found), self.toys(found)
-        controls = _controls(runs, found)
-        fits = [fitted_losses(member.runs) for member in found.members]
+        return find(runs, self.figure, self.family, self.scales)
+
+    def lines(self, found: Family) -> list[Line]:
+        """One per member, labelled by what the family varies."""
+        told = zip(labels(found), found.members, strict=True)
+        order = [preset.label for preset in family(self.family)]
+        return [
+            Line(self.names.get(m.preset.label, label), m.losses, order.index(m.preset.label))
+            for label, m in told
+        ]
+
+    def toys(self, found: Sequence[Family]) -> list[Line]:
+        """The toy's version of every member; empty if it has none."""
+        drawn: dict[int, Line] = {}
+        for one in found:
+            for line, member in zip(self.lines(one), one.members, strict=True):
+                setting = counterpart(member.preset)
+                if setting is not None and line.number not in drawn:
+                    losses = [toy_losses(setting, seed) for seed in range(_TOY_SEEDS)]
+                    drawn[line.number] = replace(line, losses=losses)
+        return [drawn[number] for number in sorted(drawn)]
+
+    def rows(self, runs: Runs) -> list[Row]:
+        """What is drawn, from top to bottom.
+
+        Raises:
+            MissingRuns: as `found`.
+        """
+        found = self.found(runs)
+        rows = []
+        for one in found:
+            controls = {
+                kind: Line(_CONTROLS[kind][0], [run.losses for run in control])
+                for kind, control in runs.controls([m.config for m in one.members]).items()
+                if kind in _CONTROLS and one.base not in ("control", "sec4")
+            }
+            title = one.title + (f" ({one.settings})" if one.settings else "")
+            fits = [fitted_losses(member.runs) for member in one.members]
+            rows.append(Row(title, f"loss (nats per {self.unit})", self.lines(one), controls, fits))
+        if toys := self.toys(found):
+            title = f"toy: {COUNTERPARTS[self.family][1]}"
+            rows.append(Row(title, "loss of the toy", toys, {}, [None] * len(toys)))
+        return rows
+
+    def draw(self, runs: Runs) -> Figure:
+        """Networks above, a row for each scale, the toy below, in the same axes.
+
+        Raises:
+            MissingRuns: as `found`.
+        """
+        rows = self.rows(runs)
         with figure_style():
-            figure = new_figure(6.4, 5.6 if toys else 3.6)
+            figure = new_figure(6.4, {1: 3.6, 2: 5.6}.get(len(rows), 0.7 + 2.5 * len(rows)))
             grid = figure.subplots(
-                2 if toys else 1, 2 if self.bars else 1, squeeze=False,
+                len(rows), 2 if self.bars else 1, squeeze=False,
                 width_ratios=[2.1, 1] if self.bars else None, sharex="col",
             )  # fmt: skip
-            for number, (line, fit) in enumerate(zip(lines, fits, strict=True)):
-                self._curve(grid[0, 0], line, number)
-                if fit is not None:
-                    self._fit(grid[0, 0], fit)
-            for kind, control in controls.items():
-                _, dash = _CONTROLS[kind]
-                grid[0, 0].plot(self._x(control.losses[0]), self._mean(control)[0], color="0.55", lw=1.1,
-                                linestyle=dash, zorder=1, label=control.label)  # fmt: skip
-            letter(grid[0, 0], self.figure, self.title)
-            grid[0, 0].set_ylabel("loss (nats per token)")
-            if toys:
-                for number, line in enumerate(toys):
-                    self._curve(grid[1, 0], line, number)
-                grid[1, 0].set_title(f"toy: {COUNTERPARTS[self.family][1]}")
-                grid[1, 0].set_ylabel("loss of the toy")
+            for axes, row in zip(grid, rows, strict=True):
+                self._draw_row(axes, row)
+            only = len(rows) - bool(rows[-1].title.startswith("toy")) == 1
+            letter(grid[0, 0], self.figure, self.title if only else f"{self.title}: {rows[0].title}")
             if self.bars:
-                self._scores(grid[0, 1], lines)
-                if toys:
-                    self._scores(grid[1, 1], toys)
-                epoch = self.epoch or lines[0].losses[0].epochs - 1
+                epochs = {line.losses[0].epochs - 1 for line in rows[0].lines}
+                epoch = self.epoch or max(epochs)
                 grid[-1, 1].set_xlabel(f"recovery score, epoch {epoch}", loc="right")
             grid[-1, 0].set_xlabel("training epoch" if self.by_epoch else "training episode")
-            self._ticks(grid[-1, 0], lines)
-            figure.legend(handles=self._legend(lines, controls, any(f is not None for f in fits)),
-                          loc="outside lower center", ncols=3, fontsize=8.5)  # fmt: skip
+            self._ticks(grid[-1, 0], rows)
+            figure.legend(handles=self._legend(rows), loc="outside lower center", ncols=3, fontsize=8.5)
         return figure
 
-    def caption(self, runs: Runs) -> str:
-        """What is drawn, in words."""
-        found = find(runs, self.figure, self.family, self.forms)
-        seeds = sorted({len(m.runs) for m in found.members})
-        several = " to ".join(map(str, dict.fromkeys((seeds[0], seeds[-1]))))
+    def caption(self, runs: Runs) -> Caption:
+        """What is drawn."""
+        found = self.found(runs)
+        one, many = self.task
         what = {
-            "shift": "Loss in nats per token, averaged over documents aligned at their first training",
-            "document": "Loss on the document that is trained first, in nats per token",
+            "shift": f"Loss, averaged over {many} aligned at their first training",
+            "document": f"Loss on the {one} that is trained first",
         }[self.align]
-        text = f"{what}, for {len(found.members)} settings of: {found.members[0].preset.varies}. "
-        text += (
-            f"Mean over {several} seed(s); shaded: one standard deviation over seeds. Black circles: just "
-        )
-        text += "before the document is trained. "
+        what += f", for {max(len(f.members) for f in found)} settings of: "
+        what += f"{found[0].members[0].preset.varies}. Shaded: one standard deviation over seeds. "
+        what += f"Black circles: just before the {one} is trained."
         if self.bars:
-            text += "Bars: recovery score (paper eq. 1); dots: seeds; an x where the score has no meaning. "
+            what += " Bars: recovery score (paper eq. 1); dots: seeds; an x where the score has no meaning."
+        for row in self.rows(runs):
+            for line, fit in zip(row.lines, row.fits, strict=True):
+                if fit is not None:
+                    shares = [r_squared(m.values, f.values) for m, f in zip(line.losses, fit, strict=True)]
+                    what += f" Black dots: the toy fitted to {line.label} ({row.title}), "
+                    what += f"R² {np.mean(shares):.3f}."
+        toy = "The toy has no counterpart of what is varied."
         if self.family in COUNTERPARTS:
-            text += f"Below: the toy f(w) = y - w, T tasks and {_TOY_SEEDS} seeds; it varies "
-            text += f"{COUNTERPARTS[self.family][1]}; its loss has no unit."
-        else:
-            text += "The toy has no counterpart of what is varied."
-        for label, member in zip(labels(found), found.members, strict=True):
-            fits = fitted_losses(member.runs)
-            if fits is not None:
-                shares = [
-                    r_squared(run.losses.values, fit.values)
-                    for run, fit in zip(member.runs, fits, strict=True)
-                ]
-                text += f" Black dots: the toy fitted to {label}, R² {np.mean(shares):.3f}."
-        return text
+            toy = f"Below: the toy f(w) = y - w, T tasks and {_TOY_SEEDS} seeds; it varies "
+            toy += f"{COUNTERPARTS[self.family][1]}; its loss has no unit."
+        return Caption(what, f"Losses in nats per {self.unit}.", seeds_of(found), toy)
 
-    def scores(self, runs: Runs) -> list[tuple[str, list[float]]]:
+    def scores(self, found: Family) -> list[tuple[str, list[float]]]:
         """Recovery scores by member and seed; those without a meaning are left out."""
-        found = find(runs, self.figure, self.family, self.forms)
         table = [(line.label, [last_score(m, self.epoch) for m in line.losses]) for line in self.lines(found)]
         return [(label, [v for v in values if math.isfinite(v)]) for label, values in table]
+
+    def _draw_row(self, axes: Sequence[Axes], row: Row) -> None:
+        for line, fit in zip(row.lines, row.fits, strict=True):
+            self._curve(axes[0], line)
+            if fit is not None:
+                mean, _ = self._mean(Line("", fit))
+                axes[0].plot(self._x(fit[0]), mean, label="_fit", zorder=3, **_FIT)
+        for kind, control in row.controls.items():
+            axes[0].plot(self._x(control.losses[0]), self._mean(control)[0], color="0.55", lw=1.1,
+                         linestyle=_CONTROLS[kind][1], zorder=1, label=control.label)  # fmt: skip
+        axes[0].set_title(row.title)
+        axes[0].set_ylabel(row.unit)
+        if self.bars:
+            self._scores(axes[1], row.lines)
 
     def _mean(self, line: Line) -> tuple[Floats, Floats | None]:
         if self.align == "shift":
@@ -225,8 +248,8 @@ class Curves:
         last = (matrix.epochs - (self.align == "shift")) * matrix.tasks
         return np.arange(1 + last) / (matrix.tasks if self.by_epoch else 1)
 
-    def _curve(self, axes: Axes, line: Line, number: int) -> None:
-        look = SERIES[number % len(SERIES)]
+    def _curve(self, axes: Axes, line: Line) -> None:
+        look = SERIES[line.number % len(SERIES)]
         mean, spread = self._mean(line)
         x = self._x(line.losses[0])
         if spread is not None:
@@ -250,14 +273,10 @@ class Curves:
         common = set(rows[0].tolist()).intersection(*(r.tolist() for r in rows))
         return np.array(sorted(common), dtype=np.int64)
 
-    def _fit(self, axes: Axes, fit: Sequence[LossMatrix]) -> None:
-        mean, _ = self._mean(Line("", fit))
-        axes.plot(self._x(fit[0]), mean, label="_fit", zorder=3, **_FIT)
-
     def _scores(self, axes: Axes, lines: Sequence[Line]) -> None:
         """Horizontal bars, first member on top; each seed a dot."""
         for number, line in enumerate(lines):
-            look = SERIES[number % len(SERIES)]
+            look = SERIES[line.number % len(SERIES)]
             values = np.array([last_score(m, self.epoch) for m in line.losses])
             good = values[np.isfinite(values)]
             if len(good):
@@ -273,46 +292,47 @@ class Curves:
         axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
         axes.tick_params(axis="y", length=0)
 
-    def _ticks(self, axes: Axes, lines: Sequence[Line]) -> None:
-        matrix = lines[0].losses[0]
-        last = matrix.epochs - (self.align == "shift")
-        axes.set_xticks(np.arange(last + 1) * (1 if self.by_epoch else matrix.tasks))
+    def _ticks(self, axes: Axes, rows: Sequence[Row]) -> None:
+        longest = max((row.lines[0].losses[0] for row in rows), key=lambda matrix: len(matrix.values))
+        last = longest.epochs - (self.align == "shift")
+        axes.set_xticks(np.arange(last + 1) * (1 if self.by_epoch else longest.tasks))
 
-    def _legend(
-        self, lines: Sequence[Line], controls: Mapping[str, Line], fitted: bool
-    ) -> list[Line2D | Patch]:
+    def _legend(self, rows: Sequence[Row]) -> list[Line2D | Patch]:
+        """One handle per member, with all its labels where they differ by scale, and one per kind of mark."""
+        told: dict[int, dict[str, None]] = {}
+        for row in rows:
+            for line in row.lines:
+                told.setdefault(line.number, {})[line.label] = None
         handles: list[Line2D | Patch] = []
-        for number, line in enumerate(lines):
+        for number in sorted(told):
             look = SERIES[number % len(SERIES)]
+            label = " / ".join(told[number])
             handles.append(
-                Line2D([], [], color=look["color"], linestyle=look["linestyle"], lw=1.6, label=line.label)
+                Line2D([], [], color=look["color"], linestyle=look["linestyle"], lw=1.6, label=label)
             )
-        for kind, control in controls.items():
-            handles.append(
-                Line2D([], [], color="0.55", linestyle=_CONTROLS[kind][1], lw=1.2, label=control.label)
-            )
-        handles.append(
-            Line2D(
-                [], [], marker="o", markersize=3, color=INK, linestyle="none", label="just before training"
-            )
-        )
-        if any(len(line.losses) > 1 for line in lines):
+        for kind in {kind: None for row in rows for kind in row.controls}:
+            name, dash = _CONTROLS[kind]
+            handles.append(Line2D([], [], color="0.55", linestyle=dash, lw=1.2, label=name))
+        circle: dict[str, Any] = {"marker": "o", "markersize": 3, "linestyle": "none", "color": INK}
+        handles.append(Line2D([], [], label="just before training", **circle))
+        if any(len(line.losses) > 1 for row in rows for line in row.lines):
             handles.append(Patch(facecolor=SHADE, alpha=0.5, label="± s.d. over seeds"))
-        if fitted:
+        if any(fit is not None for row in rows for fit in row.fits):
             handles.append(Line2D([], [], label="fitted toy", **_FIT))
         return handles
 
 
 def labels(found: Family) -> list[str]:
     """What tells the members apart: their values of the first fields, of those the paper varies, that do."""
-    members, family = found.members, found.members[0].preset.family
-    if len(members) == 1 and members[0].preset.label == family:
-        return ["cyclic order"]
-    papers = [preset.config for preset in PRESETS.values() if preset.family == family]
+    members = found.members
+    papers = [preset.config for preset in family(found.base)]
+    if len(papers) == 1:
+        schedule = members[0].config.schedule
+        return [f"{schedule} order" if schedule == "cyclic" else schedule]
     fields = [name for name in varied(papers) if name in _FIELDS and name != "model"]
     for count in range(1, len(fields) + 1):
         told = [" ".join(_told(member.config, name) for name in fields[:count]).strip() for member in members]
-        if len(set(told)) == len(members):
+        if len(set(told)) == len(members) and all(told):
             return told
     return [member.preset.label for member in members]
 
@@ -326,17 +346,3 @@ def _told(config: RunConfig, field: str) -> str:
     if field == "schedule" and value == "middle-shuffled":
         return ""
     return f"{_FIELDS[field]}{value}"
-
-
-def _controls(runs: Runs, found: Family) -> dict[str, Line]:
-    """The two controls, if they were run with the settings of a member, and are not members themselves."""
-    if found.members[0].preset.family in ("control", "sec4"):
-        return {}
-    control = runs.family("control", (found.form,))
-    settings = [replace(member.config, probes=()) for member in found.members]
-    lines: dict[str, Line] = {}
-    for member in control.members if control else ():
-        kind = member.config.schedule
-        if kind in _CONTROLS and replace(member.config, schedule="cyclic") in settings:
-            lines[kind] = Line(_CONTROLS[kind][0], member.losses)
-    return lines

@@ -1,4 +1,4 @@
-"""Figure 8: how gradients, losses, weights and activations are organised by the order of training."""
+"""Figures 8 and 18: how gradients, losses, weights and activations are organised by the order of training."""
 
 from __future__ import annotations
 
@@ -31,6 +31,11 @@ def toy_pairwise(state: ToyState) -> Floats:
     return pairwise_recovery(state.moments, state.gram, state.slow, state.fast)
 
 
+def pairwise(run: Run) -> Floats:
+    """The same in a run."""
+    return np.asarray(run.probe("pairwise")["recovery"])
+
+
 def _toy_residuals(state: ToyState) -> Floats:
     tasks = state.order.shape[1]
     steps = weight_step_gram(state.q, state.w, state.order, state.gram, state.slow)
@@ -55,56 +60,50 @@ def _residuals(run: Run) -> Floats:
     return np.asarray(run.probe("residuals")["cosines"][first:, first:])
 
 
+_FALL = "Fall of the loss on one document when the trained network is trained on another for one episode"
+
 PANELS = {
     panel.figure: panel
     for panel in (
         Matrix(
-            "8a",
-            "fig8",
-            title="gradients",
-            read=lambda run: run.probe("gradients")["cosines"],
-            toy=_toy_gradients,
-            axes_labels=("document", "document"),
-            bar="cosine",
-            words="Cosine similarity of the documents' loss gradients after training, at the attention of "
-            "the middle block (the toy's: of w); colours saturate on the diagonal, which is 1.",
+            "8a", "fig8", "gradients", "gradients",
+            "Cosine similarity of the documents' loss gradients after training, at the attention of the "
+            "middle block (the toy's: of w); colours saturate on the diagonal, which is 1.",
+            "Cosines have no unit.",
+            read=lambda run: run.probe("gradients")["cosines"], toy=_toy_gradients,
+            axes_labels=("document", "document"), bar="cosine",
         ),
         Matrix(
-            "8b",
-            "fig8",
-            title="pairwise recovery",
-            read=lambda run: run.probe("pairwise")["recovery"],
-            toy=toy_pairwise,
-            axes_labels=("evaluated on", "trained on"),
+            "8b", "fig8", "pairwise", "pairwise recovery", f"{_FALL}; colours saturate on the diagonal.",
+            "In nats per token.",
+            read=pairwise, toy=toy_pairwise, axes_labels=("evaluated on", "trained on"),
             bar="fall of the loss",
-            words="Fall of the loss (nats per token) on one document when the trained network is trained on "
-            "another for one episode; colours saturate on the diagonal.",
         ),
         Matrix(
-            "8c",
-            "fig8",
-            title="weight residuals",
-            read=_residuals,
-            toy=_toy_residuals,
-            axes_labels=("episode", "episode"),
-            bar="cosine",
-            limits="whole",
-            words="Cosine similarity of weight residuals (paper eq. 2) after every episode from the second "
-            "epoch on; the toy has none where its window is cut.",
-            first=lambda config: config.num_documents + 1,
+            "8c", "fig8", "residuals", "weight residuals",
+            "Cosine similarity of weight residuals (paper eq. 2) after every episode from the second epoch "
+            "on; the toy has none where its window is cut.",
+            "Cosines have no unit.",
+            read=_residuals, toy=_toy_residuals, axes_labels=("episode", "episode"), bar="cosine",
+            limits="whole", first=lambda config: config.num_documents + 1,
         ),
         Matrix(
-            "8d",
-            "fig8",
-            title="activations of document 1",
-            read=_activations,
-            toy=_toy_activations,
-            axes_labels=("episode", "episode"),
-            bar="cosine",
-            limits="one-sided",
-            words="Cosine similarity of the last-layer activations of document 1 before training and after "
-            "every episode of three epochs (the toy's: of P x). Colours begin at each one's 2nd percentile.",
-            first=lambda config: 0,
+            "8d", "fig8", "activations", "activations of document 1",
+            "Cosine similarity of the last-layer activations of document 1 before training and after every "
+            "episode of three epochs (the toy's: of P x). Colours begin at each one's 2nd percentile.",
+            "Cosines have no unit.",
+            read=_activations, toy=_toy_activations, axes_labels=("episode", "episode"), bar="cosine",
+            limits="one-sided", first=lambda config: 0,
+        ),
+        *(
+            Matrix(
+                figure, "fig18", "pairwise", f"{label} documents",
+                f"{_FALL}, T = {label}; colours saturate on the diagonal.", "In nats per token.", label,
+                read=pairwise, toy=toy_pairwise, axes_labels=("evaluated on", "trained on"),
+                bar="fall of the loss",
+            )
+            for figure, label in (("18a", "50"), ("18b", "100"), ("18c", "200"))
         ),
     )
-}
+}  # fmt: skip
+"""By the paper's figure; Fig. 18 is 8b in longer sequences of documents."""

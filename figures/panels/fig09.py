@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from figures.evidence.runs import Runs
-from figures.panels.matrices import member_of, toy_state
+from figures.panels.captions import Caption
+from figures.panels.matrices import Probed, toy_state
 from figures.style import figure_style, letter, new_figure
 from llm.runs.finished import Run
 from toymodel.theory.trajectories import pca, turns
@@ -36,47 +37,52 @@ def turns_per_epoch(points: Floats, tasks: int) -> float:
     return turns(pca(around, 2).coordinates) * tasks / (len(around) - 1)
 
 
-class Helix:
+class Helix(Probed):
     """The figure."""
 
-    figure = "9"
-    families = ("fig9",)
-
     def draw(self, runs: Runs) -> Figure:
-        """The first seed's path beside the toy's.
+        """The first seed's path at each scale, beside the toy's.
 
         Raises:
             MissingRuns: when there is no run.
         """
-        member = member_of(runs, "9", "fig9", "fig9")
-        tasks = member.config.num_documents
-        state = toy_state(member.config)
+        found = self.found(runs)
+        config = found[0].members[0].config
+        panels = [
+            (f"{self.title}, seed {one.members[0].runs[0].config.seed}"
+             + (f": {one.title}" if len(found) > 1 else ""),
+             path(one.members[0].runs[0])[0], one.members[0].config.num_documents)
+            for one in found
+        ]  # fmt: skip
+        toy = pca(toy_state(config).w[1:], 3).coordinates
         with figure_style():
-            figure = new_figure(7.2, 3.6)
-            for place, name, points in (
-                (1, f"output layer, seed {member.runs[0].config.seed}", path(member.runs[0])[0]),
-                (2, "toy: w", pca(state.w[1:], 3).coordinates),
+            figure = new_figure(3.6 * (1 + len(found)), 3.6)
+            for place, (name, points, tasks) in enumerate(
+                [*panels, ("toy: w", toy, config.num_documents)], start=1
             ):
-                axes = figure.add_subplot(1, 2, place, projection="3d")
+                axes = figure.add_subplot(1, 1 + len(found), place, projection="3d")
                 self._path(axes, points, tasks)
-                axes.set_title(name) if place == 2 else letter(axes, "9", name)
-            for epoch in range(1, member.config.epochs + 1):
+                letter(axes, self.figure, name) if place == 1 else axes.set_title(name)
+            for epoch in range(1, config.epochs + 1):
                 figure.axes[0].plot([], [], [], "o", markersize=4, label=f"epoch {epoch}",
-                                    color=_shade(epoch - 1, member.config.epochs))  # fmt: skip
-            figure.legend(loc="outside lower center", ncols=member.config.epochs)
+                                    color=_shade(epoch - 1, config.epochs))  # fmt: skip
+            figure.legend(loc="outside lower center", ncols=config.epochs)
         return figure
 
-    def caption(self, runs: Runs) -> str:
-        """What is drawn, in words."""
-        member = member_of(runs, "9", "fig9", "fig9")
-        points, explained = path(member.runs[0])
-        turned = turns_per_epoch(points, member.config.num_documents)
-        return (
-            "First three principal components of the output layer's weights after every episode of the first "
-            f"seed (of {len(member.runs)}); they hold {explained.sum():.0%} of the variance. About "
-            f"its moving axis the path turns {turned:.2f} times per epoch. "
-            "The first document of each epoch is ringed. Right: the toy's fast weights."
-        )
+    def caption(self, runs: Runs) -> Caption:
+        """What is drawn."""
+        found = self.found(runs)
+        told = []
+        for one in found:
+            points, explained = path(one.members[0].runs[0])
+            turned = turns_per_epoch(points, one.members[0].config.num_documents)
+            told.append(
+                f"They hold {explained.sum():.0%} of the variance ({one.title}), and about its moving axis "
+                f"the path turns {turned:.2f} times per epoch."
+            )
+        what = f"{self.words} {' '.join(told)} The first document of each epoch is ringed."
+        counts = ", ".join(f"{one.members[0].seeds} ({one.title})" for one in found)
+        return Caption(what, self.unit, f"The first seed of {counts}.", "Right: the toy's fast weights.")
 
     @staticmethod
     def _path(axes: Any, points: Floats, tasks: int) -> None:
@@ -98,4 +104,10 @@ def _shade(epoch: int, epochs: int) -> Any:
     return colormaps["cividis"](0.05 + 0.85 * epoch / max(epochs - 1, 1))
 
 
-PANELS = {"9": Helix()}
+PANELS = {
+    "9": Helix(
+        "9", "fig9", "pca", "output layer",
+        "First three principal components of the output layer's weights after every episode.",
+        "In the units of the weights.",
+    )
+}  # fmt: skip

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,16 +11,16 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from figures.evidence.counterparts import ToySetting
-from figures.evidence.reproduce import sweep_command
-from figures.evidence.runs import Member, Runs
-from figures.panels.curves import MissingRuns, find
+from figures.evidence.lookup import find, find_member
+from figures.evidence.runs import Family, Member, Runs
+from figures.evidence.scales import Scale
+from figures.panels.captions import Caption, seeds_of
 from figures.style import figure_style, letter, new_figure
 from llm.config import RunConfig
-from llm.presets import FORMS
 from llm.runs.finished import Run
 from toymodel import compressed_run, cyclic_order, random_gram, shares
 
-__all__ = ["Matrix", "ToyState", "member_of", "toy_state"]
+__all__ = ["Matrix", "Probed", "ToyState", "toy_state"]
 
 Floats = NDArray[np.float64]
 
@@ -62,50 +62,27 @@ def toy_state(config: RunConfig) -> ToyState:
     return ToyState(q, w, gram, slow, fast, order)
 
 
-def member_of(runs: Runs, figure: str, family: str, label: str, forms: Sequence[str] = FORMS) -> Member:
-    """The runs of one member of a family.
-
-    Raises:
-        MissingRuns: with the command that makes them.
-    """
-    found = find(runs, figure, family, forms)
-    for member in found.members:
-        if member.preset.label == label:
-            return member
-    raise MissingRuns(f"figure {figure}: no run of preset {family}-{label}{found.form}",
-                      expected="its run folder, with its probes", fix=sweep_command(found.name))  # fmt: skip
-
-
 @dataclass(frozen=True)
-class Matrix:
-    """A figure of one matrix.
+class Probed:
+    """A figure of what a probe found in one run after another.
 
     Attributes:
         figure: the paper's figure.
         family: of presets.
+        probe: which finds it.
         title: what is seen.
-        read: the matrix of a run.
-        toy: the toy's, from its run.
-        axes_labels: of x and y.
-        bar: label of the colour bar.
-        words: what the matrix is, for the caption.
-        limits: of the colours: ``off-diagonal``, symmetric and fitting what lies off the diagonal; ``whole``,
-            symmetric and fitting all; ``one-sided``, from the 2nd percentile to the largest.
+        words: what is drawn, for the caption.
+        unit: of it.
         label: which member of the family; the only one if empty.
-        first: number of the first row and column.
     """
 
     figure: str
     family: str
+    probe: str
     title: str
-    read: Callable[[Run], Floats]
-    toy: Callable[[ToyState], Floats]
-    axes_labels: tuple[str, str]
-    bar: str
     words: str
-    limits: str = "off-diagonal"
+    unit: str = ""
     label: str = ""
-    first: Callable[[RunConfig], int] = lambda config: 1
 
     @property
     def families(self) -> tuple[str, ...]:
@@ -117,38 +94,78 @@ class Matrix:
         """Label of the member of the family."""
         return self.label or self.family
 
-    def values(self, runs: Runs) -> tuple[Floats, Floats, Member]:
-        """Mean over seeds, the toy's, and whose.
+    def found(self, runs: Runs) -> list[Family]:
+        """The runs that are drawn, one family of the one member for each scale.
 
         Raises:
-            MissingRuns: when there is no run.
+            MissingRuns: when the member has no run at any scale.
         """
-        member = member_of(runs, self.figure, self.family, self.member)
-        mean = np.mean([self.read(run) for run in member.runs], axis=0)
-        return mean, self.toy(toy_state(member.config)), member
+        every = find(runs, self.figure, self.family, probes=(self.probe,))
+        kept = [
+            replace(one, members=members, missing=())
+            for one in every
+            if (members := tuple(m for m in one.members if m.preset.label == self.member))
+        ]
+        if not kept:
+            self.at(runs, every[0].scale)  # raises, with the command that makes the member
+        return kept
+
+    def at(self, runs: Runs, scale: Scale) -> Member:
+        """The runs of one scale.
+
+        Raises:
+            MissingRuns: when there are none.
+        """
+        return find_member(runs, self.figure, self.family, self.member, scale, (self.probe,))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Matrix(Probed):
+    """A figure of one matrix.
+
+    Attributes:
+        read: the matrix of a run.
+        toy: the toy's, from its run.
+        axes_labels: of x and y.
+        bar: label of the colour bar.
+        limits: of the colours: ``off-diagonal``, symmetric and fitting what lies off the diagonal; ``whole``,
+            symmetric and fitting all; ``one-sided``, from the 2nd percentile to the largest.
+        first: number of the first row and column.
+    """
+
+    read: Callable[[Run], Floats]
+    toy: Callable[[ToyState], Floats]
+    axes_labels: tuple[str, str]
+    bar: str
+    limits: str = "off-diagonal"
+    first: Callable[[RunConfig], int] = lambda config: 1
 
     def draw(self, runs: Runs) -> Figure:
-        """Network left, toy right.
+        """A panel for each scale, mean over seeds, and the toy's on the right.
 
         Raises:
             MissingRuns: when there is no run.
         """
-        mean, toy, member = self.values(runs)
-        first = self.first(member.config)
+        found = self.found(runs)
+        config = found[0].members[0].config
         with figure_style():
-            figure = new_figure(7.2, 3.2)
-            left, right = figure.subplots(1, 2)
-            self._map(left, mean, first)
-            letter(left, self.figure, self.title)
-            self._map(right, toy, first)
-            right.set_title("toy")
+            figure = new_figure(3.6 * (1 + len(found)), 3.2)
+            *networks, toy = figure.subplots(1, 1 + len(found))
+            for axes, one in zip(networks, found, strict=True):
+                (member,) = one.members
+                mean = np.mean([self.read(run) for run in member.runs], axis=0)
+                self._map(axes, mean, self.first(member.config))
+                axes.set_title(one.title)
+            letter(networks[0], self.figure,
+                   self.title if len(found) == 1 else f"{self.title}: {found[0].title}")  # fmt: skip
+            self._map(toy, self.toy(toy_state(config)), self.first(config))
+            toy.set_title("toy")
         return figure
 
-    def caption(self, runs: Runs) -> str:
-        """What is drawn, in words."""
-        member = member_of(runs, self.figure, self.family, self.member)
-        seeds = f"Mean over {len(member.runs)} seed(s)."
-        return f"{self.words} {seeds} Right: the same of the toy with as many tasks."
+    def caption(self, runs: Runs) -> Caption:
+        """What is drawn."""
+        return Caption(self.words, self.unit, seeds_of(self.found(runs)),
+                       "Right: the same of the toy with as many tasks.")  # fmt: skip
 
     def _map(self, axes: Axes, values: Floats, first: int) -> None:
         low, high = _limits(values, self.limits)

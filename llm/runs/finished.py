@@ -59,6 +59,13 @@ class Run:
         """Name of the folder or packed file."""
         return self.path.name if self.path.is_dir() else self.path.stem
 
+    @property
+    def probes(self) -> tuple[str, ...]:
+        """Names of what was measured, with the run or after it, which no configuration tells."""
+        if self.path.is_dir():
+            return tuple(sorted(file.stem for file in (self.path / "probes").glob("*.npz")))
+        return tuple(self.config.probes)
+
     def recovery(self) -> list[RecoveryScore]:
         """Recovery score of every epoch (paper eq. 1)."""
         return recovery_scores(self.losses)
@@ -73,13 +80,9 @@ class Run:
         Raises:
             InputError: when the run has none of that name.
         """
-        # A folder also holds what was measured after training, which no configuration names.
-        known: list[str] = list(self.config.probes)
-        if self.path.is_dir():
-            known = sorted(file.stem for file in (self.path / "probes").glob("*.npz"))
-        if name not in known:
+        if name not in self.probes:
             raise InputError(f"run {self.name} has no probe {name!r}",
-                             expected="one of " + (", ".join(known) or "none"),
+                             expected="one of " + (", ".join(self.probes) or "none"),
                              fix=f"--probes {name}")  # fmt: skip
         if self.path.is_dir():
             with np.load(self.path / "probes" / f"{name}.npz", allow_pickle=False) as arrays:

@@ -1,5 +1,6 @@
 """Claims are decided by data: known data decide them the known way."""
 
+import json
 import math
 
 import numpy as np
@@ -7,9 +8,11 @@ import pytest
 
 from figures.catalogue import FIGURES
 from figures.claims import measures
-from figures.claims.claims import CLAIMS, Claim, Verdict, evaluate, table
+from figures.claims.claims import evaluate, table, write_claims
+from figures.claims.statements import CLAIMS
+from figures.claims.verdicts import Claim, Verdict
 from figures.claims.worlds import Networks, Toy
-from figures.evidence.runs import Runs
+from figures.evidence.runs import Runs, recorded
 from tests.figures.runs import write_family
 from toymodel import LossMatrix
 
@@ -135,28 +138,67 @@ def made(tmp_path_factory):
 
 def test_runs_of_the_toy_agree_with_the_toy(made):
     claim = next(c for c in CLAIMS if c.figure == "5b" and "more" in c.statement)
-    networks, toy = claim.judge(Networks(made)), claim.judge(Toy(seeds=2))
+    networks, toy = claim.judge(Networks(made, "small")), claim.judge(Toy(seeds=2))
     assert networks.state == toy.state == "holds"
     assert networks.values == toy.values
 
 
-def test_structure_that_was_put_in_is_found(made):
-    verdicts = {(c.figure, c.statement): n for c, n, _ in evaluate(made)}
-    for (figure, statement), verdict in verdicts.items():
+@pytest.fixture(scope="module")
+def judged(made):
+    return evaluate(made)
+
+
+def test_structure_that_was_put_in_is_found(judged):
+    for one in judged:
+        figure, statement = one.claim.figure, one.claim.statement
         if (
             figure in ("8c", "8d", "9", "17a", "17b")
             or "symmetric" in statement
             or "near each other" in statement
         ):
-            assert verdict.state == "holds", statement
-    assert (
-        verdicts[("2a", next(c.statement for c in CLAIMS if c.figure == "2a"))].state == "not testable here"
-    )
+            assert one.networks["small"].holds is True, statement
+        assert one.networks["pythia"].holds is None
+    (pretrained,) = (one for one in judged if one.claim.figure == "2a")
+    assert pretrained.networks["pretrained"].reason == "no runs"
+    assert pretrained.networks["small"].reason == "not said of these"
 
 
-def test_the_table_has_every_claim_with_its_verdict(made):
-    text = table(made)
+def test_the_table_has_every_claim_with_its_verdict(judged):
+    text = table(judged)
     for claim in CLAIMS:
         assert claim.statement in text
     assert "not testable here" in text
     assert "reawaken llm sweep --presets fig2a" in text
+
+
+def test_claims_are_written_as_data_by_scale(judged, tmp_path):
+    for name in ("one", "two"):
+        write_claims(tmp_path / name, judged)
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+    found = json.loads((tmp_path / "one").read_text())
+    assert len(found) == 3 * len(CLAIMS)
+    assert {one["scale"] for one in found} == {"small", "pythia", "pretrained"}
+    for one in found:
+        assert one["holds"] in (True, False, None)
+        assert (one["holds"] is None) == (one["effect"] is None) == (one["seeds"] == 0)
+        assert len(one["values"]) == one["seeds"]
+        if one["holds"] is not None:
+            low, high = (one["above"] or -math.inf if one["above"] != 0 else 0), one["below"] or math.inf
+            assert one["holds"] == all(low < value < high for value in one["values"])
+    (steps,) = (o for o in found if o["claim"].startswith("more gradient steps") and o["scale"] == "small")
+    assert (steps["holds"], steps["seeds"], steps["networks"]) == (True, 2, "small networks")
+
+
+def test_the_recorded_runs_at_pythias_sizes_decide_what_they_can():
+    """One seed each on an H100; the numbers are recomputed from the losses in test_recorded."""
+    judged = evaluate(recorded(), [c for c in CLAIMS if c.figure in ("2b", "6", "control", "3a")])
+    found = {one.claim.figure: one.networks["pythia"] for one in judged}
+    assert {name: verdict.holds for name, verdict in found.items()} == {
+        "2b": True,
+        "6": True,
+        "control": True,
+        "3a": None,
+    }
+    assert found["6"].mean == pytest.approx(0.690 - 0.241, abs=1e-3)
+    assert found["control"].networks == "Pythia-1B, random weights, optimizer adam, lr 0.0001"
+    assert all(len(verdict.values) <= 1 for verdict in found.values())

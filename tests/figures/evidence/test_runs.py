@@ -1,5 +1,6 @@
 """Runs are found by what they are, and packed without losing what figures need."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +9,9 @@ import pytest
 
 from figures.evidence.reproduce import run_command, sweep_command
 from figures.evidence.runs import Runs
+from figures.evidence.scales import scale_of
 from figures.evidence.stored import pack
+from llm.launch.campaign import ENTRIES, plan
 from llm.presets import PRESETS, family, preset
 from llm.runs.finished import Run
 from tests.figures.runs import write_family, write_run
@@ -28,24 +31,88 @@ def matrix(config, seed=0):
 def test_a_family_is_found_by_configuration(tmp_path):
     write_family(tmp_path, "fig5-steps-small")
     (tmp_path / "notes").mkdir()
-    found = Runs.load(tmp_path).family("fig5-steps")
-    assert found.form == "-small"
+    runs = Runs.load(tmp_path)
+    found = runs.family("fig5-steps", "small")
+    assert (found.name, found.form, found.scale) == ("fig5-steps-small", "-small", "small")
     assert [m.preset.label for m in found.members] == ["1", "5", "10", "20"]
     assert [run.config.seed for run in found.members[0].runs] == [0, 1]
-    assert found.missing == ()
-    assert Runs.load(tmp_path).family("fig6") is not None  # gradient descent is the same run
-    assert Runs.load(tmp_path).family("fig9") is None
+    assert (found.missing, found.differences, found.as_preset) == ((), (), True)
+    assert runs.family("fig6", "small") is not None  # gradient descent is the same run
+    assert runs.family("fig9", "small") is None
+    assert runs.family("fig5-steps", "pythia") is None
+    assert runs.families("fig5-steps") == [found]
 
 
-def test_the_form_with_most_members_wins_and_the_papers_own_wins_a_tie(tmp_path):
-    small, own = family("fig13-small"), family("fig13")
-    for config in (small[0].config, small[1].config, own[0].config):
+def test_every_scale_is_found_apart(tmp_path):
+    for config in (p.config for name in ("fig13-small", "fig13-random", "fig13") for p in family(name)):
         write_run(tmp_path, config, losses=matrix(config))
-    assert Runs.load(tmp_path).family("fig13").form == "-small"
-    write_run(tmp_path, own[1].config, losses=matrix(own[1].config))
-    found = Runs.load(tmp_path).family("fig13")
-    assert found.form == ""
-    assert Runs.load(tmp_path).family("fig13", ("-small",)).form == "-small"
+    found = Runs.load(tmp_path).families("fig13")
+    assert [(one.scale, one.name, len(one.members)) for one in found] == [
+        ("small", "fig13-small", 2),
+        ("pythia", "fig13-random", 2),
+        ("pretrained", "fig13", 2),
+    ]
+    assert [one.title for one in found] == [
+        "small networks",
+        "Pythia-1B, random weights",
+        "Pythia-1B, pretrained",
+    ]
+
+
+def test_of_two_forms_the_one_with_most_members_is_taken(tmp_path):
+    small, laptop = family("fig13-small"), family("fig13-embedded")
+    for config in (small[0].config, small[1].config, laptop[0].config):
+        write_run(tmp_path, config, losses=matrix(config))
+    assert Runs.load(tmp_path).family("fig13", "small").form == "-small"
+    for seed in (0, 1):
+        config = replace(laptop[1].config, seed=seed)
+        write_run(tmp_path, config, losses=matrix(config))
+    assert Runs.load(tmp_path).family("fig13", "small").form == "-embedded"  # one run more
+
+
+def test_one_member_of_several_is_left_out_where_another_scale_has_more(tmp_path):
+    for config in (*(p.config for p in family("fig13-small")), family("fig13")[0].config):
+        write_run(tmp_path, config, losses=matrix(config))
+    runs = Runs.load(tmp_path)
+    assert [one.scale for one in runs.families("fig13")] == ["small"]
+    assert len(runs.family("fig13", "pretrained").members) == 1
+
+
+def test_documents_depth_and_settings_of_ones_own(tmp_path):
+    """Any runs that differ in what the family varies are its members; what else differs is said."""
+    mine = {"documents": "news.jsonl", "tokenizer": "t.json", "selection": "seed", "optimizer": "adam"}
+    for steps in (1, 5, 20, 7):
+        config = replace(preset("fig5-steps-10-random"), steps=steps, model="pythia-410m", **mine)
+        write_run(tmp_path, config, losses=matrix(config))
+    found = Runs.load(tmp_path).family("fig5-steps", "pythia")
+    assert [m.preset.label for m in found.members] == ["1", "5", "20"]
+    assert [p.label for p in found.missing] == ["10"]
+    assert found.differences == ("optimizer adam",)
+    assert found.same_experiment
+    assert not found.as_preset
+    # Another total update per episode is another experiment, and so are frozen blocks in another proportion.
+    assert Runs.load(tmp_path).family("fig16a", "pythia") is None
+    frozen = replace(preset("fig5-frozen-12-random"), model="pythia-410m", freeze_blocks=18)
+    write_run(tmp_path / "frozen", frozen, losses=matrix(frozen))
+    found = Runs.load(tmp_path / "frozen").family("fig5-frozen", "pythia")
+    assert [m.preset.label for m in found.members] == ["12"]
+
+
+def test_groups_do_not_mix_documents_or_models(tmp_path):
+    one, other = (replace(p.config, documents=f"{p.label}.jsonl") for p in family("fig13-random"))
+    for config in (one, other):
+        write_run(tmp_path, config, losses=matrix(config))
+    assert len(Runs.load(tmp_path).family("fig13", "pythia").members) == 1
+
+
+def test_the_same_name_for_other_documents_is_refused(tmp_path):
+    for number, one in enumerate(family("fig13-small")):
+        where = write_run(tmp_path, one.config, losses=matrix(one.config))
+        manifest = json.loads((where / "manifest.json").read_text())
+        manifest["tasks"] = {"sha256": f"{number}abc"}
+        (where / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match="name the same documents .embedded. and were trained on others"):
+        Runs.load(tmp_path).family("fig13", "small")
 
 
 def test_execution_and_further_probes_do_not_matter_but_missing_ones_do(tmp_path):
@@ -53,15 +120,58 @@ def test_execution_and_further_probes_do_not_matter_but_missing_ones_do(tmp_path
     other = replace(wanted, device="cpu", precision="bf16", probes=("updates", "gradients"))
     write_run(tmp_path, other, losses=matrix(other))
     runs = Runs.load(tmp_path)
-    assert runs.member(family("fig17-small")[0]).runs[0].config == other
-    assert not runs.member(family("fig8-small")[0]).runs
+    assert runs.family("fig17", "small").members[0].runs[0].config == other
+    assert runs.family("fig8", "small") is None
+    assert runs.family("fig8", "small", probes=("gradients",)) is not None
+
+
+def test_of_equal_seeds_the_precision_of_the_others_is_taken(tmp_path):
+    first, second = (p.config for p in family("fig2b")[:2])
+    for config in (first, replace(first, precision="tf32"), replace(second, precision="tf32")):
+        write_run(tmp_path, config, losses=matrix(config))
+    found = Runs.load(tmp_path).family("fig2b", "pythia")
+    assert [[run.config.precision for run in m.runs] for m in found.members] == [["tf32"], ["tf32"]]
 
 
 def test_coinciding_members_count_once():
     every = [replace(m.config, seed=3) for m in family("fig5-frozen-small")]
-    found = Runs(Run(config, {}, Path()) for config in every).family("fig5-frozen")
+    found = Runs(Run(config, {}, Path()) for config in every).family("fig5-frozen", "small")
     # Of 16 blocks 6, 8 and 10 are 2 of 4.
     assert [m.preset.label for m in found.members] == ["0", "4", "6", "12"]
+
+
+def test_scales_follow_from_the_settings():
+    assert scale_of(preset("fig1")) == "pretrained"
+    assert scale_of(preset("fig1-random")) == scale_of(preset("fig3-width-256")) == "pythia"
+    assert scale_of(preset("fig1-small")) == scale_of(preset("fig7b-vit-embedded")) == "small"
+    assert scale_of(replace(preset("fig1-random"), model="owner/llama")) == "other"
+
+
+def test_every_run_of_the_campaign_is_found_as_its_presets():
+    """Other rates of Adam and larger Pythias are no preset's; every other run is a member of its figure."""
+    members = {name: member for entry in ENTRIES for name, member in entry.members.items()}
+    planned = plan()
+    found = 0
+    for run in planned:
+        runs = Runs([Run(run.config, {}, Path(run.name))])
+        for preset_name, _ in (members[name] for name in run.serves & members.keys()):
+            shown = PRESETS[preset_name]
+            one = runs.family(shown.family, "pythia")
+            if run.entry in ("fig6-rate", "larger"):
+                assert one is None
+                continue
+            label = shown.label
+            if shown.family == "fig5-frozen":  # in parts of 24 blocks
+                label = str(run.config.freeze_blocks * 16 // 24)
+            assert [m.preset.label for m in one.members] == [label], run.name
+            assert one.differences == ()
+            found += 1
+    assert found >= len(planned) - 6
+
+
+def test_a_rehearsal_is_no_pythia():
+    assert {scale_of(run.config) for run in plan(rehearse=True)} == {"small"}
+    assert {scale_of(run.config) for run in plan()} == {"pythia"}
 
 
 def test_unfinished_and_foreign_folders_are_passed_over(tmp_path):

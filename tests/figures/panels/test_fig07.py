@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from figures.catalogue import caption, choose, render
+from figures.evidence.lookup import MissingRuns
 from figures.evidence.runs import Runs
-from figures.panels.curves import MissingRuns, last_score, shifted
+from figures.evidence.scores import last_score, shifted
 from llm.presets import family
 from tests.figures.runs import write_run
 from toymodel import LossMatrix
@@ -40,7 +41,7 @@ def runs(tmp_path_factory):
     ],
 )
 def test_curves_scores_and_units_are_the_runs(runs, name, unit, tasks, names):
-    found = runs.family(f"fig{name}")
+    found = runs.family(f"fig{name}", "small")
     assert found.form == "-embedded"
     curves, scores = render(name, runs).axes
     assert curves.get_ylabel() == f"loss (nats per {unit})"
