@@ -226,6 +226,12 @@ class Runs(Sequence[Run]):
             self._found[key] = best
         return self._found[key]
 
+    def member(self, preset: Preset) -> Member:
+        """The runs of exactly one preset, documents and weights included; of none where there are none."""
+        wanted = set(preset.config.probes)
+        alike = [r for r in self._runs if wanted <= set(r.probes) and not differing(r.config, preset.config)]
+        return Member(preset, tuple(_by_seed(alike)))
+
     def families(
         self, name: str, scales: Sequence[Scale] = SCALES, probes: Sequence[str] | None = None
     ) -> list[Family]:

@@ -122,6 +122,8 @@ def test_execution_and_further_probes_do_not_matter_but_missing_ones_do(tmp_path
     write_run(tmp_path, other, losses=matrix(other))
     runs = Runs.load(tmp_path)
     assert runs.family("fig17", "small").members[0].runs[0].config == other
+    assert runs.member(family("fig17-small")[0]).runs[0].config == other
+    assert not runs.member(family("fig17-random")[0]).runs
     assert runs.family("fig8", "small") is None
     assert runs.family("fig8", "small", probes=("gradients",)) is not None
 
