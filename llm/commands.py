@@ -151,8 +151,10 @@ def _prefetch(config: RunConfig, *, preset: str | None = None) -> None:
         print("nothing to download: this run needs no network")
 
 
-def _documents(config: RunConfig, *, preset: str | None = None, out: Path | None = None) -> None:
-    """List the documents of a run, in training order, with their tokens; or export the embedded ones.
+def _documents(
+    config: RunConfig, *, preset: str | None = None, out: Path | None = None, news: str | None = None
+) -> None:
+    """List the documents of a run, in training order, with their tokens; or write a corpus into a file.
 
     Args:
         config: the run.
@@ -160,7 +162,18 @@ def _documents(config: RunConfig, *, preset: str | None = None, out: Path | None
         out: Write the embedded corpus for up to 200 documents (or --num-documents) to this .jsonl file, its
             tokenizer beside it. Other machines then train on the same tokens: --documents FILE --selection
             seed --tokenizer TOKENIZER.
+        news: Write the long articles of this file (an article a line) instead; 'gensim' reads the Lee
+            background corpus that the package gensim ships. With --tokenizer those of more than --context
+            tokens; without, of that corpus, those of the recorded runs.
     """
+    if news is not None:
+        from llm.data.news import write_news
+
+        if out is None:
+            raise InputError(f"--news {news} without --out", expected="a .jsonl file to write to",
+                             fix="--out news.jsonl")  # fmt: skip
+        print(write_news(news, out, config))
+        return
     if out is not None:
         from llm.data.corpus import export_documents
 

@@ -41,8 +41,12 @@ class Rows:
     notes: tuple[str, ...] = ()
 
 
-def read_file(path: Path) -> Rows | None:
+def read_file(path: Path, suffix: str | None = None) -> Rows | None:
     """The documents of one file; None for a format that is none of `FORMATS`.
+
+    Args:
+        path: the file.
+        suffix: its format, where its name does not say so.
 
     Raises:
         InputError: for a file that is damaged, naming the line.
@@ -51,7 +55,7 @@ def read_file(path: Path) -> Rows | None:
     if inner.suffix == ".parquet" and path.suffix != ".gz":
         rows = _parquet(path)
         return Rows(rows, [f"row {number}" for number in range(len(rows))])
-    read = _READERS.get(inner.suffix)
+    read = _READERS.get(suffix or inner.suffix)
     return read(path, _bytes(path)) if read else None
 
 

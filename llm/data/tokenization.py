@@ -17,7 +17,7 @@ from llm.data.sources import Source, readable
 from llm.names import hub_id
 from toymodel.base.errors import InputError
 
-__all__ = ["Tokenizer", "choose_tokenizer"]
+__all__ = ["Tokenizer", "choose_tokenizer", "named_tokenizer"]
 
 _TRAINED_ON = 2000  # texts; more change a vocabulary of 1024 no longer
 _FILES = ("tokenizer.json", "vocab.json", "merges.txt", "tokenizer.model", "spiece.model", "vocab.txt",
@@ -51,13 +51,13 @@ def choose_tokenizer(config: RunConfig, source: Source) -> Tokenizer:
         InputError: for a tokenizer that is missing or damaged; trained weights know the ids of their own.
     """
     if config.tokenizer:
-        return _load(config.tokenizer)
+        return named_tokenizer(config.tokenizer)
     folder = Path(config.model)
     if is_gguf(folder) or any((folder / name).is_file() for name in _FILES):
-        return _load(config.model)
+        return named_tokenizer(config.model)
     if not folder.is_dir() and (name := hub_id(config.model)):
         if config.weights == "pretrained" or source.hub:
-            return _load(name, config.revision)
+            return named_tokenizer(name, config.revision)
     elif folder.is_dir() and config.weights == "pretrained":
         raise InputError(
             f"--model {config.model} holds no tokenizer",
@@ -80,7 +80,12 @@ def _rows(folder: Path) -> int | None:
         return None  # what is wrong with the model is said where it is built
 
 
-def _load(name: str, revision: str | None = None) -> Tokenizer:
+def named_tokenizer(name: str, revision: str | None = None) -> Tokenizer:
+    """The tokenizer in a file or folder, or of a hub model.
+
+    Raises:
+        InputError: for one that is missing or damaged.
+    """
     path = Path(name)
     if not path.exists():
         if name.count("/") != 1 or path.suffix:
