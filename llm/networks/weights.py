@@ -41,7 +41,7 @@ def load_weights(kind: Any, folder: Path | None, config: RunConfig, common: dict
     try:
         with quiet():
             model, report = kind.from_pretrained(
-                where, use_safetensors=True, output_loading_info=True, **common, **more
+                where, use_safetensors=True, output_loading_info=True, **common, **_dequantized(more)
             )
     except Exception as error:  # damaged files raise safetensors', json's or torch's errors
         if more:
@@ -58,8 +58,20 @@ def load_weights(kind: Any, folder: Path | None, config: RunConfig, common: dict
             fix="--weights random, or another folder",
         )
     if more:
+        if left := [name for name, p in model.named_parameters() if p.dtype != common["dtype"]]:
+            problem = ValueError(f"{left[0]} is not dequantised")
+            raise loading_gguf(folder, problem)
         model.quantization = quantization(folder)
     return model
+
+
+def _dequantized(more: dict[str, Any]) -> dict[str, Any]:
+    """Arguments that unpack a GGUF file's blocks: where the library has kernels for them it keeps them."""
+    import transformers
+
+    if not more or not hasattr(transformers, "GgufConfig"):
+        return more
+    return more | {"quantization_config": transformers.GgufConfig(dequantize=True)}
 
 
 def initialize(model: Any, scheme: str) -> None:

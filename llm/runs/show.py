@@ -166,9 +166,8 @@ def _facts(config: RunConfig, manifest: dict[str, Any]) -> list[str]:
         + (f", {tasks.get('padded', 0)} padded" if config.task == "language" else ""),
     ]
     if stored := model.get("quantization"):
-        lines.append(
-            "stored as " + ", ".join(f"{count} {kind}" for kind, count in stored.items()) + " tensors"
-        )
+        counts = ", ".join(f"{count} {kind}" for kind, count in stored.items())
+        lines.append(f"stored as {counts} tensors, read as float32")
     if config.task == "language":
         lines.append(f"tokenizer {tasks.get('tokenizer', 'not recorded')}")
     return [*lines, *(f"note      {note}" for note in tasks.get("notes", []))]

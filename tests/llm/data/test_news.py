@@ -17,8 +17,8 @@ from tests.llm.given import refusal, texts
 
 LONG, SHORT = texts(5, words=40), texts(4, words=5)
 # Lines of the documents that seed 0 draws, in the manifests of the recorded runs.
-DRAWN = [105, 259, 25, 44, 144, 64, 283, 99, 138, 84, 52, 284, 37, 36, 184, 34, 249, 35, 268, 61, 267, 217, 183,
-         191, 109]  # fmt: skip
+DRAWN = [105, 259, 25, 44, 144, 64, 283, 99, 138, 84, 52, 284, 37, 36, 184, 34, 249, 35, 268, 61, 267, 217,
+         183, 191, 109]  # fmt: skip
 
 
 @pytest.fixture
