@@ -78,6 +78,7 @@ _CLASSES = RunConfig(
     optimizer="adam", lr=1e-4, dropout=True,
 )  # fmt: skip
 _LAPTOP = replace(_RANDOM, model="embedded", context=32)
+_ADAM = replace(_RANDOM, optimizer="adam", lr=1e-4, probes=("pca",))
 _SIZES = ("160m", "410m", "1b", "1.4b", "2.8b")
 
 # Family: figure, what varies, the run that is common to it, and what each member changes.
@@ -131,6 +132,18 @@ _FAMILIES: dict[str, tuple[str, str, RunConfig, Mapping[str, Mapping[str, Any]]]
     # The paper has no controls: nothing anticipates where no sequence repeats.
     "control": ("", "order of episodes, controls", _PAPER,
         {s: {"schedule": s} for s in ("cyclic", "shuffled-once", "reshuffled", "iid")}),
+    # The paper's second version (NeurIPS 2024).
+    "v2-online": ("v2", "order and size, pretrained: online loss", _PAPER,
+        {f"{size}-{order}": {"model": f"pythia-{size}", "schedule": order}
+         for size in _SIZES[1:] for order in ("cyclic", "reshuffled")}),
+    "v2-pretraining": ("v2", "steps of pretraining", _PAPER,
+        {f"step{n}": {"revision": f"step{n}"} for n in (6000, 12000, 24000, 48000, 96000)}),
+    # What docs/predictions.md speaks of, in embedded form.
+    "orders": ("", "order of episodes, and weights that decay", _ADAM,
+        {s: {"schedule": s} for s in ("cyclic", "shuffled-once", "reshuffled", "palindrome", "spaced")}
+        | {"decay": {"optimizer": "adamw", "weight_decay": 2.0}}),
+    "crossing": ("", "a fixed and a changing order, for long", replace(_ADAM, epochs=12, probes=()),
+        {s: {"schedule": s} for s in ("cyclic", "reshuffled")}),
 }  # fmt: skip
 
 
