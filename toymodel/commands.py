@@ -191,6 +191,8 @@ def sweep(
     """
     from toymodel.sweeps.sweep import sweep as run_sweep
 
+    if threads is not None and threads < 1:
+        raise InputError(f"--threads {threads}", expected="1 or more", fix="--threads 1, or leave it out")
     if out is not None:
         check_output(out, suffixes=(".nc", ".nc4", ".h5"))
 

@@ -16,7 +16,7 @@ from toymodel.base.errors import InputError
 from toymodel.maps import TaskMap
 from toymodel.moments import moment_losses, shares
 
-__all__ = ["Outcome", "Problem", "direct", "moment", "moment_form", "projected"]
+__all__ = ["Diverged", "Outcome", "Problem", "direct", "moment", "moment_form", "projected"]
 
 Floats = NDArray[np.float64]
 Outcome = tuple[Floats, dict[str, Floats]]
@@ -226,10 +226,14 @@ def _losses(task_map: TaskMap, Z: Floats, w: Floats, theta: Floats) -> Floats:
     return result
 
 
-def _not_finite(task_map: TaskMap, row: int, smaller: float) -> InputError:
+class Diverged(InputError):
+    """Losses left the range of numbers during a run."""
+
+
+def _not_finite(task_map: TaskMap, row: int, smaller: float) -> Diverged:
     when = "before training" if row == 0 else f"after episode {row}"
     bounded = task_map.codomain != (-np.inf, np.inf)
-    return InputError(
+    return Diverged(
         f"losses of map {task_map.name!r} are not finite {when}",
         expected="a rate that keeps them finite" + (", and P x in the codomain" if bounded else ""),
         fix=f"rate={smaller:.2g}",

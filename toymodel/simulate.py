@@ -40,6 +40,7 @@ class ToyRun:
         losses: the loss matrix.
         engine: which engine computed it.
         status: what to know about the run, as a sentence.
+        stable: whether the rate is within the stability limit; None where that is not known beforehand.
         trajectories: what `record` asked for, each with one entry per row of the loss matrix (before
             training, then after every episode; R = 1 + E*T rows): ``q`` solution coordinates f_j^{-1}(P x_j),
             ``(R, T, M)``; ``w`` fast weights, ``(R, M)``; ``Z`` projections P x_j, ``(R, T, M)``; ``S``
@@ -51,6 +52,7 @@ class ToyRun:
     engine: str
     status: str
     trajectories: Mapping[str, Floats] = field(default_factory=dict)
+    stable: bool | None = None
 
 
 def simulate(
@@ -112,7 +114,7 @@ def simulate(
         int(inner_steps), count, schedule, wanted, rate / 3,
     )  # fmt: skip
     form = engines.moment_form(task_map, problem.gram)
-    status, limit = _stability(problem, form, unstable)
+    status, limit, stable = _stability(problem, form, unstable)
     problem = dataclasses.replace(problem, smaller=min(rate, limit) / 3)
     if noise is not None:
         problem = _with_noise(problem, noise)
@@ -125,7 +127,7 @@ def simulate(
     except ArithmeticError as error:  # what Python functions raise where compiled ones give infinities
         raise InputError(f"map {task_map.name!r} fails during the run: {error}", expected="finite losses",
                          fix=f"rate={problem.smaller:.2g}") from error  # fmt: skip
-    return ToyRun(LossMatrix(values, schedule), chosen, status, kept)
+    return ToyRun(LossMatrix(values, schedule), chosen, status, kept, stable)
 
 
 def _check(
@@ -234,21 +236,21 @@ def _choose(engine: str, form: str, problem: engines.Problem) -> str:
     return "moment" if cheaper and wanted <= {"S"} else "projected"
 
 
-def _stability(problem: engines.Problem, form: str, unstable: str) -> tuple[str, float]:
-    """The status, and the limit where it is passed; before an unstable run, an error or a warning."""
+def _stability(problem: engines.Problem, form: str, unstable: str) -> tuple[str, float, bool | None]:
+    """The status, the limit where it is passed, and whether it is; before that, an error or a warning."""
     task_map, theta = problem.map, problem.theta
     number = ""
     if task_map.lipschitz is not None:
         constants = task_map.lipschitz(theta).prod(1).max()
         number = f"; condition number of the map {constants:.3g}" if 1 + 1e-9 < constants < np.inf else ""
     if not form:
-        return f"done; the stability of map {task_map.name!r} is not known beforehand{number}", np.inf
+        return f"done; the stability of map {task_map.name!r} is not known beforehand{number}", np.inf, None
     gram = problem.gram
     if form == "scalar" and task_map.slope is None:
         gram = effective_gram(gram, task_map.task_slopes(theta))
     radius = _radius(gram, problem)
     if radius <= 1 + 1e-9:  # data that cannot all be solved keep an eigenvalue of exactly 1
-        return f"done; stable (an epoch's spectral radius is {radius:.6g}){number}", np.inf
+        return f"done; stable (an epoch's spectral radius is {radius:.6g}){number}", np.inf, True
     limit = rate_limit(
         gram, inner_steps=problem.inner_steps, fast_rate=problem.fast_rate, order=problem.order
     )
@@ -262,7 +264,7 @@ def _stability(problem: engines.Problem, form: str, unstable: str) -> tuple[str,
                          fix=f"rate={limit / 3:.2g}, or unstable='warn' to watch it diverge")  # fmt: skip
     if unstable == "warn":
         warnings.warn(message, StabilityWarning, stacklevel=3)  # the line that calls simulate
-    return f"done; {message}{number}", limit
+    return f"done; {message}{number}", limit, False
 
 
 def _radius(gram: Floats, problem: engines.Problem) -> float:

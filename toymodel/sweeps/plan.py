@@ -40,6 +40,9 @@ PARAMETERS: dict[str, Any] = {
 """Every parameter and its default: the experiment of the paper's Fig. 10a."""
 
 
+# Of the results: files of another form are not taken for this one's.
+_FORM = 2
+
 KINDS = ("expected", "sampled", "simulated")
 
 RECORDS = ("recovery", "peaks", "final", "losses")
@@ -90,7 +93,7 @@ class Plan:
             "final": (self.most,),
             "losses": (rows, self.most),
         }
-        return {name: every[name] for name in self.record}
+        return {name: every[name] for name in self.record} | {"stable": ()}
 
     def values(self, start: int, stop: int) -> dict[str, list[Any]]:
         """Parameter values of points start..stop."""
@@ -108,7 +111,7 @@ class Plan:
         content = [
             {name: [coordinate(v) for v in values] for name, values in self.varied.items()},
             {name: coordinate(value) for name, value in self.fixed.items()},
-            self.grid, self.kind, self.epochs, self.record, self.order.tolist(), self.gram.tolist(),
+            self.grid, self.kind, self.epochs, self.record, self.order.tolist(), self.gram.tolist(), _FORM,
         ]  # fmt: skip
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from toymodel.moments import shares
 from toymodel.sampling import sample_moments
 from toymodel.sweeps.plan import Plan
+from toymodel.sweeps.stability import Stability
 
 __all__ = ["block_function"]
 
@@ -28,11 +29,14 @@ def block_function(plan: Plan, threads: int | None) -> Block:
 
     kernel = sweep_kernel()
     workers = threads or _cores()
+    stability = Stability(plan)
 
     def block(start: int, stop: int, outputs: dict[str, Floats]) -> None:
         values = plan.values(start, stop)
         tasks = np.array(values["tasks"], dtype=np.int64)
         inputs = _inputs(plan, values, tasks)
+        stable = stability(values, inputs[0], inputs[1])
+        outputs["stable"][:] = stable
         none2, none3 = np.empty((0, 0)), np.empty((0, 0, 0))
 
         def part(one: int, two: int) -> None:
@@ -46,6 +50,9 @@ def block_function(plan: Plan, threads: int | None) -> Block:
         cuts = np.linspace(0, stop - start, workers + 1).astype(int)
         with ThreadPoolExecutor(workers) as pool:
             list(pool.map(part, cuts[:-1], cuts[1:]))
+        # Losses that grow without bound have a largest one at their end: no recovery, and no score of 0.
+        if "recovery" in outputs:
+            outputs["recovery"][~stable] = np.nan
 
     return block
 
@@ -99,6 +106,7 @@ def _inputs(plan: Plan, values: dict[str, list[Any]], tasks: NDArray[np.int64]) 
 
 
 def _simulations(plan: Plan, threads: int | None) -> Block:
+    from toymodel.engines import Diverged
     from toymodel.kernels import measure
     from toymodel.simulate import simulate
     from toymodel.tasks import random_tasks
@@ -107,23 +115,35 @@ def _simulations(plan: Plan, threads: int | None) -> Block:
         T, m = int(values["tasks"]), values["map"]
         embedding = None if values["embedding"] is None else int(values["embedding"])
         tasks = random_tasks(T, int(values["dimension"]), embedding, seed=int(values["seed"]))
-        run = simulate(
-            tasks, plan.maps[m if isinstance(m, str) else m.name], rate=float(values["rate"]),
-            epochs=plan.epochs, inner_steps=int(values["inner_steps"]), fast_rate=float(values["fast_rate"]),
-            order=plan.order.reshape(plan.epochs, T) if plan.order.size else None, unstable="allow",
-        ).losses  # fmt: skip
+        order = plan.order.reshape(plan.epochs, T) if plan.order.size else None
+        try:
+            done = simulate(
+                tasks, plan.maps[m if isinstance(m, str) else m.name], rate=float(values["rate"]),
+                inner_steps=int(values["inner_steps"]), fast_rate=float(values["fast_rate"]),
+                epochs=plan.epochs, order=order, unstable="allow",
+            )  # fmt: skip
+        except Diverged:  # the other points are none the worse for it
+            outputs["stable"][0] = 0.0
+            return
+        run = done.losses
+        outputs["stable"][0] = np.nan if done.stable is None else done.stable
         none = np.empty(0)
         measure(run.values, run.order.reshape(-1), outputs.get("recovery", none), outputs.get("peaks", none))
+        if done.stable is False and "recovery" in outputs:
+            outputs["recovery"][:] = np.nan
         if "final" in outputs:
             outputs["final"][:T] = run.values[-1]
         if "losses" in outputs:
             outputs["losses"][: len(run.values), :T] = run.values
 
+    def rows(outputs: dict[str, Floats], p: int) -> dict[str, Floats]:
+        return {n: a[p] if a.ndim > 1 else a[p : p + 1] for n, a in outputs.items()}
+
     def block(start: int, stop: int, outputs: dict[str, Floats]) -> None:
         values = plan.values(start, stop)
         with ThreadPoolExecutor(threads or _cores()) as pool:
             jobs = [
-                pool.submit(one, {n: v[p] for n, v in values.items()}, {n: a[p] for n, a in outputs.items()})
+                pool.submit(one, {n: v[p] for n, v in values.items()}, rows(outputs, p))
                 for p in range(stop - start)
             ]
             for job in jobs:

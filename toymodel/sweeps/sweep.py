@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from toymodel.base.errors import InputError
 from toymodel.base.memory import refuse_if_too_large
 from toymodel.sweeps.plan import Plan, coordinate, make_plan
 from toymodel.sweeps.storage import Storage
@@ -67,12 +68,16 @@ def sweep(
         progress: show a bar.
 
     Returns:
-        One variable per record, over a dimension per swept parameter (``point`` for samples) and its own.
+        One variable per record, over a dimension per swept parameter (``point`` for samples) and its own, and
+        ``stable``: 1 within the stability limit, 0 past it (where there is no recovery score), NaN where the
+        limit is not known beforehand (simulations of nonlinear maps).
 
     Raises:
         InputError: for unknown or impossible parameters, an output that would not fit in memory, or a file of
             another sweep, all before the first point is computed.
     """
+    if threads is not None and threads < 1:
+        raise InputError(f"threads={threads}", expected="1 or more", fix="threads=1, or leave it out")
     plan = make_plan(parameters, kind, samples, epochs, order, gram, record)
     size = 8 * plan.points * sum(int(np.prod(s)) for s in plan.sizes().values())
     refuse_if_too_large(size, f"a sweep of {plan.points} points", "fewer points, or record='recovery'",
@@ -139,9 +144,16 @@ def _dataset(plan: Plan, arrays: dict[str, Floats]) -> xarray.Dataset:
     import xarray
 
     dims = tuple(plan.varied) if plan.grid else ("point",)
-    own = {"recovery": ("interval",), "peaks": ("interval",), "final": ("task",), "losses": ("row", "task")}
+    own: dict[str, tuple[str, ...]] = {
+        "stable": (),
+        "recovery": ("interval",),
+        "peaks": ("interval",),
+        "final": ("task",),
+        "losses": ("row", "task"),
+    }
     meaning = {
-        "recovery": "recovery score of the n-th interval between visits (eq. 1)",
+        "stable": "1 within the stability limit, 0 past it, NaN where that is not known beforehand",
+        "recovery": "recovery score of the n-th interval between visits (eq. 1); NaN where there is none",
         "peaks": "largest loss of the first task in the n-th interval between its visits",
         "final": "losses at the end",
         "losses": "losses before training and after every episode",

@@ -8,9 +8,11 @@ from toymodel import (
     LossMatrix,
     cyclic_order,
     expected_losses,
+    growth,
     moment_losses,
     random_gram,
     random_tasks,
+    rate_limit,
     recovery_scores,
     sample_moments,
     shares,
@@ -209,3 +211,50 @@ def test_a_sweep_larger_than_the_machine_is_refused():
     rates, shares_b = np.linspace(0.001, 0.002, 10**5), np.linspace(0, 0.9, 10**5)
     with pytest.raises(InputError, match="MiB"):
         sweep({"rate": rates, "rho": shares_b}, record="losses")
+
+
+def test_past_the_stability_limit_there_is_no_recovery():
+    limit = rate_limit(uniform(25, 1000, 0.0))
+    data = sweep({"rate": [0.5 * limit, 0.99 * limit, 1.01 * limit, 3 * limit]}, record=ALL)
+    np.testing.assert_array_equal(data["stable"], [1, 1, 0, 0])
+    assert np.isfinite(data["recovery"][:2]).all()
+    assert np.isnan(data["recovery"][2:]).all()
+    assert float(data["final"][3].max()) > 1e20  # the losses themselves are what they are
+
+
+def test_stability_of_shares_similarity_and_gram_matrices():
+    grid = sweep({"A": [0.0, 0.3, 1.2], "B": [0.0, 0.7, 1.5], "rho": [0.0, 0.5], "tasks": 4})
+    for place in np.ndindex(3, 3, 2):
+        a, b, rho = (grid[name].values[k] for name, k in zip(("A", "B", "rho"), place, strict=True))
+        gram = (1 - rho) * np.eye(4) + rho
+        assert grid["stable"].values[place] == (growth(gram, a, b) <= 1 + 1e-9)
+    gram = random_gram(4, 9, seed=2)
+    order = np.array([[0, 1, 2, 3], [3, 2, 1, 0]])
+    for options in ({}, {"order": order, "epochs": 2}):
+        limit = rate_limit(gram, order=options.get("order"))
+        data = sweep({"rate": [0.9 * limit, 1.1 * limit], "tasks": 4}, gram=gram, **options)
+        np.testing.assert_array_equal(data["stable"], [1, 0])
+        shared = sweep({"A": [0.3, 1.5], "B": 0.7, "tasks": 4}, gram=gram, **options)
+        ref = [growth(gram, a, 0.7, options.get("order")) <= 1 for a in (0.3, 1.5)]
+        np.testing.assert_array_equal(shared["stable"], ref)
+
+
+def test_stability_of_simulations():
+    limit = rate_limit(random_tasks(5, 30).gram)
+    options = {"tasks": 5, "dimension": 30, "rate": [0.9 * limit, 1.1 * limit]}
+    data = sweep({**options, "map": ["identity", "leaky"]}, kind="simulated", epochs=3)
+    np.testing.assert_array_equal(data["stable"].sel(map="identity"), [1, 0])
+    assert np.isnan(data["stable"].sel(map="leaky")).all()
+    assert np.isnan(data["recovery"].sel(map="identity")[1]).all()
+
+
+def test_simulations_that_leave_the_numbers_spoil_only_their_own_point():
+    data = sweep({"rate": [1e-3, 1e3], "dimension": 30, "tasks": 5}, kind="simulated", epochs=60, record=ALL)
+    np.testing.assert_array_equal(data["stable"], [1, 0])
+    assert np.isfinite(data["losses"][0]).all()
+    assert np.isnan(data["losses"][1]).all()
+
+
+def test_threads_below_one():
+    with pytest.raises(InputError, match="1 or more"):
+        sweep({}, threads=0)
