@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from toymodel.base.checksum import DIGEST_SIZE, hasher, last_digest
 from toymodel.base.errors import InputError
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ BUDGET = 512 << 20
 
 
 class Trajectory:
-    """Float32 vectors of one length on disk, one file per state.
+    """Float32 vectors of one length on disk, one file per state, each followed by its checksum.
 
     The files live in the run's checkpoint folder: they are part of what an unfinished run needs, and go with
     it when the run is finished. `sync` makes them durable and is called when a checkpoint is written, so that
@@ -56,7 +57,7 @@ class Trajectory:
             InputError: when the folder's disk lacks the space for those that are not there yet.
         """
         there = sum(file.stat().st_size for file in self.folder.glob("*.f32"))
-        need = states * self.size * 4 - there
+        need = states * (self.size * 4 + DIGEST_SIZE) - there
         existing = next(p for p in (self.folder, *self.folder.absolute().parents) if p.exists())
         free = shutil.disk_usage(existing).free
         if need > free:
@@ -72,8 +73,12 @@ class Trajectory:
         self.folder.mkdir(parents=True, exist_ok=True)
         file = self._file(state)
         with file.open("wb") as out:
+            state_so_far = hasher()
             for part in parts:
-                out.write(part.detach().float().cpu().contiguous().numpy().reshape(-1).data.cast("B"))
+                data = part.detach().float().cpu().contiguous().numpy().reshape(-1).data.cast("B")
+                state_so_far.update(data)
+                out.write(data)
+            out.write(state_so_far.digest())
         self._unsynced.append(file)
 
     def sync(self) -> None:
@@ -94,10 +99,10 @@ class Trajectory:
         """
         for state in range(states):
             file = self._file(state)
-            if not file.is_file() or file.stat().st_size != self.size * 4:
+            if not file.is_file() or file.stat().st_size != self.size * 4 + DIGEST_SIZE:
                 raise InputError(
                     f"{str(file)!r}, state {state} of a probe's trajectory, is missing or damaged",
-                    expected=f"{self.size * 4} bytes, as the run wrote them",
+                    expected=f"{self.size * 4 + DIGEST_SIZE} bytes, as the run wrote them",
                     fix="restore the file, or start again in another folder",
                 )
 
@@ -117,6 +122,9 @@ class Trajectory:
                 hardly move compared with their size.
             device: where the products are computed.
             budget: bytes of host memory to stay within.
+
+        Raises:
+            InputError: when a state is not as it was written.
         """
         import torch
 
@@ -127,16 +135,22 @@ class Trajectory:
         width = max(1, min(self.size, budget // (20 * n)))
         block = np.empty((n, width), dtype=np.float32)
         total = torch.zeros((n, n), dtype=torch.float64, device=device)
+        read = [hasher() for _ in states]
         for first in range(0, self.size, width):
             count = min(width, self.size - first)
             for row, state in enumerate(states):
-                _read(self._file(state), block[row, :count].data.cast("B"), 4 * first)
-            part = torch.from_numpy(block[:, :count]).to(device).double()
+                part = block[row, :count].data.cast("B")
+                _read(self._file(state), part, 4 * first)
+                read[row].update(part)
+            columns = torch.from_numpy(block[:, :count]).to(device).double()
             if origin is not None:
-                part -= part[-1].clone()
-            total += part @ part.T
-        found = total.cpu().numpy()
-        return found if origin is None else found[:-1, :-1]
+                columns -= columns[-1].clone()
+            total += columns @ columns.T
+        for state, found in zip(states, read, strict=True):
+            if found.digest().hex() != last_digest(self._file(state)):
+                raise _damaged(self._file(state), "does not agree with its checksum")
+        gram = total.cpu().numpy()
+        return gram if origin is None else gram[:-1, :-1]
 
     def _file(self, state: int) -> Path:
         return self.folder / f"{state:06d}.f32"
@@ -192,9 +206,13 @@ def _read(file: Path, into: memoryview, offset: int) -> None:
         while done < len(into):
             got = source.readinto(into[done:])
             if not got:
-                raise InputError(
-                    f"{str(file)!r}, a state of a probe's trajectory, ends early",
-                    expected="the file as the run wrote it",
-                    fix="start again in another folder",
-                )
+                raise _damaged(file, "ends early")
             done += got
+
+
+def _damaged(file: Path, words: str) -> InputError:
+    return InputError(
+        f"{str(file)!r}, a state of a probe's trajectory, {words}",
+        expected="the file as the run wrote it",
+        fix="start the same command again: it goes on from a checkpoint that does not need this file",
+    )

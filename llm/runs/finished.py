@@ -14,8 +14,8 @@ import numpy as np
 
 from llm.config import RunConfig, config_id
 from llm.runs.folder import RunFolder
+from toymodel.base.arrays import load_arrays, save_arrays
 from toymodel.base.errors import InputError
-from toymodel.base.files import atomic_write
 from toymodel.measures.losses import LossMatrix
 from toymodel.measures.recovery import RecoveryScore, intervals, recovery_scores
 from toymodel.measures.schedules import each_once
@@ -85,10 +85,9 @@ class Run:
                              expected="one of " + (", ".join(self.probes) or "none"),
                              fix=f"--probes {name}")  # fmt: skip
         if self.path.is_dir():
-            with np.load(self.path / "probes" / f"{name}.npz", allow_pickle=False) as arrays:
-                return dict(arrays)
-        with np.load(self.path, allow_pickle=False) as arrays:
-            return {key.partition("/")[2]: arrays[key] for key in arrays if key.startswith(f"{name}/")}
+            return dict(load_arrays(self.path / "probes" / f"{name}.npz"))
+        packed = load_arrays(self.path)
+        return {key.partition("/")[2]: packed[key] for key in packed if key.startswith(f"{name}/")}
 
     def pack(self, path: str | os.PathLike[str], **also: np.ndarray) -> None:
         """Write losses, order and probes as one small file; a `Run` whose path it is reads it like a folder.
@@ -104,8 +103,7 @@ class Run:
         for name in self.config.probes:
             for key, values in self.probe(name).items():
                 arrays[f"{name}/{key}"] = values.astype(np.float32) if values.dtype == np.float64 else values
-        with atomic_write(path) as file:
-            np.savez_compressed(file, **arrays, **also)  # type: ignore[arg-type]
+        save_arrays(path, arrays | also, compress=True)
 
     def _check(self, written: Mapping[str, Any]) -> None:
         """That configuration, manifest and losses are of one run.
@@ -139,8 +137,7 @@ class Run:
 
     def save_results(self, path: str | os.PathLike[str]) -> None:
         """Write the losses in the format of the authors' program (``*_results.npz``)."""
-        with atomic_write(path) as file:
-            np.savez(file, eval_losses_ckpt=self.losses.values)
+        save_arrays(path, {"eval_losses_ckpt": self.losses.values})
 
     def plot(self) -> Any:
         """Loss of the first document and of all documents shift-averaged; a matplotlib figure."""

@@ -1,89 +1,55 @@
 """The run folder: everything a run leaves on disk, and how it resumes.
 
 ``config.json``, ``manifest.json``, ``log.jsonl``; ``checkpoint/`` while unfinished; ``probes/`` and
-``losses.npz`` when done, the latter last. Every file appears whole or not at all.
+``losses.npz`` when done, the latter last. Every file appears whole or not at all, and carries a checksum that
+is tested when it is read; files of earlier versions, without one, are read all the same.
 """
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
-import shutil
-import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from llm.config import RunConfig
+from llm.runs import log
+from llm.runs.checkpoint import Checkpoint, Checkpoints
+from llm.runs.tensors import Tensors, load_tensors, save_tensors
+from toymodel.base.arrays import save_arrays
 from toymodel.base.errors import InputError
-from toymodel.base.files import atomic_write
+from toymodel.base.files import check_output_folder, contents, remove_leftovers
+from toymodel.base.json_file import read_json, write_json
+from toymodel.base.lock import lock, refuse_if_held
 from toymodel.measures.losses import LossMatrix
 
-if TYPE_CHECKING:
-    import torch
+__all__ = ["Checkpoint", "RunFolder", "divergence"]
 
-    Tensors = dict[str, torch.Tensor]
-
-__all__ = ["Checkpoint", "RunFolder"]
-
-
-@dataclass
-class Checkpoint:
-    """A run as it stood after some episode.
-
-    Attributes:
-        episode: episodes finished.
-        rows: loss rows so far by evaluation, float64, each of shape ``(1 + episode, T)``.
-        weights: trainable parameters and buffers by name.
-        optimizer: the optimizer's state tensors; empty where it is reset per episode.
-        probes: state tensors of each probe, by the probe's name.
-    """
-
-    episode: int
-    rows: dict[str, np.ndarray]
-    weights: Tensors
-    optimizer: Tensors = field(default_factory=dict)
-    probes: dict[str, Tensors] = field(default_factory=dict)
-
-    def flat(self) -> Tensors:
-        """All tensors under one level of names, as they are stored."""
-        import torch
-
-        tensors = {f"rows/{name}": torch.from_numpy(rows) for name, rows in self.rows.items()}
-        tensors |= {f"weights/{name}": tensor for name, tensor in self.weights.items()}
-        tensors |= {f"optimizer/{name}": tensor for name, tensor in self.optimizer.items()}
-        for probe, state in self.probes.items():
-            tensors |= {f"probes/{probe}/{name}": tensor for name, tensor in state.items()}
-        return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-
-    @classmethod
-    def from_flat(cls, episode: int, tensors: Tensors) -> Checkpoint:
-        """The inverse of `flat`."""
-        parts: dict[str, Tensors] = {"rows": {}, "weights": {}, "optimizer": {}}
-        probes: dict[str, Tensors] = {}
-        for key, tensor in tensors.items():
-            part, name = key.split("/", 1)
-            if part == "probes":
-                probe, name = name.split("/", 1)
-                probes.setdefault(probe, {})[name] = tensor
-            else:
-                parts[part][name] = tensor
-        rows = {name: tensor.numpy() for name, tensor in parts["rows"].items()}
-        return cls(episode, rows, parts["weights"], parts["optimizer"], probes)
+# What a manifest must hold to be of use, where it holds it at all.
+_MANIFEST: dict[str, Any] = {
+    "versions": dict,
+    "threads": int,
+    "precision": dict,
+    "git_commit": (str, type(None)),
+    "model": {"parameters": int, "trainable": int, "sha256": str},
+    "tasks": {"sha256": str, "names": list, "padded": int},
+    "diverged": int,
+}
 
 
 class RunFolder:
     """One run on disk.
 
     Args:
-        path: the folder; made by the first write.
+        path: the folder; made by `claim`.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
+        self._checkpoints = Checkpoints(self.path / "checkpoint")
 
     @property
     def finished(self) -> bool:
@@ -106,7 +72,7 @@ class RunFolder:
                     fix="choose another folder, or remove this one",
                 )
             return True
-        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+        if self.path.exists() and (not self.path.is_dir() or contents(self.path)):
             raise InputError(
                 f"{str(self.path)!r} exists and is no run folder",
                 expected="a new or empty folder, or a run of the same configuration",
@@ -114,10 +80,48 @@ class RunFolder:
             )
         return False
 
-    def open(self, config: RunConfig) -> None:
-        """Claim the folder for this configuration, or `check` that it already belongs to it."""
-        if not self.check(config):
-            self._write_json("config.json", config.to_json())
+    def check_ready(self, config: RunConfig) -> None:
+        """That training can begin or go on here; leaves nothing behind.
+
+        Raises:
+            InputError: when the run has diverged before, the folder could not be written to, or another
+                process holds it.
+        """
+        if (self.path / "config.json").is_file() and (episode := self.diverged) is not None:
+            raise divergence(config, episode)
+        check_output_folder(self.path)
+        refuse_if_held(self.path)
+
+    @contextlib.contextmanager
+    def claim(self, config: RunConfig) -> Iterator[None]:
+        """Hold the folder, which is new or of this configuration, against every other process.
+
+        Raises:
+            InputError: when it is of another, when another process holds it, or when part of it is a link to
+                somewhere else.
+        """
+        with self.hold():
+            if not self.check(config):
+                write_json(self.path / "config.json", config.to_json())
+            yield
+
+    @contextlib.contextmanager
+    def hold(self) -> Iterator[None]:
+        """Hold the folder against every other process, cleared of what a killed one did not finish."""
+        with lock(self.path):
+            self._refuse_links()
+            probes = self.path / "probes"
+            if probes.is_dir():
+                remove_leftovers(probes)
+            if self.finished:
+                self._checkpoints.drop()
+            yield
+
+    def tidy(self) -> None:
+        """Clear a finished run of what was left if it was killed at the very end."""
+        if self.finished and ((self.path / "checkpoint").exists() or list(self.path.glob(".*.tmp"))):
+            with contextlib.suppress(InputError, OSError), self.hold():
+                pass
 
     def read_config(self) -> RunConfig:
         """The configuration that made this folder."""
@@ -129,137 +133,116 @@ class RunFolder:
 
     def read_manifest(self) -> dict[str, Any]:
         """Versions, device, hashes and times; empty before the first episode."""
-        return self._read_json("manifest.json") if (self.path / "manifest.json").is_file() else {}
+        if not (self.path / "manifest.json").is_file():
+            return {}
+        manifest = self._read_json("manifest.json")
+        if wrong := _misfit(manifest, _MANIFEST):
+            raise InputError(
+                f"{str(self.path / 'manifest.json')!r} has {wrong}",
+                expected="the manifest as the run wrote it",
+                fix="copy the folder again from where it was made, or remove it and run again",
+            )
+        return manifest
 
     def write_manifest(self, manifest: Mapping[str, Any]) -> None:
         """Replace ``manifest.json``."""
-        self._write_json("manifest.json", dict(manifest))
+        write_json(self.path / "manifest.json", manifest)
+
+    @property
+    def diverged(self) -> int | None:
+        """The episode after which the loss was no longer finite; None where that did not happen."""
+        return self.read_manifest().get("diverged")
 
     def save(self, checkpoint: Checkpoint) -> float:
         """Write a checkpoint, keeping the one before it; seconds it took."""
-        from safetensors.torch import save_file
-
-        started = time.monotonic()
-        newest, previous = self._checkpoints()
-        newest.parent.mkdir(parents=True, exist_ok=True)
-        partial = newest.with_suffix(".partial")
-        try:
-            save_file(checkpoint.flat(), partial, metadata={"episode": str(checkpoint.episode)})
-            with partial.open("rb") as file:
-                os.fsync(file.fileno())
-            if newest.is_file():
-                os.replace(newest, previous)
-            os.replace(partial, newest)
-        finally:
-            partial.unlink(missing_ok=True)
-        return time.monotonic() - started
+        return self._checkpoints.save(checkpoint)
 
     def load(self) -> tuple[Checkpoint | None, str]:
-        """The newest readable checkpoint and, where the newest was damaged, a line that says so."""
-        from safetensors import SafetensorError, safe_open
+        """The newest checkpoint that is as it was written; where a newer one is not, a line that says so."""
+        return self._checkpoints.load()
 
-        damaged = ""
-        for file in self._checkpoints():
-            if not file.is_file():
-                continue
-            try:
-                with safe_open(file, framework="pt") as stored:
-                    tensors = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118
-                    checkpoint = Checkpoint.from_flat(int(stored.metadata()["episode"]), tensors)
-            except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-                damaged = f"checkpoint {file.name} is damaged ({error}); "
-                continue
-            return checkpoint, damaged and f"{damaged}going on from episode {checkpoint.episode}"
-        return None, damaged and f"{damaged}starting from the beginning"
+    def resume(self) -> tuple[Checkpoint | None, str]:
+        """Like `load`, and drop what comes after it, from the log too; only for who holds the folder."""
+        checkpoint, note = self._checkpoints.resume()
+        log.rewind(self.path / "log.jsonl", checkpoint.episode if checkpoint else 0)
+        return checkpoint, note
+
+    def saved_rows(self) -> np.ndarray | None:
+        """Losses up to the newest checkpoint, of which nothing else is read; None without one."""
+        return self._checkpoints.rows()
 
     def save_weights(self, weights: Tensors) -> None:
         """Keep the trained weights as ``weights.safetensors``."""
-        from safetensors.torch import save
-
-        with atomic_write(self.path / "weights.safetensors") as file:
-            file.write(save({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}))
+        save_tensors(self.path / "weights.safetensors", weights, {})
 
     def load_weights(self) -> Tensors | None:
         """The trained weights; None where they were not kept."""
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
         file = self.path / "weights.safetensors"
         if not file.is_file():
             return None
         try:
-            return load_file(file)
-        except SafetensorError as error:
+            return load_tensors(file)[0]
+        except ValueError as error:
             raise InputError(
                 f"{str(file)!r} is damaged ({error})",
                 expected="the file as the run wrote it",
                 fix="copy it again, or run again with --keep-weights in another folder",
             ) from error
 
-    def saved_rows(self) -> np.ndarray | None:
-        """Losses up to the newest readable checkpoint, of which nothing else is read; None without one."""
-        from safetensors import SafetensorError, safe_open
-
-        for file in self._checkpoints():
-            try:
-                with safe_open(file, framework="numpy") as stored:
-                    rows: np.ndarray = stored.get_tensor("rows/losses")
-                    return rows
-            except (SafetensorError, OSError):
-                continue
-        return None
-
     def log(self, record: Mapping[str, Any]) -> None:
         """Append one line to ``log.jsonl``."""
-        with (self.path / "log.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
+        log.append(self.path / "log.jsonl", record)
 
-    def rewind_log(self, episode: int) -> None:
-        """Drop log lines of episodes that are about to be run again, and a half-written last line."""
-        file = self.path / "log.jsonl"
-        if not file.is_file():
-            return
-        kept = []
-        for line in file.read_text(encoding="utf-8").splitlines():
-            try:
-                if json.loads(line)["episode"] <= episode:
-                    kept.append(line)
-            except (ValueError, KeyError):
-                continue
-        with atomic_write(file, "w") as out:
-            out.writelines(line + "\n" for line in kept)
+    def read_log(self) -> list[dict[str, Any]]:
+        """Records of the episodes so far: ``episode``, ``task``, ``mean_loss``; damaged lines left out."""
+        return log.read(self.path / "log.jsonl")
 
     def write_probe(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
         """Write what a probe found as ``probes/NAME.npz``."""
-        with atomic_write(self.path / "probes" / f"{name}.npz") as file:
-            np.savez(file, **arrays)  # type: ignore[arg-type]
+        self._refuse_links()
+        save_arrays(self.path / "probes" / f"{name}.npz", arrays)
 
     def finish(self, losses: LossMatrix, extra: Mapping[str, LossMatrix]) -> None:
         """Write the loss matrices (``losses.npz`` marks the run as finished) and drop the checkpoints."""
         for name, matrix in extra.items():
             matrix.save(self.path / f"{name}.npz")
         losses.save(self.path / "losses.npz")
-        shutil.rmtree(self.path / "checkpoint", ignore_errors=True)
+        self._checkpoints.drop()
 
-    def _checkpoints(self) -> tuple[Path, Path]:
-        folder = self.path / "checkpoint"
-        return folder / "newest.safetensors", folder / "previous.safetensors"
-
-    def _write_json(self, name: str, values: dict[str, Any]) -> None:
-        with atomic_write(self.path / name, "w") as file:
-            json.dump(values, file, indent=2)
-            file.write("\n")
+    def _refuse_links(self) -> None:
+        """Nothing that a run writes may lie elsewhere by way of a link in its folder."""
+        parts = [self.path / name for name in ("log.jsonl", "checkpoint", "probes")]
+        for path in [*parts, *parts[1].rglob("*")]:
+            if path.is_symlink() or (path in parts[1:] and path.exists() and not path.is_dir()):
+                raise InputError(
+                    f"{str(path)!r} is {'a link' if path.is_symlink() else 'no folder'}",
+                    expected="files and folders that the run made itself",
+                    fix=f"remove {path}, or choose another folder",
+                )
 
     def _read_json(self, name: str) -> dict[str, Any]:
-        file = self.path / name
-        try:
-            values = json.loads(file.read_text(encoding="utf-8"))
-            if not isinstance(values, dict):
-                raise ValueError("not an object")
-        except (OSError, ValueError) as error:
-            raise InputError(
-                f"{str(file)!r} cannot be read ({error})",
-                expected="the JSON object that the run wrote",
-                fix=f"the folder is no run or is damaged: remove {self.path} and run again",
-            ) from error
-        return values
+        return read_json(
+            self.path / name,
+            fix=f"the folder is no run or is damaged: copy it again, or remove {self.path} and run again",
+        )
+
+
+def _misfit(values: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
+    """The first entry that is of another type than it should be, in words."""
+    for name, kind in schema.items():
+        value = values.get(name)
+        nested = isinstance(kind, dict)
+        if name in values and not isinstance(value, dict if nested else kind):
+            return f"{name} {str(value)[:60]!r}"
+        if nested and (wrong := _misfit(values.get(name, {}), kind)):
+            return f"{name} with {wrong}"
+    return ""
+
+
+def divergence(config: RunConfig, episode: int) -> InputError:
+    """What is to be said of a run whose loss was no longer finite after an episode."""
+    return InputError(
+        f"--lr {config.lr}: the loss is no longer finite after episode {episode}",
+        expected="a learning rate at which training is stable",
+        fix=f"--lr {config.lr / 3:.1g} with a new --out folder",
+    )

@@ -57,11 +57,11 @@ def check_same_input(before: dict[str, Any], now: dict[str, Any], folder: Path) 
         InputError: which of them has changed.
     """
     for part, words in (("tasks", "documents"), ("model", "initial weights")):
-        old, new = before[part]["sha256"], now[part]["sha256"]
+        old, new = before.get(part, {}).get("sha256"), now[part]["sha256"]
         if old != new:
             raise InputError(
                 f"the {words} of run folder {str(folder)!r} have changed since it was started",
-                expected=f"hash {old[:12]}..., found {new[:12]}...",
+                expected=f"hash {old[:12]}..., found {new[:12]}..." if old else "their hash in manifest.json",
                 fix=f"restore the {words} (and the versions in manifest.json), or use another folder",
             )
 

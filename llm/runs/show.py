@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Sequence
@@ -58,6 +57,9 @@ def show_run(path: str | os.PathLike[str]) -> str:
     lines = [f"run       {folder.path}  ({config.id})", f"settings  {', '.join(changed) or 'the defaults'}"]
     if folder.finished:
         lines.append(f"state     finished {manifest.get('finished', '')}: {episodes} episodes".rstrip())
+    elif (episode := manifest.get("diverged")) is not None:
+        lines.append(f"state     diverged: no longer finite after episode {episode} of {episodes}; "
+                     f"--lr {config.lr / 3:.1g} with a new --out folder")  # fmt: skip
     else:
         done, loss = _progress(folder)
         more = f", mean loss {loss:.4g}" if loss is not None else ""
@@ -121,20 +123,15 @@ def _state(folder: RunFolder, config: RunConfig) -> tuple[str, str]:
         return "finished", f"{scores[-1].value:.3f}" if scores else "no score"
     if not (folder.path / "config.json").is_file():
         return "new", ""
+    if (episode := folder.diverged) is not None:
+        return f"diverged after {episode} episodes", ""
     return f"{episodes_done(folder)} of {config.num_documents * config.epochs} episodes", ""
 
 
 def _progress(folder: RunFolder) -> tuple[int, float | None]:
     """Episodes done and the mean loss after the last, by the log."""
-    file = folder.path / "log.jsonl"
-    lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
-    for line in reversed(lines):
-        try:
-            last = json.loads(line)
-            return int(last["episode"]), float(last["mean_loss"])
-        except (ValueError, KeyError, TypeError):  # half of a line, while it is written
-            continue
-    return 0, None
+    records = folder.read_log()
+    return (records[-1]["episode"], records[-1]["mean_loss"]) if records else (0, None)
 
 
 def _whole_epochs(folder: RunFolder, config: RunConfig) -> LossMatrix | None:

@@ -14,6 +14,7 @@ from llm.runs.folder import RunFolder
 from llm.training.interrupt import Interrupted, signals
 from llm.training.saving import SavePolicy, ShareOfTime
 from llm.training.session import Session, open_session
+from toymodel.base.errors import InputError
 
 if TYPE_CHECKING:
     from llm.probes import Probe
@@ -48,10 +49,17 @@ def run(
         InputError: for anything in the configuration or the folder that cannot be used.
         Interrupted: after SIGINT or SIGTERM, with a checkpoint written.
     """
+    if not isinstance(config, RunConfig):
+        raise InputError(f"a run of a {type(config).__name__}", expected="a RunConfig",
+                         fix="llm.run(RunConfig.from_json(values), out)")  # fmt: skip
     folder = RunFolder(out)
     if folder.check(config) and folder.finished:
+        folder.tidy()
         return Run.load(out)
-    with open_session(config, folder) as session:
+    folder.check_ready(config)
+    with open_session(config, folder) as session, folder.claim(config):
+        if folder.finished:  # by a process that held the folder until now
+            return Run.load(out)
         session.begin()
         _train(session, saving or ShareOfTime(), trackers, progress)
         session.measure()

@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 
 from llm.config import RunConfig
 from llm.runs.finished import Run
-from llm.runs.folder import Checkpoint, RunFolder
+from llm.runs.folder import Checkpoint, RunFolder, divergence
 from llm.tasks.order import episode_order
-from toymodel.base.errors import InputError
 from toymodel.measures.losses import LossMatrix
 
 if TYPE_CHECKING:
@@ -96,8 +95,10 @@ class Session:
         return self.state.order.size
 
     def begin(self) -> None:
-        """Claim the folder and go on from its newest checkpoint, or evaluate before the first episode."""
-        self.folder.open(self.state.config)
+        """Go on from the folder's newest checkpoint, or evaluate before the first episode.
+
+        The folder must have been claimed.
+        """
         if self.folder.read_manifest():
             self.check_same_input()
         else:
@@ -187,11 +188,10 @@ class Session:
 
     def _resume(self) -> None:
         """Put the newest checkpoint in place, if there is one."""
-        checkpoint, note = self.folder.load()
+        checkpoint, note = self.folder.resume()
         if note:
             print(f"reawaken: {note}", file=sys.stderr)
         self.done = checkpoint.episode if checkpoint else 0
-        self.folder.rewind_log(self.done)
         if checkpoint:
             for name, values in checkpoint.rows.items():
                 self.rows[name][: 1 + self.done] = values
@@ -205,12 +205,8 @@ class Session:
         for name, losses in found.items():
             self.rows[name][row] = losses.cpu().numpy()
         if not np.isfinite(self.rows["losses"][row]).all():
-            rate = self.state.config.lr
-            raise InputError(
-                f"--lr {rate}: the loss is no longer finite after episode {row}",
-                expected="a learning rate at which training is stable",
-                fix=f"--lr {rate / 3:.1g} with a new --out folder",
-            )
+            self.folder.write_manifest(self.manifest | {"diverged": row})
+            raise divergence(self.state.config, row)
 
 
 def _trained(model: Any) -> dict[str, torch.Tensor]:
@@ -225,7 +221,7 @@ def _threads(folder: RunFolder) -> Iterator[None]:
     import torch
 
     before = torch.get_num_threads()
-    torch.set_num_threads(int(folder.read_manifest().get("threads", before)))
+    torch.set_num_threads(max(1, folder.read_manifest().get("threads", before)))
     try:
         yield
     finally:

@@ -10,13 +10,25 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, Any
 
-__all__ = ["Damaged", "checksum", "hasher", "is_sealed", "seal"]
+__all__ = [
+    "DIGEST_SIZE",
+    "Damaged",
+    "checksum",
+    "ends_in_digest",
+    "hasher",
+    "is_sealed",
+    "last_digest",
+    "seal",
+]
 
 _NAME = "xxh3-128"
 _SEAL = f"\nreawaken checksum {_NAME} ".encode()
 _SEAL_SIZE = len(_SEAL) + 32 + 1
 _ZIP_END = 22  # bytes of a zip archive's last record, the length of its comment being the last two
 _CHUNK = 1 << 20
+
+DIGEST_SIZE = 16
+"""Bytes of the checksum that follows raw numbers in a file (`ends_in_digest`)."""
 
 
 class Damaged(ValueError):
@@ -74,6 +86,21 @@ def is_sealed(file: IO[bytes]) -> bool:
         raise Damaged("its checksum does not agree")
     file.seek(0)
     return True
+
+
+def last_digest(path: str | os.PathLike[str]) -> str:
+    """The checksum that a file of raw numbers ends in, as hexadecimal digits, unchecked."""
+    with Path(path).open("rb") as file:
+        file.seek(-min(DIGEST_SIZE, file.seek(0, os.SEEK_END)), os.SEEK_END)
+        return file.read().hex()
+
+
+def ends_in_digest(path: str | os.PathLike[str]) -> bool:
+    """Whether a file ends in the checksum of all bytes before it."""
+    with Path(path).open("rb") as file:
+        size = max(file.seek(0, os.SEEK_END) - DIGEST_SIZE, 0)
+        file.seek(0)
+        return _digest(file, size) == bytes(file.read().hex(), "ascii")
 
 
 def _digest(file: IO[bytes], size: int) -> bytes:

@@ -35,11 +35,12 @@ LOCK_NAME = ".lock"
 
 
 @contextlib.contextmanager
-def atomic_path(path: StrPath) -> Iterator[Path]:
+def atomic_path(path: StrPath, older: StrPath | None = None) -> Iterator[Path]:
     """A name to write to, for a file that takes its final name only when the block ends without an error.
 
     Args:
         path: the final name; its folder is made if it does not exist.
+        older: what an older file of that name is called from then on, in place of being replaced.
 
     Yields:
         The name of an empty file in the same folder. On any exception (disk full and Ctrl-C included)
@@ -62,6 +63,8 @@ def atomic_path(path: StrPath) -> Iterator[Path]:
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
+        if older is not None and final.is_file():
+            os.replace(final, older)
         os.replace(temporary, final)
     except BaseException:
         temporary.unlink(missing_ok=True)

@@ -18,7 +18,7 @@ from pathlib import Path
 from toymodel.base.errors import InputError
 from toymodel.base.files import LOCK_NAME, remove_leftovers
 
-__all__ = ["lock"]
+__all__ = ["lock", "refuse_if_held"]
 
 
 @contextlib.contextmanager
@@ -66,6 +66,17 @@ def lock(folder: str | os.PathLike[str]) -> Iterator[None]:
         if made:
             with contextlib.suppress(OSError):
                 where.rmdir()  # only if it is empty: nothing came of it
+
+
+def refuse_if_held(folder: str | os.PathLike[str]) -> None:
+    """Refuse a folder that another process holds at this moment; leaves nothing behind.
+
+    Raises:
+        InputError: while another process holds it.
+    """
+    if (Path(folder) / LOCK_NAME).exists():
+        with lock(folder):
+            pass
 
 
 def _owner(file: Path) -> str:

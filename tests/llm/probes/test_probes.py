@@ -326,14 +326,14 @@ def test_small_differences_of_large_weights(tmp_path):
 
 def test_a_disk_that_is_too_small(tmp_path, monkeypatch):
     files = Trajectory(tmp_path / "run" / "states", 1000)
-    monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 7999})())
+    monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 8031})())
     with pytest.raises(InputError, match="GB free"):
         files.check_disk(2)
     assert not (tmp_path / "run").exists()
-    monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 8000})())
+    monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 8032})())
     files.check_disk(2)
     files.write(0, [torch.zeros(1000)])
-    monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 4000})())
+    monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 4016})())
     files.check_disk(2)  # what is there need not be written again
 
 
