@@ -7,10 +7,11 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args, get_type_hints
+from typing import Any, Literal
 
 import numpy as np
 
+from llm.fields import choices, conform
 from toymodel.base.errors import InputError
 from toymodel.measures.schedules import load_order, schedule
 
@@ -152,8 +153,7 @@ class RunConfig:
                 flag = "--" + name.replace("_", "-")
                 raise InputError(f"{flag} {getattr(self, name)}", expected=expected, fix=f"{flag} {fix}")
 
-        object.__setattr__(self, "probes", tuple(self.probes))
-        object.__setattr__(self, "probe_documents", tuple(self.probe_documents))
+        conform(self, but=("order",))
         self._take_order()
         need(self.num_documents >= 2, "num_documents", "at least 2 documents", 25)
         need(self.context >= 2, "context", "at least 2 tokens (one to predict from, one to predict)", 256)
@@ -211,10 +211,10 @@ class RunConfig:
         for name in ("width", "depth", "heads", "feed_forward"):
             value = getattr(self, name)
             need(value is None or value >= 1, name, "a positive number", 8)
-        for name, choices in _choices().items():
+        for name, options in choices(RunConfig).items():
             value = getattr(self, name)
             for one in value if isinstance(value, tuple) else (value,):
-                need(one in choices, name, "one of " + ", ".join(choices), choices[0])
+                need(one in options, name, "one of " + ", ".join(options), options[0])
         for name, tasks in _ONLY_FOR.items():
             if self.task not in tasks and getattr(self, name) != getattr(type(self), name):
                 flag = "--" + name.replace("_", "-")
@@ -326,18 +326,6 @@ _ONLY_FOR: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("weights_file", "classes", "batch"), ("classification",)),
     "image_size": ("image-modelling", "classification"),
 }
-
-
-def _choices() -> dict[str, tuple[str, ...]]:
-    """What each field of a closed set may be, read off its annotation so that it is written once."""
-    found = {}
-    for name, hint in get_type_hints(RunConfig).items():
-        options = get_args(hint)
-        if options and options[-1] is Ellipsis:  # tuple[Literal[...], ...]
-            options = get_args(options[0])
-        if options and all(isinstance(option, str) for option in options):
-            found[name] = options
-    return found
 
 
 def varied(configs: Sequence[RunConfig]) -> list[str]:
