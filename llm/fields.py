@@ -28,10 +28,11 @@ def conform(values: Any, *, but: tuple[str, ...] = ()) -> None:
     Raises:
         InputError: for the first that does not.
     """
+    kind: Any = type(values)
     for field in dataclasses.fields(values):
         if field.name in but:
             continue
-        value, hint = getattr(values, field.name), _hints(type(values))[field.name]
+        value, hint = getattr(values, field.name), _hints(kind)[field.name]
         try:
             conformed = _conformed(value, hint)
         except (TypeError, ValueError, OverflowError) as error:
