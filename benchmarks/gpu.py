@@ -32,12 +32,12 @@ import torch
 from llm.config import RunConfig
 from llm.cost.device_rates import copy_bandwidth, matrix_rate, timed
 from llm.cost.work import Work, count_work
+from llm.networks.precision import in_force, precision
+from llm.registry import make_adapter
 from llm.runs.manifest import now
 from llm.steps.graph import CudaRecorder, GraphStep
 from llm.steps.optimizers import make_optimizer
-from llm.steps.precision import in_force, precision
 from llm.steps.step import EagerStep
-from llm.tasks.protocol import make_adapter
 from toymodel.base.files import atomic_write
 
 SIZES = ("160m", "410m", "1b", "2.8b")

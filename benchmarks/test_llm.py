@@ -25,7 +25,7 @@ if side == "comp":
     from llm.cost.memory import large_pages
     large_pages()
 import torch
-from llm.tasks.protocol import make_adapter
+from llm.registry import make_adapter
 from llm.data.documents import load_documents
 from llm.networks.models import build_model
 from llm.steps.optimizers import make_optimizer

@@ -138,11 +138,11 @@ def _measured(config: RunConfig) -> tuple[float, float, str]:
     """Seconds of a step and an evaluation, and where they were measured."""
     import torch
 
+    from llm.networks.precision import precision
+    from llm.registry import make_adapter
     from llm.steps.device import run_device
     from llm.steps.optimizers import make_optimizer
-    from llm.steps.precision import precision
     from llm.steps.step import EagerStep
-    from llm.tasks.protocol import make_adapter
 
     documents = min(config.num_documents, _TIMED_DOCUMENTS)
     small = with_few_tasks(config, documents)

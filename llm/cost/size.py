@@ -64,7 +64,7 @@ def measure_size(config: RunConfig) -> Size:
     else:
         import torch
 
-        from llm.tasks.protocol import make_adapter
+        from llm.registry import make_adapter
 
         adapter = make_adapter(with_few_tasks(config, 2), torch.device("cpu"))
         model = adapter.model
@@ -104,7 +104,7 @@ def _forward(model: Any, step: Callable[[], torch.Tensor]) -> _Passed:
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    from llm.probes.layers import output_module
+    from llm.networks.layers import output_module
 
     weights = {p.untyped_storage()._cdata for p in model.parameters()}
     kept: dict[int, Any] = {}

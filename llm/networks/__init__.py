@@ -1,4 +1,4 @@
-"""Networks: shapes, random and pretrained weights, and faster forms of the same arithmetic.
+"""Networks: shapes, weights, the layers and precision of them, and faster forms of the same arithmetic.
 
 Imports `llm.config`, `llm.data.hub` and `toymodel.base`.
 """

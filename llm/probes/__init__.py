@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from llm.networks.layers import Layer, attention_layer, select_layer
 from llm.probes.activations import Activations, last_activations
 from llm.probes.base import Probe, cosines
 from llm.probes.gradients import Gradients, gradient_gram
-from llm.probes.layers import Layer, attention_layer, select_layer
 from llm.probes.pairwise import Pairwise, pairwise_recovery
 from llm.probes.trajectory import Trajectory, principal_components, window_residuals
 from llm.probes.updates import Updates

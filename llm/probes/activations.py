@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from llm.networks.layers import output_module
 from llm.probes.base import cosines, observing
-from llm.probes.layers import output_module
 from llm.probes.trajectory import Trajectory
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from llm.networks.layers import Layer, attention_layer, select_layer
 from llm.probes.base import cosines, observing
-from llm.probes.layers import Layer, attention_layer, select_layer
 
 if TYPE_CHECKING:
     import torch

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from llm.networks.layers import output_module
 from llm.probes.activations import last_activations
-from llm.probes.layers import output_module
 
 if TYPE_CHECKING:
     import torch

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from llm.networks.layers import select_layer
 from llm.probes.base import cosines
-from llm.probes.layers import select_layer
 from llm.probes.trajectory import Trajectory, principal_components, window_residuals
 
 if TYPE_CHECKING:

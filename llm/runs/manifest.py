@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llm.config import RunConfig
-from llm.steps.precision import in_force
+from llm.networks.precision import in_force
 from toymodel.base.errors import InputError
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""How gradient steps and evaluations are executed: eagerly or as CUDA graphs, in which precision.
+"""How gradient steps and evaluations are executed: eagerly or as CUDA graphs.
 
-Imports `llm.config` and the TaskAdapter protocol.
+Imports `llm.config`, `llm.tasks.protocol` and what both stand on.
 """

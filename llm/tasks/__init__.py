@@ -1,4 +1,4 @@
-"""What is trained on: the TaskAdapter protocol, its registry, and documents as tasks.
+"""What is trained on: the TaskAdapter protocol, documents as tasks, and the order they come in.
 
-Imports data and networks; the registry imports `llm.vision` where an image task is asked for.
+Imports `llm.data`, `llm.networks` and what both stand on; `llm.registry` knows every kind of task.
 """

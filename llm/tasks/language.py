@@ -10,7 +10,7 @@ import numpy as np
 
 from llm.config import RunConfig
 from llm.data.augmentation import IGNORED, seed_dropout, vary
-from llm.steps.precision import autocast
+from llm.networks.precision import autocast
 
 if TYPE_CHECKING:
     import torch

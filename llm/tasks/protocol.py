@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     import torch
 
-    from llm.config import RunConfig
 
-__all__ = ["TaskAdapter", "make_adapter"]
+__all__ = ["TaskAdapter"]
 
 
 class TaskAdapter(Protocol):
@@ -54,22 +53,3 @@ class TaskAdapter(Protocol):
 
     def losses(self) -> torch.Tensor:
         """Losses of all tasks, float32 on the device, shape ``(T,)``, without gradients."""
-
-
-def make_adapter(config: RunConfig, device: torch.device) -> TaskAdapter:
-    """The tasks of a configuration, on the device.
-
-    Raises:
-        InputError: for anything in the configuration that cannot be read, built or fitted into memory.
-    """
-    if config.task == "image-modelling":
-        from llm.vision.modelling import modelling_adapter
-
-        return modelling_adapter(config, device)
-    if config.task == "classification":
-        from llm.vision.classification import classification_adapter
-
-        return classification_adapter(config, device)
-    from llm.tasks.language import language_adapter
-
-    return language_adapter(config, device)

@@ -45,14 +45,14 @@ def open_session(
         InputError: for anything in the configuration that cannot be read, built or fitted into memory.
     """
     from llm.cost.memory import enough_memory, large_pages
+    from llm.networks.precision import precision
     from llm.probes import make_probes
+    from llm.registry import make_adapter
     from llm.runs.manifest import describe
     from llm.steps.device import run_device
     from llm.steps.graph import make_step
     from llm.steps.optimizers import make_optimizer
-    from llm.steps.precision import precision
     from llm.steps.state import TrainingState
-    from llm.tasks.protocol import make_adapter
 
     large_pages()
     with enough_memory(config), precision(config), _threads(folder), _generator(config):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from llm.config import RunConfig
 from llm.data.augmentation import seed_dropout
-from llm.steps.precision import autocast
+from llm.networks.precision import autocast
 from llm.vision.classifiers import Classifier, build_classifier, logits, targets
 from llm.vision.images import choose_images, open_images
 from llm.vision.source import ImageSource

@@ -127,7 +127,7 @@ def replace_output(model: torch.nn.Module, outputs: int, config: RunConfig) -> i
     """Put a new output layer, drawn by the seed, in place of the last linear one; its number of outputs."""
     import torch
 
-    from llm.probes.layers import output_module
+    from llm.networks.layers import output_module
 
     old = output_module(model)
     place = next(name for name, module in model.named_modules() if module is old)

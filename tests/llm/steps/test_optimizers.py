@@ -7,9 +7,9 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from llm import RunConfig
+from llm.registry import make_adapter
 from llm.steps.optimizers import make_optimizer
 from llm.steps.step import EagerStep
-from llm.tasks.protocol import make_adapter
 
 CONFIG = RunConfig(
     model="embedded", width=64, depth=3, heads=4, feed_forward=256, context=24, num_documents=3, lr=0.05,

@@ -9,8 +9,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from llm.presets import preset
+from llm.registry import make_adapter
 from llm.steps.optimizers import make_optimizer
-from llm.tasks.protocol import make_adapter
 from llm.vision import classification
 from tests.llm.steps.test_graph import KINDS, TINY
 
