@@ -14,11 +14,14 @@ import sys
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 
 import llm
 import reawaken
+from llm.data.corpus import train_tokenizer
 from tests.documented import PAGES, ROOT, commands, snippets
+from tests.llm.given import texts
 
 FEW = "--num-documents 3 --steps 1 --epochs 2"
 TINY = f"{FEW} --context 8 --width 16 --depth 1 --heads 2 --feed-forward 16"
@@ -30,6 +33,7 @@ SMALLER = [
     (r"reawaken llm run .*fig7a-small", f"{FEW} --model embedded {EMBEDDED}"),
     (r"reawaken llm run .*fig7b-v\w\w( |$)", f"{FEW} --model embedded-vit {EMBEDDED}"),
     (r"reawaken llm run .*fig7b-vit-embedded", f"{FEW} --batch 2"),
+    (r"reawaken llm run .*\.gguf", f"{TINY} --model embedded {EMBEDDED}"),
     (r"reawaken llm run ", f"{TINY} {EMBEDDED}"),
     (r"reawaken llm sweep ", "--dry-run"),
     (r"reawaken compare .*--run", ""),
@@ -54,6 +58,7 @@ NOT_HERE = [
     (r"source ", "changes the shell it is typed in"),
     (r"pip install ", "needs the package registry; what is installed here came by it"),
     (r"python3? -m pytest ", "the tests themselves"),
+    (r"reawaken llm prefetch --documents cnn_dailymail ", "downloads from a hub"),
     (r"tar ", "packs what the campaign on a GPU has collected"),
     (r"python3? -m llm\.launch\.campaign collect ", "collects a campaign; a rehearsal is never collected"),
 ]
@@ -92,9 +97,24 @@ def place(tmp_path, finished, monkeypatch):
     for name in ("benchmarks", "figures", "docs/gpu-campaign.md", "tests"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).symlink_to(ROOT / name)
+    own_files(tmp_path)
     monkeypatch.chdir(tmp_path)
     # Pages speak of /tmp; here everything stays in one folder.
     return tmp_path
+
+
+def own_files(place):
+    """What docs/data.md supposes that its reader has: texts, a table, a corpus, a tokenizer and losses."""
+    stories = texts(8, words=80)
+    (place / "texts" / "more").mkdir(parents=True)
+    for number, story in enumerate(stories):
+        (place / "texts" / ("more" if number % 2 else ".") / f"doc{number}.txt").write_text(story)
+    table = "".join(f'{number},"{story}"\n' for number, story in enumerate(stories))
+    (place / "articles.csv").write_text(f"title,body\n{table}")
+    (place / "FILE.txt").write_text("\n".join(stories))
+    train_tokenizer(stories).save(str(place / "tokenizer.json"))
+    losses = llm.Run.load(place / "RUN").losses.values
+    np.savetxt(place / "losses.csv", losses, delimiter=",")
 
 
 def run(words, place, capsys):
