@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from figures.evidence.lookup import MissingRuns
 from figures.evidence.reproduce import made_by, sweep_command
 from figures.evidence.runs import Family, Runs
+from figures.evidence.scores import score_by_epoch
 from figures.panels.captions import Caption
 from llm.config import RunConfig
 from toymodel.base.errors import InputError
@@ -164,6 +165,9 @@ FIGURES: dict[str, Entry] = {
         "Document i + 1 primes i nearly as much as i primes i + 1 (section 4).",
     ),
     "control": Entry(_CURVES, "orders that do not repeat, as controls"),
+    "headline": Entry(
+        "figures.panels.headline", "a network with Adam beside the toy model fitted to it by four numbers"
+    ),
     "geometry": Entry("figures.panels.geometry", "Figs. 8, 9, 17 and 18 for the toy model", "", _TOY),
     "theory": Entry(
         "figures.panels.theory", "every statement of docs/theory.md beside a simulation", "", _TOY
@@ -288,7 +292,8 @@ def identity(found: Sequence[Family]) -> list[str]:
             many = f", {weights:,} weights" if weights else ""
             lines.append(
                 f"{member.preset.name}: T={config.num_documents} {_size(config)}M={config.steps} "
-                f"E={config.epochs}, {config.optimizer} {config.rate:g}{many}; runs {ids}"
+                f"E={config.epochs}, {config.optimizer} {config.rate:g}{many}; "
+                f"recovery by epoch {score_by_epoch(member.losses)}; runs {ids}"
             )
         if one.missing:
             lines.append("Without runs: " + ", ".join(p.name for p in one.missing))
