@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import importlib
+import importlib.util
 import inspect
 import io
 import os
@@ -19,6 +20,7 @@ import re
 import sys
 import typing
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from toymodel.base.errors import InputError
@@ -35,6 +37,9 @@ GROUPS = {
     "explore": ("figures.explorer.commands", "one HTML file in which the mechanism moves, beside runs"),
     "record": ("figures.evidence.record", "train the small networks behind the recorded results"),
 }
+
+# Each package of this distribution, in the order of their imports, with a name that its __init__ exports.
+_PACKAGES = {"toymodel": "simulate", "llm": "RunConfig", "bridge": "FitResult", "figures": "Comparison"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -72,6 +77,7 @@ def _dispatch(argv: list[str]) -> None:
         print(_overview("reawaken", {name: line for name, (_, line) in GROUPS.items()}))
         return
     group = _choose(argv.pop(0), list(GROUPS), "reawaken")
+    _check_packages(GROUPS[group][0].partition(".")[0])
     command: Any = importlib.import_module(GROUPS[group][0]).COMMANDS
     program = f"reawaken {group}"
     while isinstance(command, dict):
@@ -85,6 +91,34 @@ def _dispatch(argv: list[str]) -> None:
         command, program = command[name], f"{program} {name}"
     function = command.build(argv) if hasattr(command, "build") else command
     _call(function, argv, program)
+
+
+def _check_packages(last: str) -> None:
+    """That the packages up to the one that is needed are this program's: other projects use their names too.
+
+    Raises:
+        InputError: for a package that was found elsewhere, or that another one was installed over.
+    """
+    here = Path(__file__).parent
+    names = list(_PACKAGES)
+    for name in names[: names.index(last) + 1] if last in names else []:
+        found = importlib.util.find_spec(name)
+        file = Path(found.origin) if found is not None and found.origin else None
+        if file is not None and file.exists() and _same(file, here / name / "__init__.py"):
+            if f'"{_PACKAGES[name]}"' in file.read_text(encoding="utf-8"):
+                continue
+            where = f"another project's was installed over it in {file.parent}"
+        else:
+            where = f"another project's is found first, {file or 'a folder of that name'}"
+        raise InputError(
+            f"the package {name!r} is not reawaken's: {where}",
+            expected=f"the one beside {here / 'reawaken.py'}",
+            fix="install reawaken in an environment of its own, and start it outside folders with such names",
+        )
+
+
+def _same(one: Path, other: Path) -> bool:
+    return other.exists() and one.samefile(other)
 
 
 def _choose(word: str, known: list[str], program: str) -> str:

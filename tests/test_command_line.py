@@ -1,5 +1,7 @@
 """The command line as a user meets it: flags, one-line errors, exit codes."""
 
+import importlib.util
+import os
 import subprocess
 import sys
 import types
@@ -165,3 +167,45 @@ def test_importing_the_toy_model_is_light():
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     heavy = {"torch", "transformers", "datasets", "matplotlib", "xarray", "pandas", "tyro", "tqdm", "lmfit"}
     assert not heavy & set(loaded.split())
+
+
+def started(folder, *words, over=None):
+    """The program as a user of another project's package would start it."""
+    path = [str(folder), str(Path(reawaken.__file__).parent)]
+    program = Path(over or reawaken.__file__)
+    return subprocess.run(
+        [sys.executable, str(program), *words], env={**os.environ, "PYTHONPATH": os.pathsep.join(path)},
+        cwd=folder, capture_output=True, text=True,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "words"), [
+    ("llm", ["llm", "presets"]), ("bridge", ["fit", "x.npz"]), ("figures", ["figures", "11"]),
+])  # fmt: skip
+def test_another_projects_package_of_the_same_name_is_refused(tmp_path, name, words):
+    """Copied beside the program, as one installed later replaces the files of one installed before."""
+    root = Path(reawaken.__file__).parent
+    for package in ("toymodel", "llm", "bridge", "figures"):
+        (tmp_path / package).symlink_to(root / package)
+    (tmp_path / "reawaken.py").write_text((root / "reawaken.py").read_text())
+    (tmp_path / name).unlink()
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "__init__.py").write_text('"""A package for something else."""\n')
+    done = started(tmp_path, *words, over=tmp_path / "reawaken.py")
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith(f"reawaken: the package {name!r} is not reawaken's: another project's was")
+    assert done.stderr.count("\n") == 1
+    assert "environment of its own" in done.stderr
+    # What does not need it runs.
+    assert started(tmp_path, "toy", "--help", over=tmp_path / "reawaken.py").returncode == 0
+
+
+def test_a_package_that_is_found_first_is_refused(tmp_path, monkeypatch, capsys):
+    (tmp_path / "llm.py").write_text("")
+    found = importlib.util.spec_from_file_location("llm", tmp_path / "llm.py")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: found if name == "llm" else REAL(name))
+    assert reawaken.main(["llm", "presets"]) == 2
+    assert f"is found first, {tmp_path / 'llm.py'}" in capsys.readouterr().err
+
+
+REAL = importlib.util.find_spec
