@@ -45,6 +45,7 @@ from toymodel.theory.asymptote import (
     epochs_until,
     recovery_course,
 )
+from toymodel.theory.choosing import OrderChoice, choose_order, order_values
 from toymodel.theory.courses import (
     OrderCourse,
     crossing_epoch,
@@ -113,6 +114,7 @@ __all__ = [
     "LossMatrix",
     "MAPS",
     "MapCheck",
+    "OrderChoice",
     "OrderCourse",
     "PCA",
     "RecoveryScore",
@@ -126,6 +128,7 @@ __all__ = [
     "asymptotics",
     "backward_transfer",
     "check_task_map",
+    "choose_order",
     "compose",
     "compressed_run",
     "consensus_weights",
@@ -164,6 +167,7 @@ __all__ = [
     "online_loss",
     "online_losses",
     "order_course",
+    "order_values",
     "pairwise_recovery",
     "palindrome",
     "palindrome_spectrum",

@@ -10,6 +10,7 @@ from toymodel.base.arrays import save_arrays
 from toymodel.base.errors import InputError
 from toymodel.base.files import check_output
 from toymodel.theory.analyze import analyze
+from toymodel.theory.order_command import order as choose
 
 __all__ = ["COMMANDS", "run", "sweep"]
 
@@ -238,4 +239,4 @@ def _numbers(name: str, texts: tuple[str, ...]) -> list[float | int]:
     return found
 
 
-COMMANDS: dict[str, Callable[..., None]] = {"run": run, "sweep": sweep, "analyze": analyze}
+COMMANDS: dict[str, Callable[..., None]] = {"run": run, "sweep": sweep, "analyze": analyze, "order": choose}
