@@ -5,6 +5,7 @@ from bridge.estimate.intervals import Parameter
 from bridge.estimate.profile import Profile
 from bridge.estimate.result import FitResult, Start
 from bridge.estimate.uncertainty import Noise
+from bridge.judge.findings import Findings, find
 from bridge.judge.forecast import (
     Forecast,
     carry_residuals,
@@ -14,11 +15,13 @@ from bridge.judge.forecast import (
 )
 from bridge.judge.nulls import NULLS, Null, continuations
 from bridge.model.mechanism import Mechanism
-from bridge.present.report import report, to_json
+from bridge.present.record import to_json
+from bridge.present.report import report
 from toymodel.measures.agreement import r_squared
 
 __all__ = [
     "NULLS",
+    "Findings",
     "FitResult",
     "Forecast",
     "Mechanism",
@@ -28,6 +31,7 @@ __all__ = [
     "Profile",
     "Start",
     "continuations",
+    "find",
     "fit",
     "carry_residuals",
     "forecast",

@@ -120,9 +120,10 @@ def carry_residuals(known: LossMatrix, prediction: LossMatrix) -> tuple[float, L
     seen, tasks = known.epochs, known.tasks
     residual = (known.values - prediction.values[: len(known.values)])[1:].reshape(seen, tasks, tasks)
     before, last = residual[-2], residual[-1]
-    size = float((before * before).sum())
+    unit = float(np.abs(before).max()) or 1.0  # in which every square is a number
+    size = float(((before / unit) ** 2).sum())
     repeated = size > 0 and bool((known.order[-2] == known.order[-1]).all())
-    part = float(np.clip((before * last).sum() / size, 0.0, 1.0)) if repeated else 0.0
+    part = float(np.clip((before / unit * (last / unit)).sum() / size, 0.0, 1.0)) if repeated else 0.0
     values = np.array(prediction.values)
     left = last
     for epoch in range(seen, prediction.epochs):

@@ -12,11 +12,11 @@ from scipy.signal import lfilter
 from bridge.estimate.checks import unknowns
 from bridge.estimate.fit import fit
 from bridge.estimate.result import FitResult
+from bridge.judge.curves import means_by_visit_and_lag
 from bridge.judge.nulls import NULLS
 from bridge.model.mechanism import MOST_PAIRED, Mechanism
 from toymodel import InputError, LossMatrix, RecoveryScore, recovery_scores, shift_averaged
 from toymodel.measures.agreement import r_squared
-from toymodel.measures.lag import lags
 
 __all__ = ["Candidate", "Goodness", "family", "goodness", "noisy_recovery", "residuals_by_lag", "table"]
 
@@ -85,16 +85,10 @@ def residuals_by_lag(data: LossMatrix, guess: LossMatrix) -> tuple[Floats, Float
     Returns:
         Two arrays of shape ``(most visits + 1, longest lag + 1)``; NaN where there is no loss.
     """
-    visits, since = lags(data.order)
-    shape = (int(visits.max()) + 1, int(since.max()) + 1)
-    cell = (visits * shape[1] + since).ravel()
-    residual = (data.values - guess.values).ravel()
-    size = shape[0] * shape[1]
-    count = np.bincount(cell, minlength=size).astype(np.float64)
-    count[count == 0] = np.nan
-    mean = np.bincount(cell, residual, minlength=size) / count
-    square = np.sqrt(np.bincount(cell, residual**2, minlength=size) / count)
-    return mean.reshape(shape), square.reshape(shape)
+    residual = data.values - guess.values
+    mean, _ = means_by_visit_and_lag(data.order, residual)
+    square, _ = means_by_visit_and_lag(data.order, residual**2)
+    return mean, np.sqrt(square)
 
 
 @dataclass(frozen=True)

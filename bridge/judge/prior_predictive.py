@@ -39,6 +39,15 @@ class Feature:
         """Whether the data lie in the range."""
         return self.low <= self.value <= self.high
 
+    def __str__(self) -> str:
+        # As many digits as tell the value from the end that it passes.
+        digits, (low, value, high) = 3, (self.low, self.value, self.high)
+        while digits < 12 and not self.within and f"{value:.{digits}g}" in (
+            f"{low:.{digits}g}", f"{high:.{digits}g}"
+        ):  # fmt: skip
+            digits += 1
+        return f"{self.name} is {value:.{digits}g}; the priors give {low:.{digits}g} to {high:.{digits}g}"
+
 
 def features(losses: LossMatrix) -> dict[str, float]:
     """Simple features of a loss matrix, all free of the losses' unit."""

@@ -1,32 +1,26 @@
-"""The report of a fit as one HTML file that needs nothing but itself, legible on a phone."""
+"""Findings as one HTML file that needs nothing but itself, legible on a phone."""
 
 from __future__ import annotations
 
 import html
 import io
 import os
-from collections.abc import Sequence
 
-from bridge.estimate.result import FitResult
-from bridge.judge.forecast import Forecast
-from bridge.judge.goodness import Candidate
+from matplotlib.figure import Figure
+
+from bridge.judge.findings import Findings
 from bridge.present.html_page import page, picture, table
 from bridge.present.picture import plot
+from bridge.present.predictions import plot_predictions
 from bridge.present.report import report
 from toymodel.base.files import atomic_write
 
 __all__ = ["write_html"]
 
 
-def write_html(
-    path: str | os.PathLike[str],
-    result: FitResult,
-    ahead: Forecast | None = None,
-    candidates: Sequence[Candidate] = (),
-) -> None:
-    """Write the page, whole or not at all."""
-    png = io.BytesIO()
-    plot(result, ahead).savefig(png, format="png")
+def write_html(path: str | os.PathLike[str], found: Findings) -> None:
+    """Write the page, whole or not at all; the text on it is the terminal's."""
+    fit = found.fit
     rows = [
         [
             p.name,
@@ -35,27 +29,45 @@ def write_html(
             p.meaning,
             p.reason,
         ]
-        for p in result.parameters
+        for p in fit.parameters
     ]
-    compared = ""
-    if candidates:
-        compared = "<h2>Forms of the mechanism and null models</h2>\n" + table(
-            ["form", "parameters", "R²", "R², shift-averaged", "recovery error", "AIC", "BIC"],
-            [[c.name, f"{c.parameters:.0f}", f"{c.r2:.3f}", f"{c.shift_averaged:.3f}",
-              "-" if c.recovery_error is None else f"{c.recovery_error:.3f}", f"{c.aic:.0f}", f"{c.bic:.0f}"]
-             for c in candidates],
-        )  # fmt: skip
-    data = result.data
     body = [
-        f"<p>{html.escape(result.mechanism.name)}</p>",
+        f"<p>{html.escape(fit.mechanism.name)}. {html.escape(found.reason)}</p>",
         "<h2>Picture</h2>",
-        picture(png.getvalue(), "Measured and fitted losses, residuals and recovery scores"),
+        picture(_png(plot(found)), "Losses by lag, network and toy; residuals, scores and nulls"),
         "<h2>Parameters</h2>",
         table(["parameter", "value", "95% interval", "meaning", "why no interval"], rows),
-        compared,
-        "<h2>Report</h2>",
-        f'<pre class="box">{html.escape(report(result, ahead))}</pre>',
     ]
-    title = f"Fit of the toy model: {data.tasks} documents, {data.epochs} epochs"
+    if found.predictions:
+        body += [
+            "<h2>Runs predicted from this fit alone</h2>",
+            picture(_png(plot_predictions(found.predictions)), "Losses of other runs, found and predicted"),
+            table(
+                ["run", "what it changes", "R²", "as if nothing changed", "R² after epoch 1", "as if so"],
+                [[p.run, p.change.words, f"{p.r2:.3f}", f"{p.null_r2:.3f}", _maybe(p.later_r2),
+                  _maybe(p.later_null_r2)] for p in found.predictions],
+            ),
+        ]  # fmt: skip
+    if found.candidates:
+        body += [
+            "<h2>Forms of the mechanism and null models</h2>",
+            table(
+                ["form", "parameters", "R²", "R², shift-averaged", "recovery error", "AIC", "BIC"],
+                [[c.name, f"{c.parameters:.0f}", f"{c.r2:.3f}", f"{c.shift_averaged:.3f}",
+                  _maybe(c.recovery_error), f"{c.aic:.0f}", f"{c.bic:.0f}"] for c in found.candidates],
+            ),
+        ]  # fmt: skip
+    body += ["<h2>Report</h2>", f'<pre class="box">{html.escape(report(found))}</pre>']
+    title = f"Fit of the toy model: {fit.data.tasks} documents, {fit.data.epochs} epochs"
     with atomic_write(path, "w") as file:
         file.write(page(title, "\n".join(body)))
+
+
+def _maybe(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _png(figure: Figure) -> bytes:
+    file = io.BytesIO()
+    figure.savefig(file, format="png")
+    return file.getvalue()

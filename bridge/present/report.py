@@ -1,185 +1,227 @@
-"""The fit in words and as JSON, always in the same order."""
+"""Findings in words: the first screen is the answer, the rest how it was found."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
+import textwrap
 
 from bridge.estimate.result import FitResult
+from bridge.judge.ahead import EpochsAhead
+from bridge.judge.findings import Findings, find
 from bridge.judge.forecast import Forecast
-from bridge.judge.goodness import Goodness, goodness, noisy_recovery
-from bridge.judge.prior_predictive import Feature
-from toymodel import LossMatrix, RecoveryScore, recovery_scores
+from bridge.judge.goodness import Candidate
+from bridge.judge.predictions import Prediction
+from toymodel import RecoveryScore
 
-__all__ = ["prior_predictive_lines", "recovery_rows", "report", "to_json"]
+__all__ = ["candidate_lines", "prediction_lines", "report"]
+
+_WIDE = 100
+# Columns of numbers beside a label of this width.
+_LABEL = 30
+_PER_LINE = 9
 
 
-def recovery_rows(network: LossMatrix, toy: LossMatrix) -> list[tuple[int, str, str]]:
-    """Epoch, the network's recovery score and the toy's, in words."""
-    pairs = zip(recovery_scores(network), recovery_scores(toy), strict=True)
-    return [(n, str(a), str(b)) for n, (a, b) in enumerate(pairs, start=1)]
+def report(found: Findings | FitResult, ahead: Forecast | None = None) -> str:
+    """The whole report of a fit.
+
+    Args:
+        found: what was found; of a fit alone it is computed here.
+        ahead: its forecast, where only the fit is given.
+    """
+    if isinstance(found, FitResult):
+        found = find(found, ahead)
+    parts = [_form(found), _values(found), _explained(found), _recovery(found), _theory(found)]
+    parts += [prediction_lines(p) for p in found.predictions]
+    if found.later is not None:
+        parts.append(_later(found.later))
+    parts += [_failures(found), _how(found)]
+    if found.candidates:
+        parts.append(candidate_lines(found.candidates))
+    if found.bootstrap:
+        parts.append(_bootstrap(found))
+    return "\n\n".join("\n".join(part) for part in parts if part)
 
 
-def prior_predictive_lines(found: list[Feature]) -> list[str]:
-    """The first diagnostic in words."""
-    out = [f for f in found if not f.within]
-    if not out:
-        return [f"Reach       all {len(found)} features lie within what the mechanism's priors produce"]
+def _wrap(label: str, text: str) -> list[str]:
+    """A line that begins with a label, folded under it."""
+    return textwrap.wrap(
+        text, _WIDE, initial_indent=f"{label:<12}", subsequent_indent=" " * 12, break_long_words=False
+    ) or [label]
+
+
+def _form(found: Findings) -> list[str]:
+    fit, data = found.fit, found.fit.data
+    count = f"{len(fit.datasets)} runs jointly, each " if len(fit.datasets) > 1 else ""
     return [
-        f"Reach       outside: {f.name} is {f.value:.3g}; the priors give {f.low:.3g} to {f.high:.3g}"
-        for f in out
-    ]
+        *_wrap("Fitted", f"{count}{data.tasks} documents through {data.epochs} epochs: "
+                         f"{fit.problem.observations} losses"),
+        *_wrap("Form", fit.mechanism.name),
+        *_wrap("Why", found.reason),
+    ]  # fmt: skip
 
 
-def report(result: FitResult, ahead: Forecast | None = None) -> str:
-    """Method and counts, goodness, warnings, values with intervals and starts, correlations, recovery."""
-    judged = goodness(result)
-    lines = [*_method(result), *_goodness(result, judged, ahead), *_warnings(result, ahead), ""]
-    lines += _values(result)
-    lines += ["", *_recovery(result)]
-    return "\n".join(lines)
-
-
-def _method(result: FitResult) -> list[str]:
-    data = result.data
-    count = f"{len(result.datasets)} runs jointly, " if len(result.datasets) > 1 else ""
-    lines = [
-        f"Mechanism   {result.mechanism.name}",
-        f"Fit         {count}{result.problem.observations} losses "
-        f"({data.tasks} documents, {data.epochs} epochs), "
-        f"{len(result.starts)} starts, {result.evaluations} evaluations, {result.seconds:.1f} s",
-        f"Noise       standard deviation {result.deviation:.3g}, correlation "
-        f"{result.noise.correlation:.2f} between neighbouring episodes of a document; in the intervals",
-    ]
-    if math.isfinite(result.noise.dimension):
-        lines.append(
-            f"Documents   correlated as in a toy model of M = {result.noise.dimension:.3g} dimensions "
-            f"({result.noise.pairs_determined:.0f} of {sum(map(len, result.solution.pairs))} pairs known)"
-        )
+def _values(found: Findings) -> list[str]:
+    fit = found.fit
+    wide = max(22, *(len(p.name) + 2 for p in fit.parameters))
+    lines = [f"{'parameter':<{wide}}{'value':>9}{'95% interval':>22}   meaning"]
+    for p in fit.parameters:
+        ends = f"{p.low:.4g} to {p.high:.4g}" if p.low is not None and p.high is not None else "none"
+        lines.append(f"{p.name:<{wide}}{p.value:>9.4g}{ends:>22}   {p.reason or p.meaning}")
+    for number in range(len(fit.datasets)):
+        k, c = fit.scales(number), fit.floors(number)
+        tag = f"[{number + 1}]" if len(fit.datasets) > 1 else ""
+        floors = f", floors {c.min():.3g} to {c.max():.3g}" if fit.mechanism.floor else ""
+        loss = f"{k.min():.3g} to {k.max():.3g}{floors}"
+        lines.append(f"{'scales' + tag:<{wide}}{loss}   (of each document; solved for)")
     return lines
 
 
-def _goodness(result: FitResult, judged: Goodness, ahead: Forecast | None) -> list[str]:
-    lines = [
-        f"R^2         {result.r2:.3f} over all losses, "
-        f"{judged.shift_averaged:.3f} on the shift-averaged curve"
-    ]
-    if judged.recovery_error is not None:
-        lines[0] += f"; recovery scores off by {judged.recovery_error:.3f} (median)"
-    if ahead is None:
-        return lines
-    if ahead.r2 is None:
-        lines.append(f"Held out    none: {ahead.reason}")
-    else:
-        lines.append(f"Held out    R^2 {ahead.r2:.3f} on the epochs after the first {ahead.fitted_epochs} "
-                     f"(mechanism alone {ahead.r2_mechanism:.3f}; residuals carried, {ahead.carried:.2f} of "
-                     "each an epoch); "
-                     + "; ".join(f"null '{k}' {v:.3f}" for k, v in ahead.nulls.items()))  # fmt: skip
-    return lines
-
-
-def _warnings(result: FitResult, ahead: Forecast | None) -> list[str]:
-    lines = []
+def _explained(found: Findings) -> list[str]:
+    lines = [f"{'Explained (R^2)':<{_LABEL}}{'toy':>8}", _number("curves by lag", found.curves_r2),
+             _number("all losses", found.fit.r2)]  # fmt: skip
+    ahead = found.ahead
     if ahead is not None and ahead.r2 is not None:
-        better = [name for name, value in ahead.nulls.items() if value > ahead.r2]
-        if better:
-            lines.append(f"Warning     the mechanism predicts less well than: {', '.join(better)}")
-    if result.agreeing_starts < len(result.starts):
-        lines.append(
-            f"Warning     {result.agreeing_starts} of {len(result.starts)} starts agree within 1%; "
-            "the best is shown"
-        )
-    if not result.solution.converged:
-        lines.append("Warning     the last search ended at its limit of evaluations")
-    lines += [f"Warning     flat direction: {words}" for words in result.flat_directions]
-    if result.mechanism.channels > 1:
-        lines.append(
-            "Warning     several channels have several optima of nearly equal worth; intervals know one"
-        )
-    how = {"profile": "read off profiles", "quadratic": "from the curvature (profile() gives exact ones)",
-           "none": "not asked for"}[result.intervals_by]  # fmt: skip
-    lines.append(f"Note        95% intervals {how}; weak priors on all parameters (Term.centre, Term.width)")
+        first, last = ahead.fitted_epochs + 1, found.fit.data.epochs
+        which = f"epoch {last}" if first == last else f"epochs {first}-{last}"
+        carried = f"mechanism alone {ahead.r2_mechanism:.3f}, {ahead.carried:.2f} of a residual comes again"
+        lines.append(_number(f"{which}, held out", ahead.r2, carried))
+        (best, value), *others = sorted(ahead.nulls.items(), key=lambda item: -item[1])
+        lines.append(_number("  best null", value, best))
+        rest = "; ".join(f"{name} {value:.3f}" for name, value in others)
+        lines += textwrap.wrap("others: " + rest, _WIDE, initial_indent=" " * 4, subsequent_indent=" " * 6)
+    elif ahead is not None:
+        lines += _wrap("  held out", f"none: {ahead.reason}")
+    if found.held_out_documents_r2 is not None:
+        lines.append(_number("every fifth document", found.held_out_documents_r2, "from the others"))
     return lines
 
 
-def _values(result: FitResult) -> list[str]:
-    wide = max(22, *(len(p.name) + 2 for p in result.parameters))
-    lines = [f"{'parameter':<{wide}}{'value':>10}{'low':>10}{'high':>10}{'start':>10}"]
-    for p in result.parameters:
-        ends = f"{p.low:>10.4g}{p.high:>10.4g}" if p.low is not None else f"{'-':>10}{'-':>10}"
-        reason = f"  {p.reason}" if p.reason else ""
-        lines.append(f"{p.name:<{wide}}{p.value:>10.4g}{ends}{p.start:>10.4g}{reason}")
-    for number in range(len(result.datasets)):
-        k, c = result.scales(number), result.floors(number)
-        tag = f"[{number + 1}]" if len(result.datasets) > 1 else ""
-        floors = f", floors {c.min():.3g} to {c.max():.3g}" if result.mechanism.floor else ""
-        lines.append(f"{'scales' + tag:<{wide}}{k.min():.3g} to {k.max():.3g}{floors}   (solved for)")
-    names = result.names
+def _number(label: str, value: float, words: str = "") -> str:
+    return f"  {label:<{_LABEL - 2}}{value:>8.3f}" + (f"   {words}" if words else "")
+
+
+def _recovery(found: Findings) -> list[str]:
+    if not found.recovery:
+        return []
+    lines: list[str] = []
+    reasons = dict.fromkeys(
+        s.reason for r in found.recovery for s in (r.network, r.toy, r.toy_with_noise) if not s
+    )
+    for at in range(0, len(found.recovery), _PER_LINE):
+        part = found.recovery[at : at + _PER_LINE]
+        lines.append(f"{'Recovery score of epoch':<{_LABEL}}" + "".join(f"{r.epoch:>8}" for r in part))
+        for label, scores in (
+            ("network", [r.network for r in part]),
+            ("toy", [r.toy for r in part]),
+            ("toy with noise", [r.toy_with_noise for r in part]),
+        ):
+            lines.append(f"  {label:<{_LABEL - 2}}" + "".join(f"{_score(s):>8}" for s in scores))
+    return lines + [f"  - {reason}" for reason in reasons]
+
+
+def _score(score: RecoveryScore) -> str:
+    return f"{score.value:.3f}" if score else "-"
+
+
+def _theory(found: Findings) -> list[str]:
+    lines: list[str] = []
+    for i in found.implications:
+        which = f"channel {i.channel}: " if len(found.implications) > 1 else ""
+        stable = f"stable (spectral radius {i.radius:.3f})" if i.radius < 1 else (
+            f"not stable (spectral radius {i.radius:.3f})"
+        )  # fmt: skip
+        approached = f"recovery approaches {i.recovery}" if i.recovery else (
+            f"recovery approaches no value ({i.recovery.reason})"
+        )  # fmt: skip
+        lines += _wrap("Follows" if not lines else "", f"{which}shares A {i.slow:.3f}, B {i.fast:.3f} in the "
+                       f"last epoch; {stable}; the pattern moves {i.transport:.2f} documents an epoch; "
+                       f"{approached}")  # fmt: skip
+    lines += _wrap("", f"one epoch more would score {found.next_epoch}")
+    return lines
+
+
+def prediction_lines(p: Prediction) -> list[str]:
+    """One predicted run."""
+    lines = _wrap("Predicted", f"{p.run} ({p.change.words}), from this fit alone")
+    lines.append(f"{'  R^2':<{_LABEL}}{'toy':>8}{'as if nothing changed':>24}")
+    lines.append(f"{'    all losses':<{_LABEL}}{p.r2:>8.3f}{p.null_r2:>24.3f}")
+    if p.later_r2 is not None and p.later_null_r2 is not None:
+        lines.append(f"{'    after the first epoch':<{_LABEL}}{p.later_r2:>8.3f}{p.later_null_r2:>24.3f}")
+    for title, (found, guess, null) in (
+        ("mean loss after each epoch", p.after_epochs),
+        ("loss right before training", p.online),
+        ("recovery score", tuple([s.value for s in column] for column in p.scores)),
+    ):
+        if not len(found):
+            continue
+        lines.append(f"  {title}")
+        for label, values in (("found", found), ("toy", guess), ("as if nothing changed", null)):
+            shown = "".join(f"{v:>8.3f}" if math.isfinite(v) else f"{'-':>8}" for v in values)
+            lines.append(f"    {label:<{_LABEL - 4}}{shown}")
+    for name in p.change.unmodelled:
+        lines += _wrap("  unmodelled", name)
+    if p.change.unchecked:
+        lines += _wrap("  unchecked", p.change.unchecked)
+    return lines
+
+
+def _later(later: EpochsAhead) -> list[str]:
+    titles = ("mean loss at its end", "loss before training", "recovery score")
+    lines = [
+        "Further epochs, with 95% intervals (of parameters, residuals, and what curves leave unexplained)",
+        f"{'  epoch':<10}" + "".join(f"{title:>28}" for title in titles),
+    ]
+    rows = zip(later.after, later.before, later.scores, strict=True)
+    for epoch, row in enumerate(rows, start=later.fitted_epochs + 1):
+        lines.append(f"  {epoch:<8}" + "".join(f"{cell!s:>28}" for cell in row))
+    return lines
+
+
+def _failures(found: Findings) -> list[str]:
+    if not found.failures:
+        return _wrap("Fails", "nowhere that was looked at (nulls, stability, prior predictive check, scores)")
+    lines: list[str] = []
+    for failure in found.failures:
+        lines += _wrap("Fails" if not lines else "", failure)
+    return lines
+
+
+def _how(found: Findings) -> list[str]:
+    fit = found.fit
+    how = {"profile": "read off profiles", "quadratic": "from the curvature (profile() gives exact ones)",
+           "none": "not asked for"}.get(fit.intervals_by, fit.intervals_by)  # fmt: skip
+    lines = _wrap("How", f"{len(fit.starts)} searches, {fit.evaluations} evaluations, {fit.seconds:.1f} s; "
+                         f"intervals {how}; weak priors on all parameters; residuals of standard deviation "
+                         f"{fit.deviation:.3g}, correlation {fit.noise.correlation:.2f} between neighbouring "
+                         "episodes of a document")  # fmt: skip
+    if math.isfinite(fit.noise.dimension):
+        lines += _wrap("", f"documents correlated as in a toy model of M = {fit.noise.dimension:.3g} "
+                           f"dimensions ({fit.noise.pairs_determined:.0f} of "
+                           f"{sum(map(len, fit.solution.pairs))} pairs known)")  # fmt: skip
+    for note in found.notes:
+        lines += _wrap("Note", note)
+    names = fit.names
     strong = [
-        f"{names[i]} with {names[j]} {result.correlation[i, j]:+.2f}"
+        f"{names[i]} with {names[j]} {fit.correlation[i, j]:+.2f}"
         for i in range(len(names))
         for j in range(i)
-        if abs(result.correlation[i, j]) > 0.9
+        if abs(fit.correlation[i, j]) > 0.9
     ]
-    return [*lines, "Correlations above 0.9: " + (", ".join(strong) or "none")]
-
-
-def _recovery(result: FitResult) -> list[str]:
-    lines = []
-    for number, (data, guess) in enumerate(zip(result.datasets, result.predictions, strict=True), start=1):
-        tag = f" (run {number})" if len(result.datasets) > 1 else ""
-        noisy = [str(s) for s in noisy_recovery(result)] if number == 1 else []
-        lines.append(f"recovery score   network     toy{'  toy with noise' if noisy else ''}{tag}")
-        for n, a, b in recovery_rows(data, guess):
-            lines.append(f"epoch {n:<10} {a:>7}   {b}   {noisy[n - 1] if noisy else ''}".rstrip())
+    if strong:
+        lines += _wrap("Note", "estimates correlated above 0.9: " + ", ".join(strong))
     return lines
 
 
-def to_json(result: FitResult, ahead: Forecast | None = None) -> dict[str, Any]:
-    """Everything in the report as plain values; None, with a reason beside it, where there is no number."""
+def candidate_lines(candidates: tuple[Candidate, ...]) -> list[str]:
+    """Forms and null models by information criteria."""
+    lines = [f"{'form':<40}{'parameters':>11}{'R^2':>7}{'shift':>7}{'recovery':>10}{'AIC':>8}{'BIC':>8}"]
+    for c in candidates:
+        error = "-" if c.recovery_error is None else f"{c.recovery_error:.3f}"
+        lines.append(f"{c.name:<40}{c.parameters:>11.0f}{c.r2:>7.3f}{c.shift_averaged:>7.3f}{error:>10}"
+                     f"{c.aic:>8.0f}{c.bic:>8.0f}")  # fmt: skip
+    return lines
 
-    def scores(found: list[RecoveryScore]) -> list[dict[str, Any]]:
-        return [
-            {"epoch": n, "value": s.value if s else None, "reason": s.reason}
-            for n, s in enumerate(found, start=1)
-        ]
 
-    judged = goodness(result)
-    dimension = result.noise.dimension
-    record = {
-        "mechanism": result.mechanism.name,
-        "parameters": {
-            p.name: {"value": p.value, "low": p.low, "high": p.high, "reason": p.reason, "meaning": p.meaning}
-            for p in result.parameters
-        },
-        "scales": result.scales().tolist(),
-        "floors": result.floors().tolist(),
-        "noise": {
-            "deviation": result.deviation,
-            "correlation": result.noise.correlation,
-            "dimension": dimension if math.isfinite(dimension) else None,
-        },
-        "r2": result.r2,
-        "r2_shift_averaged": judged.shift_averaged,
-        "recovery_error": judged.recovery_error,
-        "intervals_by": result.intervals_by,
-        "flat_directions": list(result.flat_directions),
-        "recovery": {
-            "network": scores(recovery_scores(result.data)),
-            "toy": scores(recovery_scores(result.prediction)),
-            "toy_with_noise": scores(noisy_recovery(result)),
-        },
-    }
-    if ahead is None:
-        numbers = dict.fromkeys(("held_out_r2", "held_out_r2_mechanism", "residual_carried"))
-        return record | numbers | {
-            "held_out_reason": "no forecast asked for", "fitted_epochs": 0, "nulls": {},
-        }  # fmt: skip
-    return record | {
-        "held_out_r2": ahead.r2,
-        "held_out_r2_mechanism": ahead.r2_mechanism,
-        "residual_carried": ahead.carried if ahead.r2 is not None else None,
-        "held_out_reason": ahead.reason,
-        "fitted_epochs": ahead.fitted_epochs,
-        "nulls": ahead.nulls,
-    }
+def _bootstrap(found: Findings) -> list[str]:
+    rows = [f"{name:<24}{low:>10.4g}{high:>10.4g}" for name, (low, high) in found.bootstrap.items()]
+    return ["Documents drawn anew, middle 95% (least to largest below 40 draws)", *rows]

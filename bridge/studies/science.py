@@ -18,12 +18,13 @@ from bridge.estimate.fit import fit
 from bridge.estimate.result import FitResult
 from bridge.judge.forecast import forecast, forecast_jointly
 from bridge.judge.goodness import goodness, noisy_recovery
+from bridge.judge.identity import Change
+from bridge.judge.predictions import predict as guess_run
 from bridge.model.mechanism import Mechanism
 from bridge.studies.designs import DESIGNS, make
 from toymodel import LossMatrix, recovery_scores
 from toymodel.base.files import atomic_write
 from toymodel.measures.agreement import r_squared
-from toymodel.measures.lag import lags
 
 __all__ = ["judge", "predict", "science", "table"]
 
@@ -65,47 +66,17 @@ def predict(result: FitResult, name: str, truth: LossMatrix, dataset: int = 0) -
     if the intervention changed nothing else.
     """
     changes = {**DESIGNS["embedded"].interventions, **DESIGNS["small"].interventions}[name]
-    options: dict[str, Any] = {"order": truth.order, "dataset": dataset}
-    if "num_documents" in changes:
-        options["documents"] = range(int(changes["num_documents"]))
-    if "steps" in changes:
-        options["steps"] = changes["steps"] / 10
-    guess = result.predict(**options)
-    unchanged = _unchanged(result.datasets[dataset], truth)
+    kept = tuple(range(int(changes["num_documents"]))) if "num_documents" in changes else None
+    steps = changes["steps"] / 10 if "steps" in changes else 1.0
+    found = guess_run(result, truth, Change(name, kept, steps), name, dataset)
     rows = slice(1 + result.datasets[dataset].episodes, None) if "epochs" in changes else slice(1, None)
-    errors = [
-        abs(a.value - b.value)
-        for a, b in zip(recovery_scores(truth), recovery_scores(guess), strict=True)
-        if a and b
-    ]
+    network, toy, _ = found.scores
+    errors = [abs(a.value - b.value) for a, b in zip(network, toy, strict=True) if a and b]
     return {
-        "r2": r_squared(truth.values[rows], guess.values[rows]),
-        "unchanged": r_squared(truth.values[rows], unchanged[rows]),
+        "r2": r_squared(truth.values[rows], found.guess.values[rows]),
+        "unchanged": r_squared(truth.values[rows], found.null.values[rows]),
         "recovery_error": float(np.median(errors)) if errors else float("nan"),
     }
-
-
-def _unchanged(source: LossMatrix, truth: LossMatrix) -> np.ndarray:
-    """Losses of the truth's shape as if its documents went through what the fitted run's went through."""
-    visits, since = lags(source.order)
-    table: dict[tuple[int, int, int], float] = {
-        (int(visits[t, j]), int(since[t, j]), j): float(source.values[t, j])
-        for t in range(len(source.values))
-        for j in range(source.tasks)
-    }
-    longest = {}
-    for (n, s, j), value in sorted(table.items()):
-        longest[n, j] = (s, value)
-    new_visits, new_since = lags(truth.order)
-    most = int(visits.max())
-    values = np.empty_like(truth.values)
-    for t in range(len(values)):
-        for j in range(truth.tasks):
-            n, s = min(int(new_visits[t, j]), most), int(new_since[t, j])
-            # Beyond what was seen of a visit its last loss stands.
-            found = table.get((n, s, j))
-            values[t, j] = longest[n, j][1] if found is None else found
-    return values
 
 
 def science(runs: Path, seeds: Sequence[int] = (0, 1, 2), design: str = "small") -> dict[str, Any]:

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bridge import FitResult, Forecast, fit, forecast, report, to_json
-from bridge.judge.goodness import noisy_recovery
+from bridge import Findings, FitResult, Forecast, find, fit, forecast, report, to_json
 from figures.pages.comparison import Comparison, draw
 from figures.pages.report import write_report
 from figures.style import png_bytes
@@ -33,6 +32,7 @@ class CompareResult:
         comparison: everything that picture and report show.
         fit: the toy model fitted to all epochs (of the mean over seeds).
         forecast: the prediction of the last epochs from the others.
+        findings: what the two say, computed once for picture, report and file.
         text: the fit report as the terminal shows it.
         written: the files written.
     """
@@ -40,6 +40,7 @@ class CompareResult:
     comparison: Comparison
     fit: FitResult
     forecast: Forecast
+    findings: Findings
     text: str
     written: tuple[Path, ...]
 
@@ -85,10 +86,11 @@ def compare(
     mean = LossMatrix.mean(networks)
     # Three starts end where six do on every run of the presets that was tried.
     fitted, ahead = fit(mean, starts=3), forecast(mean)
-    comparison = _comparison(networks, fitted, ahead, facts)
-    text = report(fitted, ahead)
-    written = _write(out, comparison, text, to_json(fitted, ahead))
-    return CompareResult(comparison, fitted, ahead, text, written)
+    found = find(fitted, ahead)
+    comparison = _comparison(networks, found, ahead, facts)
+    text = report(found)
+    written = _write(out, comparison, text, to_json(found))
+    return CompareResult(comparison, fitted, ahead, found, text, written)
 
 
 def _train(
@@ -117,19 +119,19 @@ def _take(run: Sequence[str | Path]) -> tuple[list[LossMatrix], dict[str, str]]:
 
 
 def _comparison(
-    networks: Sequence[LossMatrix], fitted: FitResult, ahead: Forecast, facts: dict[str, str]
+    networks: Sequence[LossMatrix], found: Findings, ahead: Forecast, facts: dict[str, str]
 ) -> Comparison:
     return Comparison(
         networks=networks,
-        toy=fitted.prediction,
-        r2=fitted.r2,
-        toy_noisy=noisy_recovery(fitted),
+        toy=found.fit.prediction,
+        r2=found.fit.r2,
+        toy_noisy=[row.toy_with_noise for row in found.recovery],
         held_out=ahead.prediction,
         fitted_epochs=ahead.fitted_epochs or None,
         held_out_r2=ahead.r2,
         held_out_r2_alone=ahead.r2_mechanism,
         held_out_reason=ahead.reason,
-        parameters=fitted.parameters,
+        parameters=found.fit.parameters,
         nulls=ahead.nulls,
         facts=facts,
     )

@@ -192,8 +192,9 @@ def shift_averaged(losses: LossMatrix) -> ShiftAveraged:
         table[line, : rows - start] = losses.values[start:, task]
     count = np.isfinite(table).sum(axis=0)
     mean = np.nansum(table, axis=0) / count
-    square = np.nansum((table - mean) ** 2, axis=0)
-    deviation = np.sqrt(square / np.maximum(count - 1, 1))
+    unit = float(np.abs(losses.values).max()) or 1.0  # in which every square is a number
+    square = np.nansum(((table - mean) / unit) ** 2, axis=0)
+    deviation = unit * np.sqrt(square / np.maximum(count - 1, 1))
     return ShiftAveraged(np.arange(length), mean, deviation, count)
 
 

@@ -44,7 +44,7 @@ def test_trains_fits_draws_and_reports(trained):
     saved = [LossMatrix.load(out / f"network-{seed}").values for seed in (0, 1)]
     assert np.array_equal(np.mean(saved, axis=0), result.fit.data.values)
     assert result.comparison.seeds == 2
-    assert "recovery score" in result.text
+    assert "Recovery score" in result.text
 
 
 def test_fit_json_is_plain_and_complete(trained):

@@ -1,0 +1,212 @@
+"""What a fit found: one value, computed once, that text, JSON, page and picture read alike."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from bridge.estimate.result import FitResult
+from bridge.judge.ahead import EpochsAhead
+from bridge.judge.curves import LagCurves, lag_curves, r_squared_of_curves
+from bridge.judge.forecast import Forecast
+from bridge.judge.goodness import Candidate, noisy_recovery
+from bridge.judge.implications import Implication, implications, next_epoch
+from bridge.judge.predictions import Prediction
+from bridge.judge.prior_predictive import Feature, prior_predictive_check
+from toymodel import RecoveryScore, recovery_scores
+
+__all__ = ["Findings", "Recovery", "find"]
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """Recovery of one epoch.
+
+    Attributes:
+        epoch: n of paper eq. 1, from 1.
+        network: the run's score.
+        toy: that of the fitted expectation.
+        toy_with_noise: the same with noise like the residuals': a score takes the largest loss of an
+            interval, which noise raises, so this is the one to compare the network's with.
+    """
+
+    epoch: int
+    network: RecoveryScore
+    toy: RecoveryScore
+    toy_with_noise: RecoveryScore
+
+
+@dataclass(frozen=True, eq=False)
+class Findings:
+    """Everything that a report of a fit says.
+
+    Attributes:
+        fit: the fit.
+        reason: why this form of the mechanism.
+        curves: mean losses by visit and lag of the (first) run.
+        toy_curves: those of the fit.
+        recovery: scores by epoch, network and toy.
+        ahead: held-out epochs, predicted from a fit to the others; None where that was not asked for.
+        implications: what follows from the shares of each channel, by theory.
+        next_epoch: recovery score of one epoch more.
+        prior_predictive: features of the data beside what the priors produce.
+        failures: where the mechanism fails on these data, in words, the worst first.
+        notes: what a reader has to know of the numbers.
+        predictions: other runs predicted from the fit.
+        later: further epochs of the run; None where none were asked for.
+        candidates: forms and null models by information criteria; empty where they were not asked for.
+        held_out_documents_r2: of documents predicted from the others; None where that was not asked for.
+        bootstrap: 95% ranges of parameters over draws of documents; empty where there were none.
+        masked: losses that were left out.
+    """
+
+    fit: FitResult
+    reason: str
+    curves: LagCurves
+    toy_curves: LagCurves
+    recovery: tuple[Recovery, ...]
+    ahead: Forecast | None
+    implications: tuple[Implication, ...]
+    next_epoch: RecoveryScore
+    prior_predictive: tuple[Feature, ...]
+    failures: tuple[str, ...]
+    notes: tuple[str, ...]
+    predictions: tuple[Prediction, ...] = ()
+    later: EpochsAhead | None = None
+    candidates: tuple[Candidate, ...] = ()
+    held_out_documents_r2: float | None = None
+    bootstrap: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    masked: int = 0
+
+    @property
+    def curves_r2(self) -> float:
+        """R^2 of the curves by lag, what documents have in common."""
+        return r_squared_of_curves(self.curves, self.toy_curves)
+
+    @property
+    def recovery_error(self) -> float | None:
+        """Median error of the fitted expectation's recovery scores; None without scores."""
+        return _median_error([(r.network, r.toy) for r in self.recovery])
+
+    @property
+    def recovery_error_with_noise(self) -> float | None:
+        """The same of the scores with noise."""
+        return _median_error([(r.network, r.toy_with_noise) for r in self.recovery])
+
+    @property
+    def best_null(self) -> tuple[str, float] | None:
+        """The null that predicts the held-out epochs best, and its R^2."""
+        if self.ahead is None or not self.ahead.nulls:
+            return None
+        return max(self.ahead.nulls.items(), key=lambda item: item[1])
+
+
+def _median_error(pairs: list[tuple[RecoveryScore, RecoveryScore]]) -> float | None:
+    errors = [abs(a.value - b.value) for a, b in pairs if a and b]
+    return float(np.median(errors)) if errors else None
+
+
+def find(
+    result: FitResult,
+    ahead: Forecast | None = None,
+    *,
+    reason: str = "",
+    predictions: tuple[Prediction, ...] = (),
+    later: EpochsAhead | None = None,
+    candidates: tuple[Candidate, ...] = (),
+    held_out_documents_r2: float | None = None,
+    bootstrap: Mapping[str, tuple[float, float]] | None = None,
+    masked: int = 0,
+) -> Findings:
+    """Judge a fit once, for everyone who presents it.
+
+    Args:
+        result: the fit; of a joint one the first run is judged.
+        ahead: a forecast of held-out epochs.
+        reason: why this form; the fit's own account if empty.
+        predictions: of other runs.
+        later: further epochs.
+        candidates: forms and nulls compared.
+        held_out_documents_r2: of documents left out.
+        bootstrap: 95% ranges by parameter.
+        masked: losses left out.
+    """
+    data, guess = result.data, result.prediction
+    scores = (recovery_scores(data), recovery_scores(guess), noisy_recovery(result))
+    recovery = tuple(Recovery(n, *row) for n, row in enumerate(zip(*scores, strict=True), start=1))
+    found = Findings(
+        fit=result,
+        reason=reason or _reason(result),
+        curves=lag_curves(data),
+        toy_curves=lag_curves(guess),
+        recovery=recovery,
+        ahead=ahead,
+        implications=tuple(implications(result)),
+        next_epoch=next_epoch(result),
+        prior_predictive=tuple(prior_predictive_check(data, result.mechanism)),
+        failures=(),
+        notes=tuple(_notes(result, masked)),
+        predictions=predictions,
+        later=later,
+        candidates=candidates,
+        held_out_documents_r2=held_out_documents_r2,
+        bootstrap=bootstrap or {},
+        masked=masked,
+    )
+    return dataclasses.replace(found, failures=tuple(_failures(found)))
+
+
+def _reason(result: FitResult) -> str:
+    choice = getattr(result, "choice", None)
+    return str(choice.reason) if choice is not None else "the form that was asked for"
+
+
+def _failures(found: Findings) -> list[str]:
+    """Where the mechanism fails."""
+    failures = []
+    null = found.best_null
+    if null is not None and found.ahead is not None and found.ahead.r2 is not None:
+        better = [name for name, value in found.ahead.nulls.items() if value > found.ahead.r2]
+        if better:
+            failures.append(f"held-out epochs: predicted less well than by: {', '.join(better)}")
+    for prediction in found.predictions:
+        if prediction.r2 <= prediction.null_r2:
+            failures.append(f"{prediction.run}: predicted no better than as if nothing had changed")
+    unstable = [i for i in found.implications if i.radius > 1]
+    for i in unstable:
+        failures.append(f"stability: channel {i.channel} would diverge (spectral radius {i.radius:.3f})")
+    for f in found.prior_predictive:
+        if not f.within:
+            failures.append(f"prior predictive check: {f}")
+    worst = max(
+        (r for r in found.recovery if r.network and r.toy_with_noise),
+        key=lambda r: abs(r.network.value - r.toy_with_noise.value),
+        default=None,
+    )
+    if worst is not None and abs(worst.network.value - worst.toy_with_noise.value) > 0.1:
+        failures.append(
+            f"recovery of epoch {worst.epoch}: toy {worst.toy_with_noise} with noise, network {worst.network}"
+        )
+    return failures
+
+
+def _notes(result: FitResult, masked: int) -> list[str]:
+    notes = []
+    if masked:
+        notes.append(f"{masked} losses were left out of the fit, and interpolated for scores and curves")
+    if result.agreeing_starts < len(result.starts):
+        notes.append(f"{result.agreeing_starts} of {len(result.starts)} searches ended within 1% of the best")
+    if not result.solution.converged:
+        notes.append("the last search ended at its limit of evaluations")
+    flat = len(result.flat_directions)
+    if flat:
+        notes.append(
+            f"the data say less than the priors about {flat} combination{'s' if flat > 1 else ''} of "
+            "parameters (fit.json names them)"
+        )
+    if result.mechanism.channels > 1:
+        notes.append("several channels have several optima of nearly equal worth; intervals know one")
+    return notes
