@@ -1,4 +1,4 @@
 """From a source to token ids: files, saved and hub datasets, tokenizers, variations of a document.
 
-Imports `llm.config` and `toymodel.base`; knows nothing of networks.
+Imports `llm.config`, `llm.names` and `toymodel.base`; knows nothing of networks.
 """

@@ -91,6 +91,7 @@ def load_documents(config: RunConfig) -> Documents:
         labels[row, :real] = piece[:real]
     summaries = summary_labels = None
     if config.evaluate_summaries:
+        _check_summaries(source, rows)
         written, more = _read(source, rows, SUMMARY_FIELD)
         lone += more
         of = [f"summary of {name}" for name in names]
@@ -128,6 +129,16 @@ def _read(source: Source, rows: list[int], name: str | None) -> tuple[list[str],
     """Texts that an encoder takes, and how many lone surrogates were replaced in them."""
     found = [readable(source.text(row, name)) for row in rows]
     return [text for text, _ in found], sum(lone for _, lone in found)
+
+
+def _check_summaries(source: Source, rows: list[int]) -> None:
+    for row in rows:
+        if not isinstance(source.row(row).get(SUMMARY_FIELD), str):
+            raise InputError(
+                f"{source.place(row)} of {source.origin.get('name')!r} has no summary",
+                expected=f"its text in the field {SUMMARY_FIELD!r} with --evaluate-summaries",
+                fix="--no-evaluate-summaries",
+            )
 
 
 def _replaced(lone: int) -> list[str]:

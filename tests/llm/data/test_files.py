@@ -170,6 +170,17 @@ def test_the_text_field_is_the_same_for_every_row(tmp_path):
     assert "Fix: --text-field article" in said
 
 
+def test_a_missing_summary_is_called_one(tmp_path):
+    rows = [{"text": text, "highlights": text[:30]} for text in STORIES]
+    config = given_as(write(tmp_path / "a.jsonl", rows), evaluate_summaries=True)
+    assert load_documents(config).summaries.shape == (4, 20)
+    del rows[1]["highlights"]
+    write(tmp_path / "a.jsonl", rows)
+    said = refusal(lambda: load_documents(config))
+    assert said.startswith("line 2 of")
+    assert said.endswith("Fix: --no-evaluate-summaries")
+
+
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [

@@ -13,7 +13,7 @@ from llm.data.documents import load_documents
 from llm.data.hub import fetch_model
 from llm.networks.models import build_model
 from llm.prefetch import prefetch
-from tests.llm.given import texts
+from tests.llm.given import refusal, texts
 from toymodel import InputError
 
 REPLY = httpx.Response(404, request=httpx.Request("GET", "https://hub.invalid"))
@@ -130,3 +130,7 @@ def test_prefetch_gets_what_a_run_needs_and_nothing_for_one_that_needs_none(monk
     found = prefetch(RunConfig(model="pythia-14m", weights="pretrained", documents="cnn_dailymail"))
     assert set(found) == {"documents", "model", "tokenizer"}
     assert ("EleutherAI/pythia-14m", True) in wanted
+
+
+def test_prefetch_of_a_model_that_no_run_takes_is_refused():
+    assert refusal(lambda: prefetch(RunConfig(model="gpt2"))).endswith("Fix: --model openai-community/gpt2")
