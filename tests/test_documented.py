@@ -6,6 +6,7 @@ can't run here is in a table too, with the reason. Nothing is left out otherwise
 """
 
 import dataclasses
+import itertools
 import os
 import re
 import shlex
@@ -42,6 +43,7 @@ SMALLER = [
     (r"python3? -m bridge\.studies\.", "--help"),
     (r"python3? -m llm\.launch\.campaign (run|rehearse) ", "--device cpu --budget 0.5 --only fig9"),
     (r"python3? benchmarks/gpu\.py", "--help"),
+    (r"python docs/draw_architecture\.py", "--out architecture.png"),
     (r"make ", "--dry-run"),
 ]
 
@@ -94,7 +96,7 @@ def place(tmp_path, finished, monkeypatch):
     """An empty folder in which the repository's own files have their places, and placeholders are runs."""
     for name in PLACEHOLDERS:
         (tmp_path / name).symlink_to(finished)
-    for name in ("benchmarks", "figures", "docs/gpu-campaign.md", "tests"):
+    for name in ("benchmarks", "figures", "docs/gpu-campaign.md", "docs/draw_architecture.py", "tests"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).symlink_to(ROOT / name)
     own_files(tmp_path)
@@ -139,9 +141,11 @@ def test_every_command_of_a_page_works(page, place, capsys):
         words = rule(command.words)
         if words is None:
             continue
-        bare = not any(word.startswith("--") for word in words)
+        blank = any(re.fullmatch(r"[A-Z]{2,}", word) and word not in PLACEHOLDERS for word in words)
+        bare = blank or not any(word.startswith("--") for word in words)
         if bare and not command.shown and words[0] != "make":
-            words = [*words, "--help"]  # named in a sentence, without what it needs
+            # Named in a sentence, without what it needs.
+            words = [*itertools.takewhile(lambda word: not word.startswith("--"), words), "--help"]
         code, said = run(words, place, capsys)
         assert code == 0, f"{command}\nran as {shlex.join(words)}\n{said[-2000:]}"
 

@@ -127,7 +127,7 @@ def spaced(
     """
     apart, length = _whole("every", every), min(3, tasks) if part is None else _whole("part", part)
     if apart < 2:
-        raise InputError(f"every={period}", expected="2 epochs or more", fix="every=2")
+        raise InputError(f"every={apart}", expected="2 epochs or more", fix="every=2")
     if not 2 <= length <= tasks:
         raise InputError(f"part={length} for {tasks} tasks", expected=f"from 2 to {tasks}", fix="part=2")
     order = cyclic_order(tasks, epochs)
