@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from toymodel.base.errors import InputError
 from toymodel.theory.spectrum import coupling, difference_moments
 
-__all__ = ["EXACT", "OrderChoice", "check_gram", "choose_order", "order_values"]
+__all__ = ["EXACT", "OrderChoice", "choose_order", "order_values"]
 
 Floats = NDArray[np.float64]
 Objective = Literal["final", "online"]

@@ -63,12 +63,8 @@ def order(
     """
     if out is not None:
         check_output(out, suffixes=(".json", ".npy"))
-    for name, value, least in (
-        ("tasks", tasks, 2),
-        ("dim", dim, 1),
-        ("epochs", epochs, 1),
-        ("seed", seed, 0),
-    ):
+    numbers = (("tasks", tasks, 2), ("dim", dim, 1), ("epochs", epochs, 1), ("seed", seed, 0))
+    for name, value, least in numbers:
         if value < least:
             raise InputError(f"--{name} {value}", expected=f"at least {least}", fix=f"--{name} {least}")
     a, b = _shares(share, slow, fast, inner_steps, fast_rate)
@@ -80,7 +76,12 @@ def order(
     episodes = epochs * len(G) if budget is None else budget
     if episodes < 1:
         raise InputError(f"--budget {budget}", expected="at least 1 episode", fix=f"--budget {len(G)}")
-    choice = choose_order(G, a, b, episodes, objective=objective, worst=worst, seed=seed)
+    from tqdm import tqdm
+
+    with tqdm(desc="orders", unit=" orders", delay=1, leave=False, disable=None) as bar:
+        choice = choose_order(
+            G, a, b, episodes, objective=objective, worst=worst, seed=seed, progress=bar.update
+        )
     print(report(choice, episodes, worst))
     if out is not None:
         with atomic_write(out) as file:
@@ -117,8 +118,8 @@ def read_gram(path: Path) -> NDArray[np.float64]:
     file = path / "probes" / "gradients.npz" if path.is_dir() else path
     if not file.is_file():
         fix = f"reawaken llm probe {path} --probes gradients" if path.is_dir() else "check the path"
-        raise InputError(f"there is no {str(file)!r}", expected="a Gram matrix, or a run with the probe gradients",
-                         fix=fix)  # fmt: skip
+        raise InputError(f"there is no {str(file)!r}", fix=fix,
+                         expected="a Gram matrix, or a run with the probe gradients")  # fmt: skip
     arrays = load_arrays(file)
     # A bare .npy comes under the name of a loss matrix.
     found = next((arrays[key] for key in ("gram", "cosines", "losses") if key in arrays), None)

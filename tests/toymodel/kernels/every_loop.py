@@ -13,6 +13,7 @@ def results():
     import toymodel.maps as maps
     from toymodel import moment_losses, random_tasks, reshuffled_losses, share_losses, simulate, sweep
     from toymodel.kernels import moment_kernel
+    from toymodel.kernels.ordering import exhaustive_kernel, search_kernel, values_kernel
 
     tasks = random_tasks(3, 5, 4, seed=1)
     order = np.array([[0, 1, 2], [2, 0, 1], [1, 1, 0]])
@@ -30,6 +31,14 @@ def results():
     found += [run.losses.values.sum()]
     u = np.random.default_rng(2).normal(size=(4, 3))
     found += [share_losses(0.3, 0.6, order, variance_w=0.5).sum()]
+    for seed in (0, 1):
+        C, D = np.random.default_rng(seed).uniform(0.1, 0.5, (4, 4)), np.eye(4) + 0.2
+        orders = np.array([[0, 1, 2, 3], [3, 1, 0, 2]])
+        out, best = np.empty(2), np.arange(4)
+        values_kernel()(D, C, orders, 9, seed == 0, out)
+        found += [*out, exhaustive_kernel()(D, C, 9, True, 1.0, best), *best]
+        moves = np.array([[0, 0, 2], [1, 3, 1], [2, 0, 3], [2, 3, 1], [1, 0, 2]])
+        found += [search_kernel()(D, C, 9, False, -1.0, moves, best, 50), *best]
     found += [reshuffled_losses(0.3, 0.6, 3, 2, variance_w=0.5).sum()]
     for gram in (None, tasks.gram, 0.7 * np.eye(3) + 0.3):
         found += [moment_losses(u @ u.T, 0.3, 0.6, order, gram=gram).sum()]

@@ -13,7 +13,7 @@ PAGE = Path(__file__).parents[3] / "docs" / "theory.md"
 TEXT = PAGE.read_text(encoding="utf-8")
 NAMES = sorted(set(re.findall(r"`(toymodel(?:\.\w+)+)`", TEXT)))
 
-MODULES = ["ring", "spectrum", "asymptote", "trajectories", "orders", "courses"]
+MODULES = ["ring", "spectrum", "asymptote", "trajectories", "orders", "courses", "choosing"]
 
 
 @pytest.mark.parametrize("name", NAMES)
