@@ -10,23 +10,55 @@ imported.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import importlib
-import importlib.util
-import inspect
-import io
 import os
-import re
+import signal
 import sys
-import typing
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
-from typing import Any
-
-from toymodel.base.errors import InputError
-from toymodel.base.words import nearest, nearest_few
 
 __all__ = ["main"]
+
+
+def _interrupt(number: int, frame: types.FrameType | None) -> None:
+    """Ctrl-C in the middle of an import ends the process at once, since nothing has been written yet.
+
+    As an exception it would show where it happened or, inside a library's C++ code, abort.
+    """
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            os.write(2, b"reawaken: stopped\n")
+            os._exit(130)
+        frame = frame.f_back
+    raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Inside the block Ctrl-C is quiet, unless whoever runs this handles it otherwise."""
+    ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    with contextlib.suppress(ValueError):  # not the main thread
+        if ours:
+            signal.signal(signal.SIGINT, _interrupt)
+    try:
+        yield
+    finally:
+        if ours and signal.getsignal(signal.SIGINT) is _interrupt:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+with _interruptible():  # from the first moment that is ours on
+    import dataclasses
+    import importlib
+    import importlib.util
+    import inspect
+    import io
+    import re
+    import types
+    import typing
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+    from typing import Any
+
+    from toymodel.base.errors import InputError
+    from toymodel.base.words import nearest, nearest_few
 
 GROUPS = {
     "compare": ("figures.pages.compare", "train a network, fit the toy model to it, show both side by side"),
@@ -42,6 +74,9 @@ GROUPS = {
 _PACKAGES = {"toymodel": "simulate", "llm": "RunConfig", "bridge": "FitResult", "figures": "Comparison"}
 
 
+_GOES_ON = "unfinished runs go on with the same command"
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command.
 
@@ -53,17 +88,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         full disk, say), with one line too.
     """
     try:
-        _dispatch(list(sys.argv[1:] if argv is None else argv))
+        with _interruptible():
+            _dispatch(list(sys.argv[1:] if argv is None else argv))
     except InputError as error:
         return _complain(str(error), 2)
     except KeyboardInterrupt as stop:
         return _complain(str(stop) or "stopped", 130)
+    except MemoryError as error:
+        return _complain(f"too little memory ({str(error) or 'none left'}); {_GOES_ON}", 1)
+    except ImportError as error:
+        words = " ".join(str(error).split())
+        if not re.search("memory|map segment", words):
+            raise
+        return _complain(f"too little memory to load a library ({words[:200]})", 1)
     except BrokenPipeError:
         # The reader of a pipe has gone (`reawaken ... | head`): nothing left to say, and nowhere to say it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        return _complain(f"{error}; unfinished runs go on with the same command", 1)
+        return _complain(f"{error}; {_GOES_ON}", 1)
     return 0
 
 

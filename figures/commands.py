@@ -8,6 +8,7 @@ from typing import Any
 import tyro
 
 from toymodel.base.errors import InputError
+from toymodel.base.files import atomic_write, check_output_folder
 
 __all__ = ["COMMANDS", "figures"]
 
@@ -35,17 +36,13 @@ def figures(
     from figures.evidence.runs import Runs, recorded
     from figures.pages.gallery import write_gallery
     from figures.style import FORMATS, png_bytes, save_figure
-    from toymodel.base.files import atomic_write
 
     for name in formats:
         if name not in FORMATS:
             raise InputError(
                 f"format {name!r}", expected="some of " + ", ".join(FORMATS), fix="--formats png pdf"
             )
-    if out.exists() and not out.is_dir():
-        raise InputError(
-            f"--out {out} is a file", expected="a folder, or a new name", fix=f"--out {out}-figures"
-        )
+    check_output_folder(out)
     chosen = choose(names)
     found = recorded() if runs is None else Runs.load(runs)
     pictures, missing = {}, []

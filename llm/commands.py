@@ -18,6 +18,7 @@ from llm.launch.campaign.command import COMMANDS as CAMPAIGN
 from llm.launch.sweeps import Launcher
 from llm.presets import PRESETS, family, preset
 from toymodel.base.errors import InputError
+from toymodel.base.files import check_output
 
 __all__ = ["COMMANDS"]
 
@@ -98,10 +99,8 @@ def _run(
         raise InputError("--timed without --dry-run", expected="both, or neither", fix="--dry-run --timed")
     if out is None:
         raise InputError("no run folder", expected="--out with a new folder", fix="--out runs/first")
-    if results is not None and results.is_dir():
-        raise InputError(
-            f"--results {results} is a folder", expected="a file", fix=f"--results {results}/_results.npz"
-        )
+    if results is not None:
+        check_output(results, suffixes=(".npz",), flag="--results")
     from llm.runs.show import show_run
     from llm.runs.tracking import make_trackers
     from llm.training.loop import run
@@ -166,6 +165,8 @@ def _documents(
             background corpus that the package gensim ships. With --tokenizer those of more than --context
             tokens; without, of that corpus, those of the recorded runs.
     """
+    if out is not None:
+        check_output(out, suffixes=(".jsonl",))
     if news is not None:
         from llm.data.news import write_news
 

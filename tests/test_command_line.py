@@ -2,8 +2,10 @@
 
 import importlib.util
 import os
+import signal
 import subprocess
 import sys
+import time
 import types
 from dataclasses import dataclass
 from pathlib import Path
@@ -209,3 +211,35 @@ def test_a_package_that_is_found_first_is_refused(tmp_path, monkeypatch, capsys)
 
 
 REAL = importlib.util.find_spec
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.05, 0.2, 0.5, 0.8, 1.2, 2.0])
+def test_ctrl_c_while_starting_is_quiet(tmp_path, delay):
+    """At whatever moment once Python itself is up: importing, building the network, training."""
+    code = "import contextlib, signal, sys; print('up', flush=True); import reawaken; "
+    code += "sys.exit(reawaken.main(sys.argv[1:]))"
+    flags = "--width 16 --depth 1 --heads 2 --feed-forward 16 --num-documents 3 --context 8 --epochs 5000"
+    started = subprocess.Popen(
+        [sys.executable, "-c", code, "llm", "run", *flags.split(), "--out", str(tmp_path / "run")],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert started.stdout.readline() == "up\n"
+    time.sleep(0.02 + delay)
+    started.send_signal(signal.SIGINT)
+    _, err = started.communicate(timeout=120)
+    assert started.returncode == 130, err
+    assert err.startswith("reawaken: stopped")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("megabytes", [400, 700, 1000, 1500])
+def test_too_little_memory_is_one_line(tmp_path, megabytes):
+    code = "import resource, sys, reawaken; most = int(sys.argv[1]) << 20; "
+    code += "resource.setrlimit(resource.RLIMIT_AS, (most, most)); sys.exit(reawaken.main(sys.argv[2:]))"
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(megabytes), "llm", "run", "--out", str(tmp_path / "run")],
+        capture_output=True, text=True, timeout=120, env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode in (1, 2), (done.returncode, done.stderr)
+    assert done.stderr.startswith("reawaken: ")
+    assert done.stderr.count("\n") == 1

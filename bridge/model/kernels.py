@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from toymodel.base.compiled import compiled
+
 __all__ = ["LEAST", "TANGENTS", "feature_kernel", "sensitivity_kernel"]
 
 # Squared distances below this part of the first are rounding.
@@ -29,20 +31,16 @@ TANGENTS = (
 @functools.cache
 def sensitivity_kernel() -> Callable[..., None]:
     """Expected losses and their exact derivatives (see `_sensitivity`)."""
-    import numba
-
     inputs = "f8[:,:,::1], f8[:,:,::1], f8[:,:,:,::1], f8[::1], i8[:,::1], b1, f8, f8, f8, f8"
     signature = f"void({inputs}, f8[:,:,::1], f8[:,::1])"
-    return numba.njit(signature, cache=True, error_model="numpy")(_sensitivity)
+    return compiled(_sensitivity, signature)
 
 
 @functools.cache
 def feature_kernel() -> Callable[..., None]:
     """Derivatives by the correlations of initial solutions (see `_features`)."""
-    import numba
-
     signature = "void(f8, f8[:,:,::1], f8[:,::1], i8[:,::1], f8[:,:,::1])"
-    return numba.njit(signature, cache=True, error_model="numpy")(_features)
+    return compiled(_features, signature)
 
 
 def _sensitivity(

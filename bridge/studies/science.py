@@ -23,7 +23,7 @@ from bridge.judge.predictions import predict as guess_run
 from bridge.model.mechanism import Mechanism
 from bridge.studies.designs import DESIGNS, make
 from toymodel import LossMatrix, recovery_scores
-from toymodel.base.files import atomic_write
+from toymodel.base.files import atomic_write, check_output
 from toymodel.measures.agreement import r_squared
 
 __all__ = ["judge", "predict", "science", "table"]
@@ -171,6 +171,7 @@ def main(
         seeds: Seeds of every run.
         design: The runs: a small network in six variants, or the preset "embedded" itself.
     """
+    check_output(out, suffixes=(".json",))
     record = science(runs, seeds, design)
     with atomic_write(out, "w") as file:
         json.dump(record, file, indent=1)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-import numpy as np
-
 from llm.runs.finished import Run
+from toymodel.base.arrays import load_arrays
 from toymodel.measures.losses import LossMatrix
 
 __all__ = ["FILE", "fit_runs", "fitted", "fitted_losses"]
@@ -32,8 +31,8 @@ def fitted(run: Run) -> LossMatrix | None:
     """
     if run.path.is_dir():
         return LossMatrix.load(run.path / FILE) if (run.path / FILE).is_file() else None
-    with np.load(run.path, allow_pickle=False) as arrays:
-        return LossMatrix.from_values(arrays["fit"], arrays["order"]) if "fit" in arrays else None
+    arrays = load_arrays(run.path)
+    return LossMatrix.from_values(arrays["fit"], arrays["order"]) if "fit" in arrays else None
 
 
 def fitted_losses(runs: Sequence[Run]) -> list[LossMatrix] | None:

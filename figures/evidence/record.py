@@ -10,6 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from toymodel.base.files import check_output_folder
+
 if TYPE_CHECKING:
     from llm import RunConfig
 
@@ -69,6 +71,8 @@ def record(
         workers: Processes at a time, one thread each where there are as many as cores.
         train: With --no-train only pack what is finished.
     """
+    check_output_folder(out)
+    check_output_folder(runs, flag="--runs")
     configs = configurations(seeds)
     if train:
         from llm.launch.sweeps import sweep

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from toymodel.base.errors import InputError
+from toymodel.base.files import check_output
 
 __all__ = ["COMMANDS", "explore", "write_explorer"]
 
@@ -42,6 +43,7 @@ def explore(run: tuple[Path, ...] = (), out: Path = Path("explorer.html")) -> No
     """
     from figures.explorer.runs import load_shown
 
+    check_output(out, suffixes=(".html",))
     path = write_explorer(out, load_shown(run))
     print(f"wrote {path} ({path.stat().st_size / 1e6:.2f} MB); open it in any browser, it needs no network")
 

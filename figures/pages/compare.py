@@ -16,7 +16,7 @@ from figures.style import png_bytes
 from llm.config import RunConfig
 from llm.presets import preset
 from toymodel.base.errors import InputError
-from toymodel.base.files import atomic_write
+from toymodel.base.files import atomic_write, check_output_folder
 from toymodel.measures.losses import LossMatrix
 
 __all__ = ["COMMANDS", "CompareResult", "compare"]
@@ -77,10 +77,7 @@ def compare(
             fix="leave out --run to train, or the other flags to use the run as it is",
         )
     out = Path(out)
-    if out.exists() and not out.is_dir():
-        raise InputError(
-            f"--out {out} is a file", expected="a folder, or a new name", fix=f"--out {out}-compare"
-        )
+    check_output_folder(out)
     networks, facts = _take(run) if run else _train(config, seeds, out, progress)
     # The toy's losses are expectations, so it is fitted to the mean over seeds.
     mean = LossMatrix.mean(networks)

@@ -20,6 +20,7 @@ from llm.launch.pool import Pool
 from llm.runs.folder import RunFolder
 from llm.training.interrupt import Interrupted, signals
 from toymodel.base.errors import InputError
+from toymodel.base.files import check_output_folder
 
 __all__ = ["Launcher", "sweep"]
 
@@ -61,6 +62,7 @@ def sweep(
         Interrupted: after a signal.
     """
     root = Path(out)
+    check_output_folder(root)
     if not configs:
         raise InputError("an empty sweep", expected="at least one configuration", fix="--presets NAME")
     for name, number in (("workers", workers), ("per_job", per_job)):

@@ -10,6 +10,7 @@ import numba
 import numpy as np
 from numba import types
 
+from toymodel.base.compiled import compiled
 from toymodel.kernels.signatures import CUBE, MATRIX, ORDER, READ1, READ2, read_only
 
 __all__ = ["measure", "moment_kernel", "share_kernel", "sweep_kernel"]
@@ -309,14 +310,14 @@ def _sweep(
 def moment_kernel() -> Callable[..., Any]:
     """``(S, gram, slopes, slow, fast, order, out, trace)``; see `toymodel.moments.moment_losses`."""
     signature = types.int64(READ2, READ2, READ1, READ1, READ1, ORDER, MATRIX, CUBE)
-    return numba.njit(signature, cache=True, error_model="numpy", nogil=True)(_moment)
+    return compiled(_moment, signature, nogil=True)
 
 
 @functools.cache
 def share_kernel() -> Callable[..., Any]:
     """``(variance_q, variance_w, slow, fast, order, out)``; see `toymodel.moments.share_losses`."""
     signature = types.int64(READ1, types.float64, READ1, READ1, ORDER, MATRIX)
-    return numba.njit(signature, cache=True, error_model="numpy", nogil=True)(_share)
+    return compiled(_share, signature, nogil=True)
 
 
 @functools.cache
@@ -327,4 +328,4 @@ def sweep_kernel() -> Callable[..., Any]:
         MATRIX, MATRIX, MATRIX, CUBE,
     )  # fmt: skip
     # Threads of Python run it side by side: it holds no lock, and costs no compilation of a parallel loop.
-    return numba.njit(signature, cache=True, error_model="numpy", nogil=True)(_sweep)
+    return compiled(_sweep, signature, nogil=True)

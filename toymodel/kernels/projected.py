@@ -10,6 +10,7 @@ import numba
 import numpy as np
 from numba import types
 
+from toymodel.base.compiled import compiled
 from toymodel.kernels.signatures import CUBE, MAP, MATRIX, ORDER, READ1, READ2
 
 __all__ = ["aligned", "projected_kernel"]
@@ -135,4 +136,4 @@ def projected_kernel() -> Callable[..., Any]:
         MAP, MAP, MATRIX, READ2, READ2, READ1, types.float64, types.float64, types.int64, ORDER,
         MATRIX, CUBE, MATRIX,
     )  # fmt: skip
-    return numba.njit(signature, cache=True, error_model="numpy", nogil=True, fastmath=_SUMS)(_projected)
+    return compiled(_projected, signature, nogil=True, fastmath=_SUMS)

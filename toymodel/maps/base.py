@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from toymodel.base.compiled import compiled
 from toymodel.base.errors import InputError
 
 __all__ = ["Structure", "TaskMap", "VectorFunction", "from_functions", "vector_function"]
@@ -59,9 +60,7 @@ class VectorFunction:
                 return self.source
             signature = numba.void(vector, vector, vector)
             # Products may be fused with the sums they go into: faster, and rounded once instead of twice.
-            return numba.njit(signature, cache=self._cache, error_model="numpy", fastmath={"contract"})(
-                self.source
-            )
+            return compiled(self.source, signature, cache=self._cache, fastmath={"contract"})
         except (numba.core.errors.NumbaError, RuntimeError) as error:
             why = " ".join(str(error).split())[:200]
             raise InputError(
@@ -150,6 +149,16 @@ class TaskMap:
     codomain: Interval | None = EVERYWHERE
     lipschitz: Callable[[Floats], Floats] | None = None
     phi_parameters: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("forward", "inverse"):
+            given = getattr(self, name)
+            if not isinstance(given, VectorFunction):
+                raise InputError(
+                    f"TaskMap {self.name!r} with {name} a {type(given).__name__}",
+                    expected="functions compiled with what goes with them",
+                    fix=f"from_functions(forward, inverse, name={str(self.name)!r})",
+                )
 
     @property
     def jitted(self) -> bool:

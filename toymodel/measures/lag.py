@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from toymodel.measures.losses import LossMatrix
+from toymodel.measures.losses import LossMatrix, takes_losses
 from toymodel.measures.schedules import period
 
 __all__ = ["LagProfile", "lag_profile", "lags"]
@@ -69,6 +69,7 @@ class LagProfile:
         return (peak - float(self.mean[-1])) / lost if lost > 0 else float("nan")
 
 
+@takes_losses
 def lag_profile(losses: LossMatrix, epoch: int = 1) -> LagProfile:
     """Average losses by lag.
 

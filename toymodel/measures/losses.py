@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,7 +19,9 @@ from toymodel.base.files import check_suffix
 from toymodel.measures.loss_checks import check_order, check_shape, check_values, numbers
 from toymodel.measures.loss_table import read_table
 
-__all__ = ["LossMatrix", "cyclic_order", "read_losses"]
+__all__ = ["LossMatrix", "cyclic_order", "read_losses", "takes_losses"]
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def cyclic_order(tasks: int, epochs: int) -> NDArray[np.int64]:
@@ -192,6 +195,23 @@ def read_losses(
         expected="'losses' (this package), 'eval_losses_ckpt' (the authors' program), or one array",
         fix="save the losses alone: np.savez(path, losses=values)",
     )
+
+
+def takes_losses(function: Function) -> Function:
+    """Decorates a measure of a loss matrix: anything else is refused with what makes a loss matrix of it."""
+
+    @functools.wraps(function)
+    def checked(losses: Any, *args: Any, **kwargs: Any) -> Any:
+        if not isinstance(losses, LossMatrix):
+            kind, fix = type(losses).__name__, "LossMatrix.from_values(losses)"
+            if isinstance(losses, str | os.PathLike):
+                fix = "LossMatrix.load(losses)"
+            elif isinstance(getattr(losses, "losses", None), LossMatrix):
+                fix = f"the {kind}'s .losses"
+            raise InputError(f"{function.__name__} of a {kind}", expected="a LossMatrix", fix=fix)
+        return function(losses, *args, **kwargs)
+
+    return cast(Function, checked)
 
 
 def _refuse_incomplete(where: Path, arrays: Arrays) -> None:

@@ -10,13 +10,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from toymodel.measures.losses import LossMatrix
+from toymodel.measures.losses import LossMatrix, takes_losses
 
 __all__ = ["backward_transfer", "online_loss", "online_losses"]
 
 Floats = NDArray[np.float64]
 
 
+@takes_losses
 def online_losses(losses: LossMatrix) -> Floats:
     """Loss of the task that each episode trains, right before it does; loss units, shape ``(E, T)``."""
     flat = losses.order.ravel()
@@ -24,6 +25,7 @@ def online_losses(losses: LossMatrix) -> Floats:
     return found.reshape(losses.order.shape)
 
 
+@takes_losses
 def online_loss(losses: LossMatrix) -> Floats:
     """Mean online loss by epoch (arXiv 2403.09613, second version); loss units, shape ``(E,)``.
 
@@ -33,6 +35,7 @@ def online_loss(losses: LossMatrix) -> Floats:
     return mean
 
 
+@takes_losses
 def backward_transfer(losses: LossMatrix) -> Floats:
     """What training others did to each task since its last visit, at the end of every epoch; shape ``(E,)``.
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toymodel.base.errors import InputError
-from toymodel.measures.losses import LossMatrix
+from toymodel.measures.losses import LossMatrix, takes_losses
 
 __all__ = [
     "Intervals",
@@ -87,12 +87,14 @@ class ShiftAveraged:
     count: NDArray[np.int64]
 
 
+@takes_losses
 def visits(losses: LossMatrix) -> list[NDArray[np.int64]]:
     """For each task, the rows of the loss matrix right *before* each of its visits (row+1 is right after)."""
     flat = losses.order.ravel()
     return [np.flatnonzero(flat == task) for task in range(losses.tasks)]
 
 
+@takes_losses
 def intervals(losses: LossMatrix, n: int) -> Intervals:
     """The n-th interval (n = 1, 2, ...) of every task that was visited more than n times.
 
@@ -118,6 +120,7 @@ def intervals(losses: LossMatrix, n: int) -> Intervals:
     return Intervals(task, values[first, task], values[peak_row, task], peak_row, values[last, task])
 
 
+@takes_losses
 def recovery_score(losses: LossMatrix, n: int) -> RecoveryScore:
     """Recovery score of epoch n (paper eq. 1): the share of the epoch's forgetting undone before the return.
 
@@ -139,6 +142,7 @@ def recovery_score(losses: LossMatrix, n: int) -> RecoveryScore:
     return score_of(float(part.after.mean()), float(part.peak.mean()), float(part.before.mean()), start)
 
 
+@takes_losses
 def recovery_score_per_task(losses: LossMatrix, n: int) -> list[RecoveryScore]:
     """Paper eq. 1 for each task by itself, in task order; tasks without an (n+1)-th visit say so."""
     part = intervals(losses, n)
@@ -148,6 +152,7 @@ def recovery_score_per_task(losses: LossMatrix, n: int) -> list[RecoveryScore]:
     return scores
 
 
+@takes_losses
 def recovery_scores(losses: LossMatrix) -> list[RecoveryScore]:
     """Scores of epochs 1 to E-1 (or to the largest number of visits less one); empty for a single epoch."""
     most = max(len(v) for v in visits(losses))
@@ -177,6 +182,7 @@ def score_of(after: float, peak: float, before: float, start: float = 0.0) -> Re
     return RecoveryScore((peak - before) / forgotten)
 
 
+@takes_losses
 def shift_averaged(losses: LossMatrix) -> ShiftAveraged:
     """The paper's shift-averaged loss (Fig. 1b): every task's curve moved so that its first visit is at 0.
 
@@ -198,12 +204,14 @@ def shift_averaged(losses: LossMatrix) -> ShiftAveraged:
     return ShiftAveraged(np.arange(length), mean, deviation, count)
 
 
+@takes_losses
 def forgetting(losses: LossMatrix, n: int) -> NDArray[np.float64]:
     """Rise from right after the n-th visit to the peak before the next, per task with both; loss units."""
     part = intervals(losses, n)
     return part.peak - part.after
 
 
+@takes_losses
 def savings(losses: LossMatrix, n: int) -> NDArray[np.float64]:
     """Ebbinghaus' savings at the (n+1)-th visit: the part of what the first taught that is not relearned.
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,7 +20,8 @@ from llm.names import SHAPES
 from llm.runs.folder import RunFolder
 from llm.runs.show import episodes_done
 from toymodel.base.errors import InputError
-from toymodel.base.files import atomic_write
+from toymodel.base.files import atomic_write, contents
+from toymodel.base.json_file import read_json, write_json
 
 __all__ = ["CAMPAIGN", "CampaignFolder", "State", "which_run"]
 
@@ -124,7 +124,7 @@ class CampaignFolder:
                 self._write(state | {"sha256": known | {PRETRAINED: self._put(PRETRAINED, model)}})
             return
         if self.path.exists() and (
-            not self.path.is_dir() or {f.name for f in self.path.iterdir()} - {*given}
+            not self.path.is_dir() or {f.name for f in contents(self.path)} - {*given}
         ):
             raise InputError(f"{str(self.path)!r} exists and is no campaign",
                              expected="a new or empty folder, or one that this command made",
@@ -160,14 +160,12 @@ class CampaignFolder:
             InputError: for a folder without one, or a damaged one.
         """
         file = self.path / CAMPAIGN
-        try:
-            state = json.loads(file.read_text(encoding="utf-8"))
-            if not {"kind", "precision", "sha256", "runs"} <= state.keys():
-                raise ValueError("its fields are missing")
-        except (OSError, ValueError, AttributeError) as error:
-            raise InputError(f"{str(file)!r} cannot be read ({error})", expected="the folder of a campaign",
-                             fix="name the --out of the campaign")  from error  # fmt: skip
-        return dict(state)
+        state = read_json(file, fix="name the --out of the campaign")
+        if not {"kind", "precision", "sha256", "runs"} <= state.keys():
+            raise InputError(f"{str(file)!r} cannot be read (its fields are missing)",
+                             expected="the folder of a campaign",
+                             fix="name the --out of the campaign")  # fmt: skip
+        return state
 
     def note(self, run: str, facts: Mapping[str, Any]) -> None:
         """Keep facts about a run beside those already known."""
@@ -218,7 +216,7 @@ class CampaignFolder:
                     expected="a new folder, or a collection of this campaign", fix=f"--into {into}-2",
                 )  # fmt: skip
             known = other.read()
-        elif into.exists() and (not into.is_dir() or any(into.iterdir())):
+        elif into.exists() and (not into.is_dir() or contents(into)):
             raise InputError(f"--into {into} exists and is no collection",
                              expected="a new or empty folder", fix=f"--into {into}-results")  # fmt: skip
         fresh = []
@@ -243,9 +241,7 @@ class CampaignFolder:
         return fresh
 
     def _write(self, state: dict[str, Any]) -> None:
-        with atomic_write(self.path / CAMPAIGN, "w") as file:
-            json.dump(state, file, indent=1, sort_keys=True)
-            file.write("\n")
+        write_json(self.path / CAMPAIGN, dict(sorted(state.items())))
 
 
 def which_run(config: RunConfig) -> RunConfig:

@@ -12,7 +12,9 @@ from toymodel import (
     intervals,
     recovery_score,
     recovery_scores,
+    recovery_scores,
     shift_averaged,
+    visits,
 )
 from toymodel.base.files import atomic_write
 
@@ -125,3 +127,16 @@ def test_atomic_write_leaves_the_old_file(tmp_path):
         fail()
     assert file.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_measures_of_what_is_no_loss_matrix():
+    from types import SimpleNamespace
+
+    from toymodel.measures.lag import lag_profile
+    from toymodel.measures.online import online_loss
+
+    run = SimpleNamespace(losses=LossMatrix.from_values(np.ones((3, 2))))
+    for given, fix in (([[1, 2]], "from_values"), ("runs/x", "LossMatrix.load"), (run, r"\.losses")):
+        for measure in (recovery_scores, shift_averaged, visits, lag_profile, online_loss):
+            with pytest.raises(InputError, match=rf"expected a LossMatrix\. Fix: .*{fix}"):
+                measure(given)
