@@ -12,7 +12,6 @@ from toymodel import (
     intervals,
     recovery_score,
     recovery_scores,
-    recovery_scores,
     shift_averaged,
     visits,
 )
