@@ -1,4 +1,4 @@
 """Networks: shapes, weights, the layers and precision of them, and faster forms of the same arithmetic.
 
-Imports `llm.config`, `llm.names`, what reads checkpoints in `llm.data` (hub, gguf, quiet) and `toymodel.base`.
+Imports `llm.config`, `llm.names`, of `llm.data` what reads checkpoints (hub, gguf), and `toymodel.base`.
 """

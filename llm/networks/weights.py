@@ -41,8 +41,9 @@ def load_weights(kind: Any, folder: Path | None, config: RunConfig, common: dict
     try:
         with quiet():
             model, report = kind.from_pretrained(
-                where, use_safetensors=True, output_loading_info=True, **common, **_dequantized(more)
-            )
+                where, use_safetensors=True, output_loading_info=True, ignore_mismatched_sizes=True, **common,
+                **_dequantized(more),
+            )  # fmt: skip
     except Exception as error:  # damaged files raise safetensors', json's or torch's errors
         if more:
             raise loading_gguf(folder, error) from error
@@ -51,6 +52,14 @@ def load_weights(kind: Any, folder: Path | None, config: RunConfig, common: dict
             expected="whole safetensors files that match config.json",
             fix="copy or download the checkpoint again",
         ) from error
+    if report["mismatched_keys"]:
+        name, found, wanted = min(report["mismatched_keys"])
+        raise InputError(
+            f"the weights of --model {config.model} are of another shape than its settings say: {name} has "
+            f"{tuple(found)}, not {tuple(wanted)}",
+            expected="weights and settings of one network",
+            fix="copy or download the checkpoint again",
+        )
     if report["missing_keys"]:
         raise InputError(
             f"the weights of --model {config.model} lack {', '.join(sorted(report['missing_keys'])[:3])}",

@@ -115,6 +115,14 @@ def test_a_wrong_configuration_is_one_line(tmp_path, changes, words):
     assert ("upgrade" in said) == ("model_type" in changes)
 
 
+def test_weights_of_another_shape_are_named(tmp_path):
+    folder = llama(tmp_path / "m")
+    file = tmp_path / "m" / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"vocab_size": 320}))
+    run = dataclasses.replace(SMALL, model=folder, weights="pretrained")
+    assert "has (300, 32), not (320, 32)" in refusal(lambda: build_model(run, 300))
+
+
 @pytest.mark.parametrize("content", ["[" * 100_000, '{"a":' * 100_000, "5", "null", "[]", '"x"', "", "{"])
 def test_a_configuration_that_is_none_is_one_line(tmp_path, content):
     (tmp_path / "config.json").write_text(content)

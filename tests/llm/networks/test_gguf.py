@@ -24,16 +24,20 @@ HEADS, WIDTH = 4, 64
 RUN = RunConfig(num_documents=3, context=12, steps=1, epochs=2, device="cpu", weights="pretrained")
 
 
-@pytest.fixture(scope="module")
-def network():
-    """A Llama whose every matrix has whole blocks of 32, and the tokenizer of its file."""
+def make(kind, **changes):
+    """A network whose every matrix has whole blocks of 32."""
     torch.manual_seed(4)
-    config = transformers.LlamaConfig(
+    config = getattr(transformers, f"{kind}Config")(
         vocab_size=320, hidden_size=WIDTH, num_hidden_layers=2, num_attention_heads=HEADS,
         num_key_value_heads=HEADS, intermediate_size=96, max_position_embeddings=64,
-        tie_word_embeddings=False,
+        tie_word_embeddings=False, **changes,
     )  # fmt: skip
-    return transformers.LlamaForCausalLM(config)
+    return getattr(transformers, f"{kind}ForCausalLM")(config)
+
+
+@pytest.fixture(scope="module")
+def network():
+    return make("Llama")
 
 
 @pytest.fixture(scope="module")
@@ -46,24 +50,18 @@ def rotated(weight):
     return weight.reshape(HEADS, 2, -1, weight.shape[1]).swapaxes(1, 2).reshape(weight.shape)
 
 
-NAMES = {
-    "model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output",
-    "self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v",
-    "self_attn.o_proj": "attn_output", "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up",
-    "mlp.down_proj": "ffn_down", "input_layernorm": "attn_norm", "post_attention_layernorm": "ffn_norm",
-}  # fmt: skip
-
-
-def write(path, network, tokenizer, kind="F32", architecture="llama"):
-    """A GGUF file with the network's matrices stored as `kind`; the network as a reader will see it."""
+def write(path, network, tokenizer, kind="F32", architecture=None):
+    """A GGUF file with the network's matrices stored as `kind`; the tensors as a reader will see them."""
     config, stored = network.config, gguf.GGMLQuantizationType[kind]
-    writer = gguf.GGUFWriter(path, architecture)
+    writer = gguf.GGUFWriter(path, architecture or config.model_type)
     writer.add_block_count(config.num_hidden_layers)
     writer.add_context_length(config.max_position_embeddings)
     writer.add_embedding_length(config.hidden_size)
     writer.add_feed_forward_length(config.intermediate_size)
     writer.add_head_count(config.num_attention_heads)
     writer.add_head_count_kv(config.num_key_value_heads)
+    writer.add_key_length(WIDTH // HEADS)
+    writer.add_value_length(WIDTH // HEADS)
     writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
     writer.add_vocab_size(config.vocab_size)
@@ -78,17 +76,19 @@ def write(path, network, tokenizer, kind="F32", architecture="llama"):
     writer.add_eos_token_id(tokenizer.get_vocab_size())
     writer.add_token_merges([" ".join(pair) for pair in merges])
     seen = {}
+    kinds = {words: kind for kind, words in gguf.MODEL_ARCH_NAMES.items()}
+    names = gguf.get_tensor_name_map(kinds[config.model_type], config.num_hidden_layers)
     for name, parameter in network.state_dict().items():
-        values, place = parameter.numpy(), name.removesuffix(".weight").removeprefix("model.layers.")
-        block, _, inner = place.partition(".")
-        short = f"blk.{block}.{NAMES[inner]}" if block.isdigit() else NAMES[name.removesuffix(".weight")]
-        values = rotated(values) if short.endswith(("attn_q", "attn_k")) else values
+        short = names.get_name(name, (".weight", ".bias"))
+        values = parameter.numpy()
+        if config.model_type == "llama" and short.endswith(("attn_q.weight", "attn_k.weight")):
+            values = rotated(values)
         if values.ndim == 2 and kind != "F32":
             blocks = gguf.quants.quantize(values, stored)
-            writer.add_tensor(f"{short}.weight", blocks, raw_dtype=stored)
+            writer.add_tensor(short, blocks, raw_dtype=stored)
             values = gguf.quants.dequantize(blocks, stored)
         else:
-            writer.add_tensor(f"{short}.weight", np.ascontiguousarray(values))
+            writer.add_tensor(short, np.ascontiguousarray(values))
         seen[name] = values
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
@@ -101,7 +101,9 @@ def given_as(path, **changes):
     return dataclasses.replace(RUN, model=str(path), **changes)
 
 
-def test_a_file_of_whole_numbers_is_the_network_itself(tmp_path, network, tokenizer):
+@pytest.mark.parametrize("kind", ["Llama", "Qwen2"])
+def test_a_file_of_whole_numbers_is_the_network_itself(tmp_path, tokenizer, kind):
+    network = make(kind)
     write(tmp_path / "a.gguf", network, tokenizer)
     loaded = build_model(given_as(tmp_path / "a.gguf"), 310)
     for (name, comp), ref in zip(loaded.named_parameters(), network.parameters(), strict=True):
@@ -185,6 +187,13 @@ def test_a_file_that_lacks_a_tensor_is_one_line(tmp_path, network, tokenizer):
     longer = data.replace(key + (2).to_bytes(4, "little"), key + (3).to_bytes(4, "little"))
     (tmp_path / "a.gguf").write_bytes(longer)
     assert "lack model.layers.2" in refusal(lambda: build_model(given_as(tmp_path / "a.gguf"), 310))
+
+
+def test_a_size_that_the_library_does_not_read_is_one_line(tmp_path, tokenizer):
+    """It takes the heads of a Qwen3 for 128 wide, whatever the file says."""
+    write(tmp_path / "a.gguf", make("Qwen3", head_dim=WIDTH // HEADS), tokenizer)
+    said = refusal(lambda: build_model(given_as(tmp_path / "a.gguf"), 310))
+    assert "k_norm.weight has (16,), not (128,)" in said
 
 
 def test_without_its_packages_it_says_which(tmp_path, network, tokenizer, monkeypatch):
