@@ -102,7 +102,7 @@ class Exponential:
 class Saturating:
     """h(x) = (1+z) x/(x+z): a document wholly forgotten costs what an ignorant model pays, not more."""
 
-    term = Term("half_point", "relative squared distance at half the largest loss", "log", -5, 5, 0.0, 1.0)
+    term = Term("half_point", "relative squared distance at half the largest loss", "log", -5, 5, 1.0, 2.5)
 
     def at(self, x: Floats, parameter: float) -> Linked:
         """As in `Link`."""

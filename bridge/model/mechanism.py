@@ -68,7 +68,7 @@ class Mechanism:
 
     Attributes:
         channels: independent sets of dimensions, each with its own shares.
-        drift: whether shares stay, or move with the epoch or with the loss.
+        drift: whether shares stay, the slow share moves with the epoch, or both move with it or with the loss.
         link: from relative squared distance to loss.
         nearness: similarity that depends on distance in the order (2 parameters).
         pairs: correlated initial solutions (T(T-1)/2 numbers with a prior).
@@ -77,7 +77,7 @@ class Mechanism:
     """
 
     channels: int = 2
-    drift: Literal["none", "epoch", "loss"] = "epoch"
+    drift: Literal["none", "slow", "epoch", "loss"] = "epoch"
     link: Literal["linear", "power", "exponential", "saturating"] = "power"
     nearness: bool = True
     pairs: bool = True
@@ -88,7 +88,7 @@ class Mechanism:
         if self.channels < 1:
             raise InputError(f"channels={self.channels}", expected="at least 1", fix="channels=1")
         for name, choices in (
-            ("drift", ("none", "epoch", "loss")),
+            ("drift", ("none", "slow", "epoch", "loss")),
             ("link", tuple(LINKS)),
             ("scale", ("document", "common")),
         ):
@@ -104,7 +104,7 @@ class Mechanism:
     def name(self) -> str:
         """How reports call it."""
         parts = [f"{self.channels} channel" + "s" * (self.channels > 1)]
-        parts.append({"none": "constant shares", "epoch": "shares drift by epoch",
+        parts.append({"none": "constant shares", "slow": "slow share drifts by epoch", "epoch": "shares drift by epoch",
                       "loss": "shares drift with the loss"}[self.drift])  # fmt: skip
         if self.link != "linear":
             parts.append(f"{self.link} link")

@@ -61,7 +61,7 @@ class Term:
 
 SHARES = (
     Term("unfitted_fraction", "part of the residual an episode leaves, u = 1-A-B", "logit", -7, 7, 0.0, 1.5),
-    Term("slow_share", "part of what is fitted that slow weights do, s = A/(A+B)", "logit", -7, 7, -1.5, 1.5),
+    Term("slow_share", "part of what is fitted that slow weights do, s = A/(A+B)", "logit", -7, 7, 0.0, 1.5),
     Term("variance_ratio_w", "initial variance of w over that of q", "log", -7, 7, -1.0, 1.5),
 )
 """Every channel's own."""
@@ -73,7 +73,11 @@ DRIFTS = {
         Term("slow_drift", f"change of logit s {words}", "identity", -2, 2, 0.0, 0.3),
     )
     for unit, words in (("epoch", "per epoch"), ("loss", "per unit of log loss"))
-} | {"none": ()}
+} | {
+    "none": (),
+    # Plain descent: the slow share alone falls, at the same rate for every size of network.
+    "slow": (Term("slow_drift", "change of logit s per epoch", "identity", -2, 2, 0.0, 0.5),),
+}
 """Those of channels whose shares move, by what they move with."""
 
 WEIGHT = Term("weight", "initial weight over that of channel 1", "log", -5, 5, 0.0, 1.0)
@@ -93,7 +97,7 @@ class Layout:
 
     Args:
         channels: independent sets of dimensions.
-        drift: with what shares move: ``none``, ``epoch`` or ``loss``.
+        drift: with what shares move: ``none``, ``slow``, ``epoch`` or ``loss``.
         link: the link's parameter, if it has one.
         nearness: similarity that depends on distance in the order.
     """

@@ -1,0 +1,187 @@
+"""Restricted likelihood of a loss matrix: the mechanism's curves, a scale per document, and departures.
+
+Scales k_j enter linearly and are integrated out (restricted maximum likelihood), the deviation of the
+departures is solved for, theta is searched by Gauss-Newton steps (`bridge.estimate.descent`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bridge.estimate.departures import Cells, Whitening
+from bridge.estimate.descent import Damped, Point
+from bridge.model.mechanism import Mechanism
+
+__all__ = ["Curves", "Matrix", "Posterior", "scaled"]
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Matrix:
+    """One loss matrix of a fit.
+
+    Attributes:
+        values: losses in the fit's unit, shape ``(1 + E*T, T)``.
+        order: shape ``(E, T)``.
+        index: which components of the joint theta are this matrix's, shape ``(p,)``.
+    """
+
+    values: Floats
+    order: NDArray[np.int64]
+    index: NDArray[np.int64]
+
+    @cached_property
+    def cells(self) -> Cells:
+        """Its losses by document, visit and lag."""
+        return Cells(self.order)
+
+    @cached_property
+    def freedom(self) -> int:
+        """Losses less scales."""
+        return self.values.size - self.values.shape[1]
+
+
+@dataclass(frozen=True, eq=False)
+class Scaled:
+    """A matrix against shapes: scales and what they leave.
+
+    Attributes:
+        scales: k_j, shape ``(T,)``.
+        squares: weighted residual sum of squares.
+        gram: of the scales, shape ``(T, T)``.
+        white: whitened shapes: deviations from cell means of the whole, ``(T, cells)``, and means of each
+            document as independent variables, ``(T, cells)``.
+        residual: of deviations and of means.
+    """
+
+    scales: Floats
+    squares: float
+    gram: Floats
+    white: tuple[Floats, Floats]
+    residual: tuple[Floats, Floats]
+
+    def own_variance(self, matrix: Matrix) -> float:
+        """Variance of own departures, from deviations."""
+        number = int(np.maximum(matrix.cells.count - 1, 0).sum()) - len(self.scales)
+        return max(float((self.residual[0] ** 2).sum()) / number, 1e-300)
+
+
+def scaled(matrix: Matrix, whitening: Whitening, shapes: Floats) -> Scaled:
+    """Generalised least squares for the scales.
+
+    With z the whitened shape of one document, the mean of ``sum_j k_j z_j`` over the n documents of a cell is
+    ``sum_j k_j z_j / n``, and deviations have the Gram matrix ``diag(z_j . z_j) - Z diag(1/n) Z^T``.
+    """
+    tasks = matrix.values.shape[1]
+    mean, deviation = whitening.split(whitening.white(matrix.values))
+    target = whitening.independent(mean)
+    own = deviation.reshape(tasks, -1)
+    z = whitening.white(shapes)
+    share = z / np.maximum(whitening.cells.count, 1)
+    means = whitening.independent(share)
+    z, share = z.reshape(tasks, -1), share.reshape(tasks, -1)
+    gram = np.diag((z * z).sum(1)) - share @ z.T + means @ means.T
+    scales = np.linalg.solve(gram, (z * own).sum(1) + means @ target)
+    fitted = scales[:, None] * z
+    left = own - (fitted - (scales @ share)) * whitening.cells.mask.reshape(tasks, -1)
+    rest = target - scales @ means
+    squares = float((left * left).sum() + rest @ rest)
+    return Scaled(scales, squares, gram, (z, means), (left, rest))
+
+
+@dataclass(frozen=True, eq=False)
+class Curves:
+    """Twice the negative log marginal likelihood of the cell means, as `descend` asks for it.
+
+    Means over documents are independent of deviations from them, and are what documents share. theta is
+    estimated from them alone: the other thirty losses of every cell are ruled by each document's own departures,
+    and a form that followed those would trade what all documents do for what some do.
+
+    Attributes:
+        mechanism: the form.
+        matrices: the data.
+        whitenings: the covariance of each.
+        relative: scale of every document over their mean, for each matrix.
+        variance: of own departures, for each.
+        centre: prior means of theta.
+        width: prior standard deviations.
+    """
+
+    mechanism: Mechanism
+    matrices: Sequence[Matrix]
+    whitenings: Sequence[Whitening]
+    relative: Sequence[Floats]
+    variance: Sequence[float]
+    centre: Floats
+    width: Floats
+
+    def prior(self, theta: Floats) -> float:
+        """Squared distance from the priors' means, in their widths."""
+        return float((((theta - self.centre) / self.width) ** 2).sum())
+
+    @cached_property
+    def _targets(self) -> list[Floats]:
+        return [
+            whitening.independent(whitening.split(whitening.white(matrix.values))[0])
+            for matrix, whitening in zip(self.matrices, self.whitenings, strict=True)
+        ]
+
+    def cost(self, point: Point) -> float:
+        """The objective, without what depends on the covariance alone."""
+        total = self.prior(point.theta)
+        for n, matrix in enumerate(self.matrices):
+            shapes = self.relative[n] * self.mechanism.losses(point.theta[matrix.index], matrix.order)
+            left = self._left(n, self.whitenings[n].means(shapes))[0]
+            total += float(left @ left) / self.variance[n]
+        return total
+
+    def _left(self, n: int, curve: Floats) -> tuple[Floats, float]:
+        """What is left of a matrix's curves at their best common scale, and that scale."""
+        target = self._targets[n]
+        scale = float(curve @ target) / max(float(curve @ curve), 1e-300)
+        return target - scale * curve, scale
+
+    def normal(self, point: Point) -> Posterior:
+        """Curvature and slope."""
+        size = len(point.theta)
+        precision = np.diag(1 / self.width**2)
+        information, slope = np.zeros((size, size)), -precision @ (point.theta - self.centre)
+        for n, matrix in enumerate(self.matrices):
+            value = self.mechanism.evaluate(point.theta[matrix.index], matrix.order)
+            whitening, relative = self.whitenings[n], self.relative[n]
+            curve = whitening.means(relative * value.shapes)
+            left, scale = self._left(n, curve)
+            tangent = scale * whitening.means(relative * value.jacobian)
+            unit = curve / math.sqrt(max(float(curve @ curve), 1e-300))
+            tangent = tangent - np.outer(tangent @ unit, unit)
+            at = np.ix_(matrix.index, matrix.index)
+            np.add.at(information, at, tangent @ tangent.T / self.variance[n])
+            np.add.at(slope, matrix.index, tangent @ left / self.variance[n])
+        return Posterior(information, precision, slope)
+
+
+@dataclass(frozen=True, eq=False)
+class Posterior:
+    """Normal equations of theta: what the data say, and the priors.
+
+    Attributes:
+        information: of the data, shape ``(p, p)``.
+        precision: of the priors, diagonal.
+        slope: in which half the cost falls.
+    """
+
+    information: Floats
+    precision: Floats
+    slope: Floats
+
+    def damped(self, damping: float) -> Damped:
+        """As in `bridge.estimate.descent.Normal`."""
+        whole = self.information + self.precision
+        return Damped(whole + damping * np.diag(np.diag(whole)), self.slope)
