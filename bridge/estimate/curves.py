@@ -1,4 +1,4 @@
-"""The fit of what documents share: theta and the covariance of departures in turn, and what they leave open."""
+"""The fit of what documents share: theta and the covariance of departures in turn."""
 
 from __future__ import annotations
 
@@ -8,19 +8,38 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import solve_triangular
 from scipy.optimize import minimize, minimize_scalar
 
-from bridge.estimate.departures import HYPERPARAMETERS, Cells, Departures, Whitening
+from bridge.estimate.departures import HYPERPARAMETERS, Departures, Whitening
 from bridge.estimate.descent import Box, Point, Stop, descend
-from bridge.estimate.likelihood import Curves, Matrix, scaled
+from bridge.estimate.likelihood import Curves, Matrix, Scaled, scaled
 from bridge.model.mechanism import Mechanism
 
-__all__ = ["CurveFit", "MatrixFit", "fit_curves"]
+__all__ = ["CurveFit", "MatrixFit", "Prior", "fit_curves"]
 
 Floats = NDArray[np.float64]
 # Rounds of theta and covariance in turn; real runs settle in two to four.
 _ROUNDS = 5
+# The numbers of own departures come first, then the sizes of the common misfit.
 _OWN = len(HYPERPARAMETERS) - 2
+# A misfit that is smoother leaves fewer than one mean in twenty: the data would say nothing any more.
+_MOST_PERSISTENT = 0.9
+
+
+@dataclass(frozen=True, eq=False)
+class Prior:
+    """What is known of the joint theta before.
+
+    Attributes:
+        box: its range.
+        centre: means of the weak normal priors, shape ``(p,)``.
+        width: their standard deviations.
+    """
+
+    box: Box
+    centre: Floats
+    width: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,12 +47,11 @@ class MatrixFit:
     """What was found of one matrix.
 
     Attributes:
-        matrix: the data.
+        matrix: the data, losses that were not observed filled in by their expectation.
         shapes: the mechanism's, shape ``(1 + E*T, T)``.
         scales: k_j in the fit's unit, shape ``(T,)``.
         scale_covariance: of the scales at given theta, shape ``(T, T)``.
         departures: the covariance's numbers, deviation in the fit's unit.
-        level: mean loss of every cell over that before training.
         whitening: the covariance at them.
         persistence: correlation of the common misfit from lag to lag, which the covariance leaves out.
     """
@@ -43,14 +61,8 @@ class MatrixFit:
     scales: Floats
     scale_covariance: Floats
     departures: Departures
-    level: Floats
     whitening: Whitening
     persistence: float
-
-    @property
-    def residual(self) -> Floats:
-        """Losses less the mechanism's, in the fit's unit."""
-        return np.asarray(self.matrix.values - self.scales * self.shapes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,23 +71,29 @@ class CurveFit:
 
     Attributes:
         mechanism: the form.
+        prior: of theta.
         theta: joint parameters on the unbounded scale.
-        covariance: of theta, widened for misfit that is smooth in lag.
+        covariance: of theta.
         information: what the data say of theta, in units of prior widths.
+        curves: the objective in its last round.
         matrices: what was found of each matrix.
-        cost: twice the negative log restricted likelihood, priors included.
-        evidence: cost with theta integrated out (Laplace), for comparing forms on the same data.
+        numbers: of each covariance, on the scale of `HYPERPARAMETERS`.
+        cost: the objective.
+        searches: begin, end and cost of each search, the best first.
         evaluations: of the mechanism.
         converged: whether rounds ended by themselves.
     """
 
     mechanism: Mechanism
+    prior: Prior
     theta: Floats
     covariance: Floats
     information: Floats
+    curves: Curves
     matrices: tuple[MatrixFit, ...]
+    numbers: tuple[Floats, ...]
     cost: float
-    evidence: float
+    searches: tuple[tuple[Floats, Floats, float], ...]
     evaluations: int
     converged: bool
 
@@ -83,157 +101,161 @@ class CurveFit:
 def fit_curves(
     mechanism: Mechanism,
     matrices: Sequence[Matrix],
-    box: Box,
-    centre: Floats,
-    width: Floats,
+    prior: Prior,
     begins: Sequence[Floats],
+    numbers: Sequence[Floats] | None = None,
 ) -> CurveFit:
-    """Maximise the restricted likelihood, priors included.
+    """Maximise the marginal likelihood of cell means, priors included, and the covariance's restricted one.
 
     Args:
         mechanism: a form without pairs and floors and with a scale for each document.
         matrices: the data, in a unit in which losses are of size 1.
-        box: range of the joint theta.
-        centre: prior means of theta.
-        width: prior standard deviations.
-        begins: starting points; each is searched with the covariance's priors, the best to the end.
+        prior: of the joint theta.
+        begins: starting points; all are searched with the first covariance, the best to the end.
+        numbers: the covariances' first numbers, on the scale of `HYPERPARAMETERS`; the priors' means if None.
     """
-    numbers = [np.array([h.centre for h in HYPERPARAMETERS]) for _ in matrices]
-    used, found = 0, []
-    curves = _curves(mechanism, matrices, numbers, box.clip(begins[0]), centre, width)
+    data = [_filled(m) for m in matrices]
+    usual = np.array([h.centre for h in HYPERPARAMETERS])
+    numbers = [usual.copy() for _ in data] if numbers is None else list(numbers)
+    curves = _curves(mechanism, data, numbers, prior.box.clip(begins[0]), prior)
+    searches, used = [], 0
     for begin in begins:
-        ended = descend(curves, Point(begin, ()), box, Stop(by=0.01, evaluations=60))
+        ended = descend(curves, Point(begin, ()), prior.box, Stop(by=0.01, evaluations=60))
         used += ended.evaluations
-        found.append((ended.cost, ended.point.theta))
-    theta = min(found, key=lambda pair: pair[0])[1]
-    converged = False
+        searches.append((begin, ended.point.theta, ended.cost))
+    searches.sort(key=lambda search: search[2])
+    theta, converged = searches[0][1], False
     for _ in range(_ROUNDS):
-        new = [_covariance(m, _residual(mechanism, m, theta, free), _level(m), free)
-               for m, free in zip(matrices, numbers, strict=True)]  # fmt: skip
-        moved = max(float(np.abs(a - b).max()) for a, b in zip(new, numbers, strict=True))
-        numbers = new
-        curves = _curves(mechanism, matrices, numbers, theta, centre, width)
-        ended = descend(curves, Point(theta, ()), box, Stop(by=1e-3, evaluations=60))
+        moved = 0.0
+        for n, matrix in enumerate(data):
+            shapes = mechanism.losses(theta[matrix.index], matrix.order)
+            part = scaled(matrix, curves.whitenings[n], shapes)
+            if not matrix.observed[:, matrix.seen].all():
+                data[n] = matrix = _filled(matrix, curves.whitenings[n], part.scales * shapes)
+            new = _covariance(matrix, matrix.values - part.scales * shapes, numbers[n])
+            moved, numbers[n] = max(moved, float(np.abs(new - numbers[n]).max())), new
+        curves = _curves(mechanism, data, numbers, theta, prior)
+        ended = descend(curves, Point(theta, ()), prior.box, Stop(by=1e-3, evaluations=60))
         used += ended.evaluations
         moved = max(moved, float(np.abs(ended.point.theta - theta).max()))
         theta = ended.point.theta
         if moved < 0.05:
             converged = True
             break
-    return _result(curves, theta, numbers, used, converged)
+    found = []
+    for matrix, whitening in zip(data, curves.whitenings, strict=True):
+        shapes = mechanism.losses(theta[matrix.index], matrix.order)
+        part = scaled(matrix, whitening, shapes)
+        departures = replace(whitening.departures, deviation=math.sqrt(part.variance))
+        persistence = _persistence(matrix, whitening, matrix.values - part.scales * shapes)
+        inverse = np.asarray(np.linalg.inv(part.gram) * part.variance, dtype=np.float64)
+        found.append(MatrixFit(matrix, shapes, part.scales, inverse, departures, whitening, persistence))
+    normal = curves.normal(Point(theta, ()))
+    covariance = np.asarray(np.linalg.inv(normal.information + normal.precision), dtype=np.float64)
+    information = prior.width[:, None] * normal.information * prior.width
+    return CurveFit(mechanism, prior, theta, covariance, information, curves, tuple(found), tuple(numbers),
+                    ended.cost, tuple(searches), used, converged)  # fmt: skip
 
 
 def _curves(
-    mechanism: Mechanism,
-    matrices: Sequence[Matrix],
-    numbers: Sequence[Floats],
-    theta: Floats,
-    centre: Floats,
-    width: Floats,
+    mechanism: Mechanism, data: Sequence[Matrix], numbers: Sequence[Floats], theta: Floats, prior: Prior
 ) -> Curves:
     whitenings, relative, variance = [], [], []
-    for matrix, free in zip(matrices, numbers, strict=True):
-        whitening = Whitening(matrix.cells, Departures.of(free), _level(matrix))
+    for matrix, free in zip(data, numbers, strict=True):
+        whitening = Whitening(matrix.cells, Departures.of(free), matrix.level)
         shapes = mechanism.losses(theta[matrix.index], matrix.order)
-        part = scaled(matrix, whitening, shapes)
+        part: Scaled = scaled(matrix, whitening, shapes)
+        persistence = _persistence(matrix, whitening, matrix.values - part.scales * shapes)
         whitenings.append(whitening)
         relative.append(part.scales / part.scales.mean())
-        left = matrix.values - part.scales * shapes
-        variance.append(part.own_variance(matrix) * _effective(_persistence(matrix.cells, left, whitening)))
-    return Curves(mechanism, matrices, whitenings, relative, variance, centre, width)
+        # A sum of n variables so correlated has the variance of n/(this) independent ones.
+        variance.append(part.variance * (1 + persistence) / (1 - persistence))
+    return Curves(mechanism, data, whitenings, relative, variance, prior.centre, prior.width)
 
 
-def _residual(mechanism: Mechanism, matrix: Matrix, theta: Floats, free: Floats) -> Floats:
-    shapes = mechanism.losses(theta[matrix.index], matrix.order)
-    whitening = Whitening(matrix.cells, Departures.of(free), _level(matrix))
-    return np.asarray(matrix.values - scaled(matrix, whitening, shapes).scales * shapes)
-
-
-def _level(matrix: Matrix) -> Floats:
-    """Mean loss of every cell over that before training."""
-    return matrix.cells.mean(matrix.values) / float(matrix.values[0].mean())
-
-
-def _penalty(free: Floats, which: slice) -> float:
-    own = HYPERPARAMETERS[which]
-    return sum(((v - h.centre) / h.width) ** 2 for v, h in zip(free, own, strict=True))
-
-
-def _covariance(matrix: Matrix, residual: Floats, level: Floats, free: Floats) -> Floats:
+def _covariance(matrix: Matrix, residual: Floats, free: Floats) -> Floats:
     """The covariance's numbers given residuals: own departures from deviations, common ones from means."""
     cells = matrix.cells
-    spare = np.maximum(cells.count - 1, 0)
-    number = int(spare.sum()) - cells.tasks
+    spare, grid = np.maximum(cells.count - 1, 0), cells.grid(residual)
 
     def own(values: Floats) -> float:
-        whitening = Whitening(cells, Departures.of(np.concatenate([values, free[_OWN:]])), level)
-        deviation = whitening.split(whitening.white(residual))[1]
-        squares = max(float((deviation**2).sum()), 1e-300)
-        fit = number * math.log(squares / number) + 2 * float((spare * whitening.log_size).sum())
-        return fit + _penalty(values, slice(0, _OWN))
+        whitening = Whitening(cells, Departures.of(np.concatenate([values, free[_OWN:]])), matrix.level)
+        deviation = whitening.split(whitening.white_grid(grid))[1]
+        variance = max(float((deviation**2).sum()) / matrix.freedom, 1e-20)
+        fit = matrix.freedom * math.log(variance) + 2 * float((spare * whitening.log_size).sum())
+        return fit + sum(
+            ((v - h.centre) / h.width) ** 2 for v, h in zip(values, HYPERPARAMETERS, strict=False)
+        )
 
     bounds = [(h.low, h.high) for h in HYPERPARAMETERS]
     ended = minimize(own, free[:_OWN], method="L-BFGS-B", bounds=bounds[:_OWN], options={"maxiter": 15})
     found = np.concatenate([ended.x, free[_OWN:]])
-    unit = Departures.of(np.concatenate([ended.x, [0.0, 0.0]]))
-    whitening = Whitening(cells, unit, level)
+    unit = np.concatenate([ended.x, np.zeros(2)])  # common misfits as large as own departures
+    whitening = Whitening(cells, Departures.of(unit), matrix.level)
     mean, deviation = whitening.split(whitening.white(residual))
-    variance = max(float((deviation**2).sum()) / number, 1e-300)
-    count = cells.count.ravel()
-    for group, seen in enumerate(whitening.observed):
-        part, values = whitening.shared_parts[group], mean.ravel()[seen] / math.sqrt(variance)
-        h = HYPERPARAMETERS[_OWN + 1 - group]
-
-        def common(log_size: float, part: Floats = part, values: Floats = values, h=h, seen=seen) -> float:  # noqa: ANN001
-            factor = np.linalg.cholesky(math.exp(2 * log_size) * part + np.diag(1 / count[seen]))
-            white = np.linalg.solve(factor, values) if len(seen) < 50 else _forward(factor, values)
-            fit = 2 * float(np.log(np.diag(factor)).sum()) + float(white @ white)
-            return fit + ((log_size - h.centre) / h.width) ** 2
-
-        size = minimize_scalar(common, bounds=(h.low, h.high), method="bounded", options={"xatol": 0.02})
-        found[_OWN + 1 - group] = size.x
+    variance = max(float((deviation**2).sum()) / matrix.freedom, 1e-20)
+    # The first group of cells is that before the first visit, whose size is the last number.
+    for seen, part, place in zip(whitening.observed, whitening.shared_parts, (_OWN + 1, _OWN), strict=True):
+        found[place] = _common(
+            part, 1 / cells.count.ravel()[seen], mean.ravel()[seen] / math.sqrt(variance), place
+        )
     return found
 
 
-def _forward(factor: Floats, values: Floats) -> Floats:
-    from scipy.linalg import solve_triangular
+def _common(part: Floats, noise: Floats, means: Floats, place: int) -> float:
+    """Log of the size of the common misfit that whitened cell means show."""
+    prior = HYPERPARAMETERS[place]
 
-    return np.asarray(solve_triangular(factor, values, lower=True))
+    def cost(size: float) -> float:
+        factor = np.linalg.cholesky(math.exp(2 * size) * part + np.diag(noise))
+        white = solve_triangular(factor, means, lower=True)
+        fit = 2 * float(np.log(np.diag(factor)).sum()) + float(white @ white)
+        return fit + ((size - prior.centre) / prior.width) ** 2
 
-
-def _result(curves: Curves, theta: Floats, numbers: Sequence[Floats], used: int, converged: bool) -> CurveFit:
-    found, cost = [], curves.prior(theta)
-    for n, (matrix, whitening, free) in enumerate(zip(curves.matrices, curves.whitenings, numbers, strict=True)):
-        shapes = curves.mechanism.losses(theta[matrix.index], matrix.order)
-        part = scaled(matrix, whitening, shapes)
-        variance = part.own_variance(matrix)
-        cost += float(part.residual[1] @ part.residual[1]) / variance
-        cost += sum(2 * float(np.log(np.diag(f)).sum()) + len(f) * math.log(variance) for f in whitening.factors)
-        cost += 2 * float(whitening.log_size.ravel()[np.concatenate(whitening.observed)].sum())
-        persistence = _persistence(matrix.cells, matrix.values - part.scales * shapes, whitening)
-        departures = replace(whitening.departures, deviation=math.sqrt(variance))
-        found.append(
-            MatrixFit(matrix, shapes, part.scales, np.linalg.inv(part.gram) * variance, departures,
-                      _level(matrix), whitening, persistence)
-        )  # fmt: skip
-    normal = curves.normal(Point(theta, ()))
-    covariance = np.linalg.inv(normal.information + normal.precision)
-    unit = curves.width[:, None] * normal.information * curves.width
-    whole = np.eye(len(theta)) + unit
-    evidence = cost + float(np.linalg.slogdet(whole)[1])
-    return CurveFit(curves.mechanism, theta, covariance, unit, tuple(found), cost, evidence, used, converged)
+    bounds = (prior.low, prior.high)
+    return float(minimize_scalar(cost, bounds=bounds, method="bounded", options={"xatol": 0.02}).x)
 
 
-def _effective(persistence: float) -> float:
-    """Neighbouring lags that count as one."""
-    return (1 + persistence) / (1 - persistence)
-
-
-def _persistence(cells: Cells, residual: Floats, whitening: Whitening) -> float:
-    """Correlation of the common misfit between neighbouring lags of the same visit, 0 to .9."""
+def _persistence(matrix: Matrix, whitening: Whitening, residual: Floats) -> float:
+    """Correlation of the common misfit between neighbouring lags of a visit, from 0."""
+    cells = matrix.cells
     mean = cells.mean(residual) / whitening.shared
-    seen = (cells.count > cells.tasks // 2)[1:]
-    both = seen[:, 1:] & seen[:, :-1]
+    common = (cells.count > cells.tasks // 2)[1:]
+    both = common[:, 1:] & common[:, :-1]
     left, right = mean[1:, :-1][both], mean[1:, 1:][both]
     size = math.sqrt(float((left**2).sum() * (right**2).sum()))
-    return float(np.clip((left * right).sum() / size, 0.0, 0.9)) if size > 0 else 0.0
+    return float(np.clip((left * right).sum() / size, 0.0, _MOST_PERSISTENT)) if size > 0 else 0.0
+
+
+def _filled(matrix: Matrix, whitening: Whitening | None = None, fitted: Floats | None = None) -> Matrix:
+    """Losses that were not observed by their expectation; at first by the mean of their cell.
+
+    Given the fitted losses and the covariance, a document's missing departures are those that make its white
+    ones least: the expectation given the others.
+    """
+    if matrix.observed.all():
+        return matrix
+    values = np.where(matrix.observed, matrix.values, 0.0)
+    if whitening is None or fitted is None:
+        seen = matrix.cells.grid(matrix.observed.astype(np.float64)).sum(-3)
+        mean = matrix.cells.grid(values).sum(-3) / np.maximum(seen, 1)
+        rows = values.sum(1, keepdims=True) / np.maximum(matrix.observed.sum(1, keepdims=True), 1)
+        filling = matrix.cells.rows(
+            np.broadcast_to(np.where(seen > 0, mean, np.nan), (len(matrix.seen), *mean.shape))
+        )
+        return replace(
+            matrix, values=np.where(matrix.observed, values, np.where(np.isnan(filling), rows, filling))
+        )
+    cells = matrix.cells
+    # Departures that all documents share are those of the others.
+    common = cells.mean(matrix.values - fitted)
+    shared = cells.rows(np.broadcast_to(common, (len(matrix.seen), *common.shape)))
+    own = whitening.white(np.where(matrix.observed, values - fitted - shared, 0.0))
+    missing = cells.grid((~matrix.observed).astype(np.float64)) > 0
+    left = np.zeros(own.shape)
+    for document in np.flatnonzero(missing.any((1, 2))):
+        places = np.argwhere(missing[document])
+        columns = np.array([(whitening.column(n, lag) * cells.mask[document]).ravel() for n, lag in places])
+        found = np.linalg.lstsq(columns.T, -own[document].ravel(), rcond=None)[0]
+        left[document][missing[document]] = found
+    return replace(matrix, values=np.where(matrix.observed, values, fitted + shared + cells.rows(left)))

@@ -13,8 +13,8 @@ the first visit are independent of later ones and have sizes of their own. Where
 no cell comes again and carried is 0.
 
 Lower Cholesky factors of F and Lambda are causal, so a document's last visit may end early: with
-W = chol(F)^-1 x chol(Lambda)^-1 the own field becomes white, and a cell's mean over the documents that have it
-and their deviations from it are independent. That makes the likelihood exact at O(rows * T^2).
+W = chol(F)^-1 x chol(Lambda)^-1 the own field becomes white, and a cell's mean over the documents that have
+it and their deviations from it are independent. That makes the likelihood exact at O(rows * T^2).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cholesky, solve_triangular
+from scipy.linalg import cho_solve, cholesky, solve_triangular
 from scipy.special import expit
 
 from toymodel.measures.lag import lags
@@ -72,7 +72,8 @@ class Departures:
         first: size of own departures before the first visit over that after it.
         common: size of the misfit that all documents share over that of own departures.
         common_first: the same before the first visit.
-        deviation: standard deviation of an own departure at the level of losses before training, in their unit.
+        deviation: standard deviation of an own departure at the level of losses before training, in their
+            unit.
     """
 
     carried: float
@@ -106,6 +107,7 @@ class Cells:
     Args:
         order: schedule, shape ``(E, T)``.
         longest: lags to provide for; those that occur if None.
+        documents: which of them have losses, bool of shape ``(T,)``; all if None.
 
     Attributes:
         order: likewise.
@@ -117,7 +119,12 @@ class Cells:
         repeats: whether every epoch has the same order.
     """
 
-    def __init__(self, order: NDArray[np.int64], longest: int | None = None) -> None:
+    def __init__(
+        self,
+        order: NDArray[np.int64],
+        longest: int | None = None,
+        documents: NDArray[np.bool_] | None = None,
+    ) -> None:
         self.order = order
         self._visit, self._lag = lags(order)
         self.tasks = int(order.shape[1])
@@ -125,6 +132,7 @@ class Cells:
         self.lags = max(int(self._lag.max()) + 1, longest or 0)
         self._document = np.broadcast_to(np.arange(self.tasks), self._visit.shape)
         self.repeats = bool((order == order[0]).all())
+        self._documents = documents
         self.mask = self.grid(np.ones(self._visit.shape)) > 0
         self.count = self.mask.sum(0)
 
@@ -133,7 +141,13 @@ class Cells:
         shape = (*rows.shape[:-2], self.tasks, self.visits + 1, self.lags)
         result = np.zeros(shape)
         result[..., self._document, self._visit, self._lag] = rows
+        if self._documents is not None:
+            result[..., ~self._documents, :, :] = 0.0
         return result
+
+    def lagged(self, longest: int) -> Cells:
+        """The same with room for more lags."""
+        return self if longest <= self.lags else Cells(self.order, longest, self._documents)
 
     def rows(self, grid: Floats) -> Floats:
         """From ``(..., T, V + 1, lags)`` back to ``(..., 1 + E*T, T)``."""
@@ -178,14 +192,21 @@ class Whitening:
 
     def white(self, rows: Floats) -> Floats:
         """Own departures as independent variables, ``(..., T, V + 1, lags)``; 0 where there is no loss."""
-        grid = self.cells.grid(rows) / self.own
-        grid = np.einsum("nm,...jml->...jnl", self._inverse_visit, grid) @ self._inverse_lag.T
-        return np.asarray(grid * self.cells.mask)
+        return self.white_grid(self.cells.grid(rows))
+
+    def white_grid(self, grid: Floats) -> Floats:
+        """The same from losses by document, visit and lag."""
+        white = np.matmul(self._inverse_visit, (grid / self.own) @ self._inverse_lag.T)
+        return np.asarray(white * self.cells.mask)
+
+    def column(self, visit: int, lag: int) -> Floats:
+        """A document's whitened losses where only one of them is not 0, and is 1; ``(V + 1, lags)``."""
+        column = np.outer(self._inverse_visit[:, visit], self._inverse_lag[:, lag])
+        return np.asarray(column / self.own[visit, lag])
 
     def coloured(self, white: Floats) -> Floats:
         """Departures of independent variables: the inverse of `white`, on the grid of all cells."""
-        grid = np.einsum("nm,...jml->...jnl", self.by_visit, white @ self.by_lag.T)
-        return np.asarray(grid * self.own)
+        return np.asarray(np.matmul(self.by_visit, white @ self.by_lag.T) * self.own)
 
     def split(self, white: Floats) -> tuple[Floats, Floats]:
         """Mean of every cell over its documents, ``(..., V + 1, lags)``, and deviations from it."""
@@ -200,20 +221,26 @@ class Whitening:
         return [np.flatnonzero(seen & first), np.flatnonzero(seen & ~first)]
 
     @cached_property
-    def shared_parts(self) -> list[Floats]:
-        """Covariance of what all documents share, whitened as their own is, for the two groups of cells."""
-        by_visit = self.by_visit * 1.0
+    def spreads(self) -> list[Floats]:
+        """What whitened cell means make of the common field's own innovations, for the two groups of cells.
+
+        The common field is ``shared (chol(F) x 1)`` times one innovation for every cell; a row stands for an
+        observed cell, a column for a cell of the grid.
+        """
         found = []
         for group, cells in enumerate(self.observed):
             rows = slice(0, 1) if group == 0 else slice(1, None)
-            # W diag(shared/own) (chol(F) x 1): a column for every cell's own innovation
             ratio = (self.shared / self.own)[rows]
-            visit = np.einsum("nm,mq->nmq", self._inverse_visit[rows, rows], by_visit[rows, rows])
+            visit = np.einsum("nm,mq->nmq", self._inverse_visit[rows, rows], self.by_visit[rows, rows])
             spread = np.einsum("nmq,lk,mk->nlqk", visit, self._inverse_lag, ratio)
-            size = ratio.size
-            spread = spread.reshape(size, size)[cells - (0 if group == 0 else self.cells.lags)]
-            found.append(spread @ spread.T)
+            spread = spread.reshape(ratio.size, ratio.size)
+            found.append(spread[cells - (0 if group == 0 else self.cells.lags)])
         return found
+
+    @cached_property
+    def shared_parts(self) -> list[Floats]:
+        """Covariance of what all documents share, whitened as their own is, for the two groups of cells."""
+        return [spread @ spread.T for spread in self.spreads]
 
     @cached_property
     def factors(self) -> list[Floats]:
@@ -237,7 +264,24 @@ class Whitening:
     def means(self, rows: Floats) -> Floats:
         """Means over documents of every cell as independent variables, ``(..., cells)``."""
         grid = self.cells.mean(rows) / self.own
-        return self.independent(np.einsum("nm,...ml->...nl", self._inverse_visit, grid) @ self._inverse_lag.T)
+        return self.independent(np.matmul(self._inverse_visit, grid @ self._inverse_lag.T))
+
+    def innovations(self, means: Floats) -> Floats:
+        """Expected innovations of the common field given whitened cell means, ``(V + 1, lags)``."""
+        result, flat = np.zeros(means.shape), means.ravel()
+        for group, (spread, factor, cells) in enumerate(
+            zip(self.spreads, self.factors, self.observed, strict=True)
+        ):
+            expected = spread.T @ cho_solve((factor, True), flat[cells])
+            if group == 0:
+                result[0] = expected
+            else:
+                result[1:] = expected.reshape(-1, means.shape[1])
+        return result
+
+    def common(self, innovations: Floats) -> Floats:
+        """The common field of innovations, ``(V + 1, lags)``."""
+        return np.asarray(self.shared * (self.by_visit @ innovations))
 
     def log_determinant(self) -> float:
         """Of the covariance of all losses at deviation 1."""

@@ -11,20 +11,21 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from threadpoolctl import threadpool_limits
 
-from bridge.estimate.checks import Bounds, check_bounds, check_data, check_size, choose
+from bridge.estimate.checks import Bounds, check_data, check_size, choose
+from bridge.estimate.choice import FAMILY
+from bridge.estimate.explain import choose_for, explain
 from bridge.estimate.inputs import Losses
 from bridge.estimate.inputs import matrices as as_matrices
 from bridge.estimate.intervals import intervals
-from bridge.estimate.linear import Block
+from bridge.estimate.pose import pose
 from bridge.estimate.problem import Problem, Solution, Weights
 from bridge.estimate.result import FitResult, Start
 from bridge.estimate.uncertainty import Noise, measure_noise
 from bridge.model.mechanism import Mechanism
 from bridge.model.terms import WEIGHT
 from toymodel import InputError, LossMatrix
-from toymodel.base.words import nearest
 
-__all__ = ["fit", "pose", "search"]
+__all__ = ["fit", "search"]
 
 Floats = NDArray[np.float64]
 # Two searches whose objectives differ by less than this part have found the same optimum.
@@ -37,6 +38,7 @@ def fit(
     losses: Losses,
     mechanism: Mechanism | None = None,
     *,
+    describe: bool = False,
     shared: Sequence[str] = (),
     bounds: Bounds | None = None,
     observed: ArrayLike | Sequence[ArrayLike] | None = None,
@@ -44,15 +46,18 @@ def fit(
     seed: int = 0,
     intervals_by: str = "auto",
 ) -> FitResult:
-    """Penalised least squares from several starts, with intervals.
+    """The simplest form that predicts, or a given one, with intervals.
 
-    Noise: residuals of one document are correlated along episodes (first-order autoregressive, the
-    coefficient estimated from them), those of different documents are independent, all of one variance. The
-    estimate is plain least squares; the noise model is in the intervals (`bridge.estimate.intervals`).
+    Forms of one channel without correlated documents (`Mechanism.explains`) are fitted to what documents
+    share: the likelihood of the means over documents by visit and lag, each document's own departures being
+        smooth
+    in lag and coming again from epoch to epoch (`bridge.estimate.curves`). The others describe every loss, by
+    penalised least squares with autoregressive noise (`bridge.estimate.problem`).
 
     Args:
         losses: one matrix, or several of one T; an array or nested lists are in the cyclic order.
-        mechanism: the form; the fullest that the number of losses can bear if None.
+        mechanism: the form; chosen by what it predicts if None (`bridge.estimate.choice`).
+        describe: without a form, take the fullest that the number of losses can bear.
         shared: parameters that several matrices have in common, by name with or without a channel's number;
             the others, scales, floors and pair correlations are each matrix's own.
         bounds: narrower ranges of parameters in their own units, by name; equal ends fix a parameter.
@@ -68,7 +73,20 @@ def fit(
     masks = _masks(matrices, observed)
     check_data(matrices, masks)
     fewest = min(int(mask.sum()) for mask in masks)
-    form = mechanism or choose(matrices[0], fewest)
+    if mechanism is not None and describe:
+        raise InputError(f"describe=True and a mechanism of {len(mechanism.terms)} parameters",
+                         expected="one of them", fix="leave out describe")  # fmt: skip
+    began = time.perf_counter()
+    chosen = None
+    form = mechanism or (choose(matrices[0], fewest) if describe else None)
+    unit = _unit(matrices, masks, exact=form is None or form.explains)
+    if form is None:
+        with threadpool_limits(1, user_api="blas"):
+            chosen = choose_for(matrices, masks, shared, bounds or {}, unit)
+        form = chosen.chosen.mechanism
+        # A form shares what it has of the names that any form of the family has.
+        known = {name for other in FAMILY.values() for name in other.names}
+        shared = [name for name in shared if name not in known or name in form.names]
     for matrix, mask in zip(matrices, masks, strict=True):
         check_size(form, matrix, int(mask.sum()))
     if starts < 1:
@@ -76,12 +94,14 @@ def fit(
     if intervals_by not in ("auto", "profile", "quadratic", "none"):
         raise InputError(f"intervals_by={intervals_by!r}", expected="auto, profile, quadratic or none",
                          fix="intervals_by='auto'")  # fmt: skip
-    began = time.perf_counter()
-    unit = _unit(matrices, masks)
     weights = [mask.astype(np.float64) for mask in masks]
     problem, names = pose(matrices, form, shared, bounds or {}, weights, unit)
     # A fit is thousands of products of small matrices, where threads that wait for one another cost more.
     with threadpool_limits(1, user_api="blas"):
+        if form.explains:
+            return explain(
+                problem, names, matrices, unit, starts, seed, intervals_by != "none", chosen, began
+            )
         best, noise, tried, evaluations = search(problem, starts, seed)
         if not any(term.channel and term.name in shared for term in form.terms):
             best, noise = _in_order(problem, best, noise)
@@ -103,10 +123,13 @@ def fit(
     )
 
 
-def _unit(matrices: Sequence[LossMatrix], masks: Sequence[NDArray[np.bool_]]) -> float:
-    """A power of 2 near the largest loss: what is fitted is of size 1, and the division exact."""
+def _unit(matrices: Sequence[LossMatrix], masks: Sequence[NDArray[np.bool_]], exact: bool) -> float:
+    """The largest loss, or a power of 2 near it: what is fitted is of size 1.
+
+    Divided by a power of 2 losses lose no digit; divided by the largest they are the same in every unit.
+    """
     largest = max(float(np.abs(m.values[mask]).max()) for m, mask in zip(matrices, masks, strict=True))
-    return math.ldexp(1.0, math.frexp(largest)[1] - 1)
+    return largest if exact else math.ldexp(1.0, math.frexp(largest)[1] - 1)
 
 
 def _masks(
@@ -119,53 +142,6 @@ def _masks(
         raise InputError(f"{len(masks)} masks for {len(matrices)} loss matrices", expected="one for each",
                          fix="observed=[mask, ...]")  # fmt: skip
     return [np.asarray(mask) for mask in masks]
-
-
-def pose(
-    matrices: Sequence[LossMatrix],
-    mechanism: Mechanism,
-    shared: Sequence[str],
-    bounds: Bounds,
-    weights: Sequence[Floats],
-    unit: float = 1.0,
-) -> tuple[Problem, tuple[str, ...]]:
-    """The joint problem and the names of its parameters; separate ones carry their matrix's number.
-
-    Args:
-        matrices: all of one T.
-        mechanism: the form.
-        shared: as in `fit`.
-        bounds: likewise.
-        weights: of every loss.
-        unit: the losses are divided by it.
-    """
-    terms = mechanism.terms
-    known = {name for term in terms for name in (term.name, term.kind)}
-    for name in shared:
-        if name not in known:
-            near = nearest(name, sorted(known))
-            raise InputError(f"shared parameter {name!r}", expected="one of " + ", ".join(sorted(known)),
-                             fix=f"--shared {near}")  # fmt: skip
-    ranges = check_bounds(bounds, mechanism)
-    names: list[str] = []
-    low, high, centre, width = [], [], [], []
-    index = np.zeros((len(matrices), len(terms)), dtype=np.int64)
-    for position, term in enumerate(terms):
-        common = len(matrices) == 1 or term.name in shared or term.kind in shared
-        for number in range(len(matrices)):
-            if number == 0 or not common:
-                names.append(term.name if common else f"{term.name}[{number + 1}]")
-                ends = ranges.get(term.name, (term.low, term.high))
-                low.append(ends[0])
-                high.append(ends[1])
-                centre.append(term.centre)
-                width.append(term.width)
-            index[number, position] = len(names) - 1
-    blocks = tuple(
-        Block(m.values / unit, m.order, w, row) for m, w, row in zip(matrices, weights, index, strict=True)
-    )
-    arrays = (np.array(a, dtype=np.float64) for a in (low, high, centre, width))
-    return Problem(mechanism, blocks, *arrays), tuple(names)
 
 
 def search(

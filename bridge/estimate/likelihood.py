@@ -18,9 +18,11 @@ from bridge.estimate.departures import Cells, Whitening
 from bridge.estimate.descent import Damped, Point
 from bridge.model.mechanism import Mechanism
 
-__all__ = ["Curves", "Matrix", "Posterior", "scaled"]
+__all__ = ["Curves", "Matrix", "Posterior", "Scaled", "scaled"]
 
 Floats = NDArray[np.float64]
+# Of losses of size 1: what rounding leaves of losses without any departure.
+_LEAST_VARIANCE = 1e-20
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,72 +30,81 @@ class Matrix:
     """One loss matrix of a fit.
 
     Attributes:
-        values: losses in the fit's unit, shape ``(1 + E*T, T)``.
+        values: losses in the fit's unit, shape ``(1 + E*T, T)``; those not observed are filled in by the fit.
         order: shape ``(E, T)``.
         index: which components of the joint theta are this matrix's, shape ``(p,)``.
+        observed: bool of the losses' shape; documents without any have no part in the fit.
     """
 
     values: Floats
     order: NDArray[np.int64]
     index: NDArray[np.int64]
+    observed: NDArray[np.bool_]
+
+    @cached_property
+    def seen(self) -> NDArray[np.bool_]:
+        """Documents of which there are losses, shape ``(T,)``."""
+        return np.asarray(self.observed.any(0))
 
     @cached_property
     def cells(self) -> Cells:
         """Its losses by document, visit and lag."""
-        return Cells(self.order)
+        return Cells(self.order, documents=None if self.seen.all() else self.seen)
+
+    @cached_property
+    def level(self) -> Floats:
+        """Mean loss of every cell over that before training, ``(V + 1, lags)``."""
+        start = float(self.values[0, self.seen].mean())
+        return self.cells.mean(self.values) / (start if start > 0 else 1.0)
 
     @cached_property
     def freedom(self) -> int:
-        """Losses less scales."""
-        return self.values.size - self.values.shape[1]
+        """Deviations from cell means, less scales and losses that were filled in; at least 1."""
+        spare = int(np.maximum(self.cells.count - 1, 0).sum())
+        missing = int((~self.observed[:, self.seen]).sum())
+        return max(spare - int(self.seen.sum()) - missing, 1)
 
 
 @dataclass(frozen=True, eq=False)
 class Scaled:
-    """A matrix against shapes: scales and what they leave.
+    """A matrix against shapes: what scale every document has, and what that leaves.
 
     Attributes:
-        scales: k_j, shape ``(T,)``.
-        squares: weighted residual sum of squares.
+        scales: k_j, shape ``(T,)``; documents without losses have the mean of the others.
         gram: of the scales, shape ``(T, T)``.
-        white: whitened shapes: deviations from cell means of the whole, ``(T, cells)``, and means of each
-            document as independent variables, ``(T, cells)``.
-        residual: of deviations and of means.
+        means: what is left of cell means, as independent variables, ``(cells,)``.
+        variance: of own departures, from deviations from cell means.
     """
 
     scales: Floats
-    squares: float
     gram: Floats
-    white: tuple[Floats, Floats]
-    residual: tuple[Floats, Floats]
-
-    def own_variance(self, matrix: Matrix) -> float:
-        """Variance of own departures, from deviations."""
-        number = int(np.maximum(matrix.cells.count - 1, 0).sum()) - len(self.scales)
-        return max(float((self.residual[0] ** 2).sum()) / number, 1e-300)
+    means: Floats
+    variance: float
 
 
 def scaled(matrix: Matrix, whitening: Whitening, shapes: Floats) -> Scaled:
     """Generalised least squares for the scales.
 
-    With z the whitened shape of one document, the mean of ``sum_j k_j z_j`` over the n documents of a cell is
+    With z_j the whitened shape of one document, the mean of ``k_j z_j`` over the n documents of a cell is
     ``sum_j k_j z_j / n``, and deviations have the Gram matrix ``diag(z_j . z_j) - Z diag(1/n) Z^T``.
     """
     tasks = matrix.values.shape[1]
     mean, deviation = whitening.split(whitening.white(matrix.values))
-    target = whitening.independent(mean)
-    own = deviation.reshape(tasks, -1)
+    target, own = whitening.independent(mean), deviation.reshape(tasks, -1)
     z = whitening.white(shapes)
     share = z / np.maximum(whitening.cells.count, 1)
     means = whitening.independent(share)
     z, share = z.reshape(tasks, -1), share.reshape(tasks, -1)
     gram = np.diag((z * z).sum(1)) - share @ z.T + means @ means.T
+    gram[~matrix.seen, ~matrix.seen] = 1.0
     scales = np.linalg.solve(gram, (z * own).sum(1) + means @ target)
-    fitted = scales[:, None] * z
-    left = own - (fitted - (scales @ share)) * whitening.cells.mask.reshape(tasks, -1)
-    rest = target - scales @ means
-    squares = float((left * left).sum() + rest @ rest)
-    return Scaled(scales, squares, gram, (z, means), (left, rest))
+    typical = float(scales[matrix.seen].mean())
+    # Losses are above 0, and so are scales; a document that says otherwise has the others'.
+    scales = np.where(matrix.seen & (scales > 1e-6 * abs(typical)), scales, abs(typical))
+    inside = whitening.cells.mask.reshape(tasks, -1)
+    left = own - (scales[:, None] * z - (scales @ share)) * inside
+    variance = max(float((left * left).sum()) / matrix.freedom, _LEAST_VARIANCE)
+    return Scaled(scales, gram, target - scales @ means, variance)
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,15 +112,16 @@ class Curves:
     """Twice the negative log marginal likelihood of the cell means, as `descend` asks for it.
 
     Means over documents are independent of deviations from them, and are what documents share. theta is
-    estimated from them alone: the other thirty losses of every cell are ruled by each document's own departures,
-    and a form that followed those would trade what all documents do for what some do.
+    estimated from them alone: the many losses of a cell are ruled by each document's own departures, and a
+    form that followed those would give away what all documents do for what some do. A misfit that is smooth
+    in lag makes neighbouring means count as fewer: `variance` is raised by as much.
 
     Attributes:
         mechanism: the form.
         matrices: the data.
         whitenings: the covariance of each.
         relative: scale of every document over their mean, for each matrix.
-        variance: of own departures, for each.
+        variance: of own departures, times the neighbouring means that count as one, for each.
         centre: prior means of theta.
         width: prior standard deviations.
     """

@@ -10,10 +10,14 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bridge.estimate.choice import Choice
+from bridge.estimate.curves import CurveFit
+from bridge.estimate.departures import Departures
 from bridge.estimate.intervals import Parameter
 from bridge.estimate.linear import project
+from bridge.estimate.outlook import Outlook
 from bridge.estimate.problem import Problem, Solution
-from bridge.estimate.profile import Profile, Profiler
+from bridge.estimate.profile import Profile, Profiler, curve_profile
 from bridge.estimate.uncertainty import Noise, reduce
 from bridge.model.mechanism import Mechanism
 from toymodel import InputError, LossMatrix, cyclic_order
@@ -60,6 +64,8 @@ class FitResult:
         evaluations: of the mechanism, in all searches.
         intervals_by: ``profile``, ``quadratic`` or ``none``.
         seconds: wall time.
+        curves: the fit to what documents share, where the form is of that family; None else.
+        choice: the forms that were tried; None where one was given.
     """
 
     mechanism: Mechanism
@@ -75,6 +81,8 @@ class FitResult:
     evaluations: int
     intervals_by: str
     seconds: float
+    curves: CurveFit | None = None
+    choice: Choice | None = None
 
     @property
     def data(self) -> LossMatrix:
@@ -101,6 +109,10 @@ class FitResult:
 
     @cached_property
     def _linear(self) -> tuple[tuple[Floats, Floats, Floats], ...]:
+        if self.curves is not None:
+            return tuple(
+                (m.scales * self.unit, np.zeros(len(m.scales)), m.shapes) for m in self.curves.matrices
+            )
         result = []
         for number, block in enumerate(self.problem.blocks):
             shapes = self.mechanism.losses(self.theta(number), block.order, self.pairs(number))
@@ -147,11 +159,11 @@ class FitResult:
     def shares(self, epoch: int, dataset: int = 0) -> list[tuple[float, float]]:
         """Slow and fast share (A, B) of every channel in an epoch (mean over its episodes), from 0.
 
-        Epochs beyond the fitted run have the shares of its last one.
+        Epochs beyond the fitted run have the shares of its last one, if the form describes.
         """
         block = self.problem.blocks[dataset]
         order = block.order if epoch < len(block.order) else cyclic_order(block.tasks, epoch + 1)
-        drifting = len(block.order)
+        drifting = len(block.order) if self.curves is None else None
         run = self.mechanism.evaluate(
             self.theta(dataset), order, self.pairs(dataset), jacobian=False, drifting=drifting
         )
@@ -169,8 +181,9 @@ class FitResult:
     ) -> LossMatrix:
         """The losses of a run that was not made.
 
-        Epochs beyond the fitted run have the shares of its last one: a drift is known only where it was seen,
-        and one that is continued runs away.
+        The shares of a form that explains go on as they did. Those of one that describes stay what they were
+        in the fitted run's last epoch: its drifts are known only where they were seen, and continued they run
+        away.
 
         Args:
             order: schedule, shape ``(E, T)``, documents by their new numbers if some are left out; the
@@ -223,11 +236,41 @@ class FitResult:
             pairs = whole[np.ix_(kept, kept)][np.triu_indices(len(kept), 1)]
         # The loss matrix judges the schedule before anything is computed from it.
         frame = LossMatrix(np.zeros((1 + schedule.size, len(kept))), schedule)
+        drifting = fitted.epochs if self.curves is None else None
         shapes = self.mechanism.losses(
-            self.theta(dataset), frame.order, pairs, steps=steps, drifting=fitted.epochs
+            self.theta(dataset), frame.order, pairs, steps=steps, drifting=drifting
         )
         values = self.floors(dataset)[kept] + self.scales(dataset)[kept] * shapes
         return LossMatrix(values, frame.order, {"mechanism": self.mechanism.name, "predicted": True})
+
+    @property
+    def departures(self) -> Departures | None:
+        """What losses are beyond the mechanism, in their unit; None for a form that describes."""
+        return None if self.curves is None else self.curves.matrices[0].departures.scaled(self.unit)
+
+    def _outlook(self, order: ArrayLike, dataset: int) -> Outlook:
+        if self.curves is None:
+            raise InputError("a forecast from a form that describes",
+                             expected="a form of one channel, without nearness and pairs",
+                             fix="bridge.fit(losses).forecast(order)")  # fmt: skip
+        schedule = np.array(order, dtype=np.int64)
+        frame = LossMatrix(np.zeros((1 + schedule.size, self.datasets[dataset].tasks)), schedule)
+        return Outlook(self.curves, dataset, frame.order)
+
+    def expected(self, order: ArrayLike, dataset: int = 0) -> LossMatrix:
+        """The losses of a schedule given those seen, departures carried on as the fitted covariance has them.
+
+        Args:
+            order: shape ``(E, T)``; departures go on where it begins with the fitted schedule.
+            dataset: which matrix of a joint fit.
+        """
+        outlook = self._outlook(order, dataset)
+        values = np.maximum(outlook.expectation(), 0.0) * self.unit
+        return LossMatrix(values, outlook.order, {"mechanism": self.mechanism.name, "predicted": True})
+
+    def sample(self, order: ArrayLike, draws: int, rng: np.random.Generator, dataset: int = 0) -> Floats:
+        """Losses that a run of this schedule may have, ``(draws, 1 + E*T, T)``: all uncertainty together."""
+        return self._outlook(order, dataset).sample(draws, rng) * self.unit
 
     def profile(self, name: str, points: int = 9) -> Profile:
         """The objective as a function of one parameter, all others at their best.
@@ -240,6 +283,8 @@ class FitResult:
             raise InputError(f"there is no parameter {name!r}", expected="one of " + ", ".join(self.names),
                              fix=f"profile({near!r})")  # fmt: skip
         p = self.names.index(name)
+        if self.curves is not None:
+            return curve_profile(self.curves, p, name, points)
         reduced = reduce(self.problem, self.solution, self.noise)
         profiler = Profiler(self.problem, self.solution, self.noise, reduced)
         reach = 3 * float(np.sqrt(reduced.covariance[p, p]))

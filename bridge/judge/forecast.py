@@ -1,13 +1,12 @@
 """Held-out epochs and documents predicted from fits that never saw them.
 
-A forecast is the mechanism's losses plus what is left of its residuals. What one document's training does
-to another beyond any mechanism comes again in the next epoch, so the residual of an entry is taken as
-first-order autoregressive over epochs (the noise of `bridge.estimate.intervals` is so over episodes), and the
-forecast is the expectation given the last epoch that the fit saw. Only orders that repeat have such entries.
+A forecast is the expectation given the epochs that the fit saw: the mechanism's losses, and of every
+document's departure what the fitted covariance carries on (`FitResult.expected`). Its form is chosen within
+those epochs, too: nothing of what is held out has a part in it.
 
-Two channels explain more of the epochs that are seen than one, but what they are is not determined by two or
-three epochs and can go wrong beyond them; forecasts are made with one channel unless another form is asked
-for. Shares stay what they were in the last epoch seen (`FitResult.predict`).
+Forms that describe every loss have no such covariance. For them the residual of an entry is taken as
+first-order autoregressive over epochs; only orders that repeat have entries that come again. Their shares
+stay what they were in the last epoch seen (`FitResult.predict`).
 """
 
 from __future__ import annotations
@@ -18,8 +17,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from bridge.estimate.checks import choose
+from bridge.estimate.choice import FAMILY
 from bridge.estimate.fit import fit
+from bridge.estimate.result import FitResult
 from bridge.judge.nulls import continuations
 from bridge.model.mechanism import Mechanism
 from toymodel import InputError, LossMatrix
@@ -38,7 +38,7 @@ class Forecast:
         fitted_epochs: epochs the fit saw; 0 where there was no forecast.
         prediction: predicted losses of the whole run; None where there was no forecast.
         r2: over held-out entries, 1 - SSE/SST about their own mean; None where there was no forecast.
-        carried: part of an entry's residual that comes again an epoch later, measured on the epochs seen.
+        carried: part of a departure that comes again an epoch later, estimated on the epochs seen.
         r2_mechanism: R^2 of the mechanism alone, nothing carried.
         nulls: the same for curves that know no mechanism.
         reason: why there is no forecast.
@@ -69,7 +69,7 @@ def forecast_jointly(
     Args:
         runs: loss matrices of one shape.
         held_out: epochs at the end that the fit does not see.
-        mechanism: the form; the fullest of one channel that the losses can bear if None.
+        mechanism: the form; chosen within the epochs seen if None.
         shared: parameters in common; all if None.
     """
     seen = runs[0].epochs - held_out
@@ -79,20 +79,21 @@ def forecast_jointly(
         )
         return [Forecast(0, None, None, reason=reason)] * len(runs)
     known = [losses.first_epochs(seen) for losses in runs]
-    form = mechanism or choose(known[0], known[0].values.size, channels=1)
+    every = sorted({name for form in FAMILY.values() for name in form.names})
+    common = every if mechanism is None else mechanism.names
     try:
-        result = fit(known, form, shared=form.names if shared is None else shared, intervals_by="none")
+        result = fit(known, mechanism, shared=common if shared is None else shared, intervals_by="none")
     except InputError as error:
         reason = f"the first {seen} epochs: {error.problem}"
         return [Forecast(0, None, None, reason=reason)] * len(runs)
     return [
-        _judge(losses, part, result.predict(order=losses.order, dataset=number))
+        _judge(losses, part, result, number)
         for number, (losses, part) in enumerate(zip(runs, known, strict=True))
     ]
 
 
-def _judge(losses: LossMatrix, known: LossMatrix, prediction: LossMatrix) -> Forecast:
-    seen = known.epochs
+def _judge(losses: LossMatrix, known: LossMatrix, result: FitResult, number: int) -> Forecast:
+    seen, prediction = known.epochs, result.predict(order=losses.order, dataset=number)
     first = 1 + seen * losses.tasks
     truth = losses.values[first:]
     if float(np.ptp(truth)) == 0.0:
@@ -100,7 +101,14 @@ def _judge(losses: LossMatrix, known: LossMatrix, prediction: LossMatrix) -> For
     nulls = {
         name: r_squared(truth, guess) for name, guess in continuations(known, losses.order[seen:]).items()
     }
-    carried, with_residuals = carry_residuals(known, prediction)
+    if result.departures is None:
+        carried, with_residuals = carry_residuals(known, prediction)
+    else:
+        carried = result.departures.carried
+        expected = result.expected(losses.order, number).values
+        with_residuals = LossMatrix(
+            np.concatenate([prediction.values[:first], expected[first:]]), losses.order
+        )
     alone, whole = (r_squared(truth, p.values[first:]) for p in (prediction, with_residuals))
     return Forecast(seen, with_residuals, whole, carried, alone, nulls)
 

@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -34,6 +34,7 @@ from numpy.typing import NDArray
 
 from bridge.model.kernels import LEAST, TANGENTS, feature_kernel, sensitivity_kernel
 from bridge.model.links import LINKS
+from bridge.model.nearness import distances_beyond
 from bridge.model.terms import NEARNESS, Layout, Term
 from toymodel import InputError
 
@@ -68,7 +69,8 @@ class Mechanism:
 
     Attributes:
         channels: independent sets of dimensions, each with its own shares.
-        drift: whether shares stay, the slow share moves with the epoch, or both move with it or with the loss.
+        drift: whether shares stay, the slow share moves with the epoch, or both move with it or with the
+            loss.
         link: from relative squared distance to loss.
         nearness: similarity that depends on distance in the order (2 parameters).
         pairs: correlated initial solutions (T(T-1)/2 numbers with a prior).
@@ -104,7 +106,8 @@ class Mechanism:
     def name(self) -> str:
         """How reports call it."""
         parts = [f"{self.channels} channel" + "s" * (self.channels > 1)]
-        parts.append({"none": "constant shares", "slow": "slow share drifts by epoch", "epoch": "shares drift by epoch",
+        parts.append({"none": "constant shares", "slow": "slow share drifts by epoch",
+                      "epoch": "shares drift by epoch",
                       "loss": "shares drift with the loss"}[self.drift])  # fmt: skip
         if self.link != "linear":
             parts.append(f"{self.link} link")
@@ -115,6 +118,17 @@ class Mechanism:
         floor = " and floor" if self.floor else ""
         parts.append(f"a scale{floor} per document" if self.scale == "document" else f"one scale{floor}")
         return "slow and fast weights: " + ", ".join(parts)
+
+    @property
+    def explains(self) -> bool:
+        """Whether the form is of the family that is fitted to what documents share, not to every loss."""
+        plain = self.channels == 1 and not (self.nearness or self.pairs or self.floor)
+        return (
+            plain
+            and self.scale == "document"
+            and self.drift != "loss"
+            and self.link in ("linear", "saturating")
+        )
 
     @cached_property
     def layout(self) -> Layout:
@@ -190,7 +204,7 @@ class Mechanism:
         near = self.layout.value(theta, "near_similarity")
         reach = math.exp(self.layout.value(theta, "reach"))
         own = np.eye(tasks, dtype=bool)
-        beyond = _beyond(np.array(order, dtype=np.int64).tobytes(), epochs, tasks) / reach
+        beyond = distances_beyond(np.array(order, dtype=np.int64).tobytes(), epochs, tasks) / reach
         fall = np.where(own, 0.0, np.exp(-beyond))
         slope = fall * beyond
         since = np.arange(1, epochs + 1)[:, None, None]
@@ -331,21 +345,3 @@ class Mechanism:
         """Where the link's parameter stands in theta."""
         term = LINKS[self.link].term
         return None if term is None else self.layout.place(term.kind)
-
-
-@lru_cache(maxsize=16)
-def _beyond(order: bytes, epochs: int, tasks: int) -> Floats:
-    """How much farther than next to each other documents are in every epoch's ring, ``(E, T, T)``.
-
-    The same in every evaluation of a fit, so it is kept; the order is given as bytes to be a key.
-    """
-    orders = np.frombuffer(order, dtype=np.int64).reshape(epochs, tasks)
-    result = np.empty((epochs, tasks, tasks))
-    for e in range(epochs):
-        place = np.full(tasks, np.nan)
-        place[orders[e, ::-1]] = np.arange(tasks)[::-1]
-        apart = np.abs(place[:, None] - place[None, :])
-        distance = np.nan_to_num(np.minimum(apart, tasks - apart), nan=tasks / 2)
-        result[e] = np.maximum(distance - 1, 0.0)
-    result.flags.writeable = False
-    return result

@@ -1,0 +1,167 @@
+"""A fit to what documents share, as a result; and the choice of its form."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from bridge.estimate.checks import Bounds, check_bounds
+from bridge.estimate.choice import FAMILY, Choice, Seen, choose_form
+from bridge.estimate.curves import CurveFit, Prior, fit_curves
+from bridge.estimate.intervals import Parameter
+from bridge.estimate.likelihood import Matrix
+from bridge.estimate.pose import pose
+from bridge.estimate.problem import Problem, Solution, Weights
+from bridge.estimate.profile import LEVEL
+from bridge.estimate.result import FitResult, Start
+from bridge.estimate.uncertainty import combination, measure_noise
+from bridge.model.mechanism import Mechanism
+from toymodel import LossMatrix
+
+__all__ = ["choose_for", "explain"]
+
+Floats = NDArray[np.float64]
+
+
+def choose_for(
+    matrices: Sequence[LossMatrix],
+    masks: Sequence[NDArray[np.bool_]],
+    shared: Sequence[str],
+    bounds: Bounds,
+    unit: float,
+) -> Choice:
+    """The simplest form of the family that predicts (`bridge.estimate.choice`).
+
+    Args:
+        matrices: the data.
+        masks: which losses are observed.
+        shared: parameters in common, as in `bridge.fit`; forms have those of them that they have.
+        bounds: ranges; forms without a bounded parameter are left out.
+        unit: the losses are divided by it.
+
+    Raises:
+        InputError: for names that no form of the family has.
+    """
+    family = {name: form for name, form in FAMILY.items() if set(bounds) <= set(form.names)}
+    if not family:
+        check_bounds(bounds, list(FAMILY.values())[-1])
+        family = {name: form for name, form in FAMILY.items() if "slow_drift" in form.names}
+
+    # Departures are much the same whichever form they are departures from.
+    numbers: dict[tuple[tuple[int, ...], ...], tuple[Floats, ...]] = {}
+
+    def fitted(form: Mechanism, parts: Sequence[Seen], together: bool) -> CurveFit:
+        names = form.names if together else [name for name in form.names if name in shared]
+        weights = [part.observed.astype(np.float64) for part in parts]
+        problem, _ = pose([part.losses for part in parts], form, names, bounds, weights)
+        shapes = tuple(part.losses.values.shape for part in parts)
+        found = _fit(problem, starts=2, seed=0, numbers=numbers.get(shapes))
+        numbers[shapes] = found.numbers
+        return found
+
+    data = [Seen(LossMatrix(np.where(mask, m.values, 0.0) / unit, m.order), mask)
+            for m, mask in zip(matrices, masks, strict=True)]  # fmt: skip
+    together = all(set(form.names) <= set(shared) for form in family.values())
+    return choose_form(data, fitted, family, runs_too=together)
+
+
+def explain(
+    problem: Problem,
+    names: tuple[str, ...],
+    matrices: Sequence[LossMatrix],
+    unit: float,
+    starts: int,
+    seed: int,
+    with_intervals: bool,
+    choice: Choice | None,
+    began: float,
+) -> FitResult:
+    """Fit a form of the family and say what is known of its parameters.
+
+    Args:
+        problem: the form, the data and the priors.
+        names: of the joint parameters.
+        matrices: the data in their own unit.
+        unit: that of the problem.
+        starts: searches.
+        seed: of starting points beyond the first.
+        with_intervals: whether parameters get intervals.
+        choice: how the form was chosen.
+        began: when the fit did, by `time.perf_counter`.
+    """
+    found = _fit(problem, starts, seed)
+    solution = Solution(found.theta, problem.no_pairs(), found.cost, found.evaluations, found.converged)
+    noise = measure_noise(problem, solution, Weights(found.matrices[0].departures.deviation ** 2))
+    values, directions = np.linalg.eigh(found.information)
+    flat = directions.T[values < 1.0]
+    error = np.sqrt(np.diag(found.covariance))
+    begin = found.searches[0][0]
+    parameters = tuple(
+        _parameter(problem, p, name, found, float(error[p]), float(begin[p]), flat, names, with_intervals)
+        for p, name in enumerate(names)
+    )
+    return FitResult(
+        mechanism=problem.mechanism,
+        datasets=tuple(matrices),
+        unit=unit,
+        problem=problem,
+        solution=solution,
+        noise=noise,
+        parameters=parameters,
+        correlation=found.covariance / np.outer(error, error),
+        flat_directions=tuple(combination(row, names) for row in flat),
+        starts=tuple(Start(a, b, cost, True) for a, b, cost in found.searches),
+        evaluations=found.evaluations,
+        intervals_by="quadratic" if with_intervals else "none",
+        seconds=time.perf_counter() - began,
+        curves=found,
+        choice=choice,
+    )
+
+
+def _fit(problem: Problem, starts: int, seed: int, numbers: Sequence[Floats] | None = None) -> CurveFit:
+    begins = []
+    for local in problem.mechanism.starts(starts, seed):
+        begin = np.zeros(len(problem.low))
+        for block in problem.blocks:
+            begin[block.index] = local
+        begins.append(begin)
+    data = [Matrix(b.values, b.order, b.index, b.weight > 0) for b in problem.blocks]
+    return fit_curves(
+        problem.mechanism, data, Prior(problem.box, problem.centre, problem.width), begins, numbers
+    )
+
+
+def _parameter(
+    problem: Problem,
+    p: int,
+    name: str,
+    found: CurveFit,
+    error: float,
+    begin: float,
+    flat: Floats,
+    names: tuple[str, ...],
+    with_intervals: bool,
+) -> Parameter:
+    term, best, box = problem.term(p), float(found.theta[p]), problem.box
+    value, start = term.natural(best), term.natural(begin)
+
+    def without(reason: str) -> Parameter:
+        return Parameter(name, value, reason=reason, meaning=term.meaning, start=start)
+
+    if not with_intervals:
+        return without("no intervals asked for")
+    if box.low[p] == box.high[p]:
+        return without("fixed")
+    if min(best - box.low[p], box.high[p] - best) < 1e-6:
+        return without("at the edge of its range: the data say only that it is extreme")
+    for row in flat:
+        if row[p] ** 2 > 0.5:
+            return without(f"the data say less than the prior about {combination(row, names)}")
+    reach = float(stats.norm.ppf((1 + LEVEL) / 2)) * error
+    low, high = max(best - reach, float(box.low[p])), min(best + reach, float(box.high[p]))
+    return Parameter(name, value, term.natural(low), term.natural(high), "", term.meaning, start)
