@@ -35,7 +35,7 @@ from numpy.typing import NDArray
 from bridge.model.kernels import LEAST, TANGENTS, feature_kernel, sensitivity_kernel
 from bridge.model.links import LINKS
 from bridge.model.nearness import distances_beyond
-from bridge.model.terms import NEARNESS, Layout, Term
+from bridge.model.terms import EVEN, NEARNESS, SHARES, Layout, Term
 from toymodel import InputError
 
 __all__ = ["MOST_PAIRED", "Evaluation", "Mechanism"]
@@ -133,7 +133,8 @@ class Mechanism:
     @cached_property
     def layout(self) -> Layout:
         """Where each parameter stands in theta."""
-        return Layout(self.channels, self.drift, LINKS[self.link].term, self.nearness)
+        shares = EVEN if self.explains else SHARES
+        return Layout(self.channels, self.drift, LINKS[self.link].term, self.nearness, shares)
 
     @property
     def terms(self) -> tuple[Term, ...]:

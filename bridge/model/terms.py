@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
-__all__ = ["DRIFTS", "NEARNESS", "SHARES", "WEIGHT", "Layout", "Term"]
+__all__ = ["DRIFTS", "EVEN", "NEARNESS", "SHARES", "WEIGHT", "Layout", "Term"]
 
 
 @dataclass(frozen=True)
@@ -61,10 +61,13 @@ class Term:
 
 SHARES = (
     Term("unfitted_fraction", "part of the residual an episode leaves, u = 1-A-B", "logit", -7, 7, 0.0, 1.5),
-    Term("slow_share", "part of what is fitted that slow weights do, s = A/(A+B)", "logit", -7, 7, 0.0, 1.5),
+    Term("slow_share", "part of what is fitted that slow weights do, s = A/(A+B)", "logit", -7, 7, -1.5, 1.5),
     Term("variance_ratio_w", "initial variance of w over that of q", "log", -7, 7, -1.0, 1.5),
 )
 """Every channel's own."""
+
+EVEN = tuple(replace(term, centre=0.0) if term.kind == "slow_share" else term for term in SHARES)
+"""The same where they explain: as likely more slow than fast work as less."""
 
 # The log of a loss moves by a few units in a run, the epoch by as much.
 DRIFTS = {
@@ -100,10 +103,13 @@ class Layout:
         drift: with what shares move: ``none``, ``slow``, ``epoch`` or ``loss``.
         link: the link's parameter, if it has one.
         nearness: similarity that depends on distance in the order.
+        shares: every channel's own parameters.
     """
 
-    def __init__(self, channels: int, drift: str, link: Term | None, nearness: bool) -> None:
-        each = (*SHARES, *DRIFTS[drift])
+    def __init__(
+        self, channels: int, drift: str, link: Term | None, nearness: bool, shares: tuple[Term, ...] = SHARES
+    ) -> None:
+        each = (*shares, *DRIFTS[drift])
         numbers = range(1, channels + 1)
         terms = list(each) if channels == 1 else [term.of(n) for n in numbers for term in each]
         terms += [WEIGHT.of(n) for n in numbers[1:]]

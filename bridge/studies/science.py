@@ -35,7 +35,10 @@ SIMPLE = Mechanism(channels=1, nearness=False, pairs=False)
 
 def judge(losses: LossMatrix) -> tuple[dict[str, Any], FitResult]:
     """Quality of the fullest fit, and the parameters of the simplest."""
-    result, simple = fit(losses, intervals_by="none"), fit(losses, SIMPLE, intervals_by="quadratic")
+    result, simple = (
+        fit(losses, describe=True, intervals_by="none"),
+        fit(losses, SIMPLE, intervals_by="quadratic"),
+    )
     ahead, judged = forecast(losses), goodness(result)
     network = [s.value for s in recovery_scores(losses)]
     noisy = [s.value for s in noisy_recovery(result)]
