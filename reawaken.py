@@ -58,7 +58,7 @@ with _interruptible():  # from the first moment that is ours on
     from typing import Any
 
     from toymodel.base.errors import InputError
-    from toymodel.base.words import nearest, nearest_few
+    from toymodel.base.words import columns, nearest, nearest_few
 
 GROUPS = {
     "compare": ("figures.pages.compare", "train a network, fit the toy model to it, show both side by side"),
@@ -176,10 +176,10 @@ def _choose(word: str, known: list[str], program: str) -> str:
 
 
 def _overview(program: str, lines: dict[str, str]) -> str:
-    width = max(map(len, lines)) + 2
-    rows = "\n".join(f"  {name:<{width}}{line}" for name, line in lines.items())
-    usage = f"usage: {program} COMMAND [flags]"
-    return f"{usage}\n\n{rows}\n\n{program} COMMAND --help lists the flags of a command"
+    rows = "\n".join(f"  {line}" for line in columns(lines.items()))
+    return (
+        f"usage: {program} COMMAND [flags]\n\n{rows}\n\n{program} COMMAND --help lists the flags of a command"
+    )
 
 
 def _first_line(command: Any) -> str:

@@ -19,6 +19,7 @@ from llm.launch.sweeps import Launcher
 from llm.presets import PRESETS, family, preset
 from toymodel.base.errors import InputError
 from toymodel.base.files import check_output
+from toymodel.base.words import columns
 
 __all__ = ["COMMANDS"]
 
@@ -119,11 +120,12 @@ def _presets(name: tyro.conf.Positional[str | None] = None) -> None:
         name: Which preset, or family of presets; all of them if not given.
     """
     if name is None:
-        width = max(map(len, PRESETS))
+        rows = []
         for known in PRESETS.values():
             figure = f"Fig. {known.figure}" if known.figure[:1].isdigit() else known.figure
             note = "  (downloads)" if known.needs_download else ""
-            print(f"{known.name:<{width}}  {figure:<10}  {known.varies}{note}")
+            rows.append((known.name, figure, known.varies + note))
+        print(*columns(rows), sep="\n")
         print("\nNAME-random needs no download, NAME-embedded is scaled to a laptop; NAME shows the settings")
         return
     default = RunConfig().to_json()

@@ -15,7 +15,7 @@ from llm.runs.finished import Run
 from llm.runs.folder import RunFolder
 from llm.tasks.order import episode_order
 from toymodel.base.errors import InputError
-from toymodel.base.words import nearest_few
+from toymodel.base.words import columns, nearest_few
 from toymodel.measures.lag import lag_profile
 from toymodel.measures.losses import LossMatrix
 from toymodel.measures.online import backward_transfer, online_loss
@@ -100,10 +100,7 @@ def table(
         values = config.to_json()
         state, score = _state(RunFolder(Path(root) / name), config)
         rows.append([name, *(_short(values[field]) for field in fields), state, score])
-    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
-    return "\n".join(
-        "  ".join(f"{c:<{w}}" for c, w in zip(row, widths, strict=True)).rstrip() for row in rows
-    )
+    return "\n".join(columns(rows))
 
 
 def _short(value: Any) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 
 from toymodel.base.errors import InputError
 from toymodel.base.memory import refuse_if_too_large
+from toymodel.base.words import columns
 from toymodel.moments import shares
 from toymodel.tasks import random_tasks
 from toymodel.theory.analysis import Analysis, Progress, analyze_data, analyze_shares
@@ -71,9 +72,7 @@ def table(analysis: Analysis, modes: int = 6) -> str:
                 ),
                 ("   on the way", "  ".join(f"{n}: {one.course[n - 1]}" for n in _stations(len(one.course)))),
             ]
-    width = max(len(name) for name, _ in rows) + 2
-    lines = [f"{name:<{width}}{text}".rstrip() for name, text in rows]
-    return "\n".join([*lines, "", *_order_lines(one), *_spectrum_lines(one, modes)])
+    return "\n".join([*columns(rows), "", *_order_lines(one), *_spectrum_lines(one, modes)])
 
 
 def _order_lines(one: Analysis) -> list[str]:

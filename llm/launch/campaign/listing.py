@@ -11,6 +11,7 @@ from llm.launch.campaign.plan import ENTRIES, Entry, Planned, plan
 from llm.runs.folder import RunFolder
 from toymodel.base.errors import InputError
 from toymodel.base.files import atomic_write
+from toymodel.base.words import columns
 
 __all__ = ["markdown", "states", "text", "update_document"]
 
@@ -53,8 +54,7 @@ def _commits(path: Path) -> dict[str, str]:
 
 def text(runs: Sequence[Planned], found: Mapping[str, State]) -> str:
     """One line per run: its entry, name and state."""
-    width = max(len(run.name) for run in runs)
-    lines = []
+    rows = []
     for run in runs:
         state = found[run.name]
         total = run.config.num_documents * run.config.epochs
@@ -62,9 +62,9 @@ def text(runs: Sequence[Planned], found: Mapping[str, State]) -> str:
             "done": f"done {state.finished} {state.commit or 'commit unknown'} on {state.device}",
             "unfinished": f"unfinished, {state.episodes} of {total} episodes",
         }.get(state.word, state.word)
-        lines.append(f"{run.entry:<10} {run.name:<{width}}  {words}")
+        rows.append((run.entry, run.name, words))
     done = sum(state.word == "done" for state in found.values())
-    return "\n".join([*lines, f"{done} of {len(runs)} runs are done"])
+    return "\n".join([*columns(rows), f"{done} of {len(runs)} runs are done"])
 
 
 def markdown(found: Mapping[str, State], entries: Sequence[Entry] = ENTRIES) -> str:

@@ -1,6 +1,6 @@
 import pytest
 
-from toymodel.base.words import nearest, nearest_few
+from toymodel.base.words import columns, nearest, nearest_few
 
 
 @pytest.mark.parametrize(
@@ -16,3 +16,12 @@ def test_some_known_name_is_always_offered(name, near):
 def test_the_most_alike_comes_first():
     assert nearest_few("pythia-160", ["pythia-70m", "pythia-160m", "embedded"])[0] == "pythia-160m"
     assert len(nearest_few("x", ["a", "b", "c", "d"])) == 3
+
+
+def test_columns_are_as_wide_as_their_longest_cell():
+    assert columns([("a", "long cell", "x"), ("longer", "b"), ("", "c", "y")]) == [
+        "a       long cell  x",
+        "longer  b",
+        "        c          y",
+    ]
+    assert columns([]) == []

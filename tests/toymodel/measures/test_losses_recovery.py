@@ -135,7 +135,7 @@ def test_measures_of_what_is_no_loss_matrix():
     from toymodel.measures.online import online_loss
 
     run = SimpleNamespace(losses=LossMatrix.from_values(np.ones((3, 2))))
-    for given, fix in (([[1, 2]], "from_values"), ("runs/x", "LossMatrix.load"), (run, r"\.losses")):
+    for wrong, fix in (([[1, 2]], "from_values"), ("runs/x", "LossMatrix.load"), (run, r"\.losses")):
         for measure in (recovery_scores, shift_averaged, visits, lag_profile, online_loss):
             with pytest.raises(InputError, match=rf"expected a LossMatrix\. Fix: .*{fix}"):
-                measure(given)
+                measure(wrong)
