@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from bridge import Findings, FitResult, Forecast, find, fit, forecast, report, to_json
+from figures.explorer.commands import write_explorer
+from figures.explorer.runs import shown
 from figures.pages.comparison import Comparison, draw
 from figures.pages.report import write_report
 from figures.style import png_bytes
@@ -61,7 +63,7 @@ def compare(
             all of one shape and order; several are shown as seeds of one experiment.
         seeds: networks to train, with seeds ``config.seed``, ``config.seed + 1``, ...
         out: folder for ``network-SEED/`` (run folders, resumed if cut short), ``comparison.png``,
-            ``report.html`` and ``fit.json``.
+            ``report.html``, ``fit.json`` and ``explorer.html``.
         progress: show progress bars on standard error.
 
     Raises:
@@ -164,14 +166,29 @@ def _facts_of_manifest(manifest: dict[str, Any]) -> dict[str, str]:
 
 def _write(out: Path, comparison: Comparison, text: str, record: dict[str, Any]) -> tuple[Path, ...]:
     picture = png_bytes(draw(comparison))
-    files = (out / "comparison.png", out / "report.html", out / "fit.json")
+    files = (out / "comparison.png", out / "report.html", out / "fit.json", out / "explorer.html")
     with atomic_write(files[0]) as file:
         file.write(picture)
-    write_report(files[1], comparison, picture, text)
+    write_report(files[1], comparison, picture, text, explorer=files[3].name)
     with atomic_write(files[2], "w") as file:
         json.dump(record, file, indent=2, allow_nan=False)
         file.write("\n")
+    _write_explorer(files[3], comparison)
     return files
+
+
+def _write_explorer(path: Path, comparison: Comparison) -> None:
+    """The explorer with this network in it: the mean over seeds first, as the picture shows it, then each."""
+    facts = ". ".join(comparison.facts[name] for name in ("model", "schedule") if name in comparison.facts)
+    words, group = f"{facts}." if facts else "", "This comparison"
+    if comparison.seeds == 1:
+        runs = [shown("this network", comparison.network, group=group, facts=words)]
+    else:
+        mean = f"Mean over {comparison.seeds} seeds. {words}".strip()
+        runs = [shown("mean of all seeds", comparison.network, group=group, facts=mean)]
+        for number, network in enumerate(comparison.networks, start=1):
+            runs.append(shown(f"seed {number} of {comparison.seeds}", network, group=group, facts=words))
+    write_explorer(path, runs)
 
 
 def _command(
@@ -183,7 +200,7 @@ def _command(
         config: The network to train.
         run: Finished runs to take instead of training: run folders, .npz, .npy or the authors' results.
         seeds: Networks to train; the picture shades their deviation.
-        out: Folder for the run folders, comparison.png, report.html and fit.json.
+        out: Folder for the run folders, comparison.png, report.html, fit.json and explorer.html.
     """
     result = compare(config, run=run, seeds=seeds, out=out, progress=True)
     print(result.text)

@@ -21,7 +21,12 @@ is fitted to the network's losses and shown beside them."""
 
 
 def write_report(
-    path: str | os.PathLike[str], comparison: Comparison, figure_png: bytes, fit_report_text: str
+    path: str | os.PathLike[str],
+    comparison: Comparison,
+    figure_png: bytes,
+    fit_report_text: str,
+    *,
+    explorer: str = "",
 ) -> None:
     """Write the report of a comparison as one self-contained HTML file, whole or not at all.
 
@@ -30,6 +35,7 @@ def write_report(
         comparison: what is compared; every number of the report is computed from it.
         figure_png: the picture (``png_bytes(draw(comparison))``), put inside the file.
         fit_report_text: the fit report as the terminal shows it.
+        explorer: name of the explorer beside the report; empty where there is none.
     """
     network = comparison.network
     model = comparison.facts.get("model", "Network")
@@ -45,6 +51,7 @@ def write_report(
     )
     body = [
         f"<h2>What this is</h2>\n<p>{_WHAT}</p>",
+        *_link(explorer),
         "<h2>Picture</h2>",
         picture(figure_png, alt),
         "<h2>Recovery score per epoch</h2>",
@@ -64,6 +71,13 @@ def write_report(
     ]
     with atomic_write(path, "w") as file:
         file.write(page(f"{model} beside the toy model", "\n".join(body)))
+
+
+def _link(explorer: str) -> list[str]:
+    if not explorer:
+        return []
+    link = f'<a href="{html.escape(explorer)}">{html.escape(explorer)}</a>'
+    return [f"<p>Beside this file, {link} shows the mechanism move, with this network beside it.</p>"]
 
 
 def _recovery(scores: Sequence[RecoveryRow], seeds: int) -> str:

@@ -34,12 +34,18 @@ def trained(tmp_path_factory):
 def test_trains_fits_draws_and_reports(trained):
     out, result = trained
     assert {p.name for p in out.iterdir()} == {
-        "network-0", "network-1", "comparison.png", "report.html", "fit.json",
+        "network-0", "network-1", "comparison.png", "report.html", "fit.json", "explorer.html",
     }  # fmt: skip
-    assert set(result.written) == {out / "comparison.png", out / "report.html", out / "fit.json"}
+    assert {path.name for path in result.written} == {
+        "comparison.png", "report.html", "fit.json", "explorer.html",
+    }  # fmt: skip
     assert (out / "comparison.png").read_bytes().startswith(b"\x89PNG")
     page = (out / "report.html").read_text()
     assert "adam, learning rate 0.001" in page
+    assert 'href="explorer.html"' in page
+    explorer = (out / "explorer.html").read_text()
+    assert 'data-state="#run=mean-of-all-seeds"' in explorer
+    assert '"name": "seed 2 of 2"' in explorer
     assert 'src="http' not in page
     saved = [LossMatrix.load(out / f"network-{seed}").values for seed in (0, 1)]
     assert np.array_equal(np.mean(saved, axis=0), result.fit.data.values)
@@ -132,4 +138,4 @@ def test_the_command_prints_the_report_and_the_files(tmp_path, capsys):
     module.COMMANDS[""](run=(tmp_path / "a.npz",), out=tmp_path / "out")
     said = capsys.readouterr().out
     assert "R^2" in said
-    assert said.count("wrote ") == 3
+    assert said.count("wrote ") == 4
