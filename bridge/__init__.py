@@ -1,5 +1,6 @@
 """The fit of the toy model to loss matrices, with its uncertainty, its forecasts and the null models."""
 
+import bridge.present.notebook  # noqa: F401  (registers how notebooks show a fit)
 from bridge.estimate.fit import fit
 from bridge.estimate.intervals import Parameter
 from bridge.estimate.profile import Profile

@@ -3,6 +3,7 @@
 Importing this package is cheap: torch and transformers load when a run starts.
 """
 
+import llm.runs.notebook  # noqa: F401  (registers how notebooks show a run)
 from llm.config import RunConfig
 from llm.presets import PRESETS, Preset, family, preset
 from llm.training.loop import Interrupted, Run, run

@@ -1,6 +1,8 @@
 """The mechanistic toy model of anticipatory recovery: slow weights P, fast weights w, exact theory."""
 
+import toymodel.show  # noqa: F401  (registers how notebooks show what this package returns)
 from toymodel.base.errors import InputError
+from toymodel.explorer import explore
 from toymodel.maps import (
     MAPS,
     MapCheck,
@@ -148,6 +150,7 @@ __all__ = [
     "epoch_spectrum",
     "epochs_until",
     "expected_losses",
+    "explore",
     "forgetting",
     "forgetting_bounds",
     "from_functions",

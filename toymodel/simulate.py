@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from toymodel import engines
 from toymodel.base.errors import InputError
 from toymodel.base.memory import refuse_if_too_large
+from toymodel.base.notebook import Shown
 from toymodel.base.words import nearest
 from toymodel.maps import TaskMap, get_map
 from toymodel.measures.losses import LossMatrix
@@ -33,7 +34,7 @@ class StabilityWarning(UserWarning):
 
 
 @dataclass(frozen=True)
-class ToyRun:
+class ToyRun(Shown):
     """A finished simulation.
 
     Attributes:
@@ -53,6 +54,10 @@ class ToyRun:
     status: str
     trajectories: Mapping[str, Floats] = field(default_factory=dict)
     stable: bool | None = None
+
+    def __repr__(self) -> str:
+        kept = f", with {', '.join(self.trajectories)}" if self.trajectories else ""
+        return f"ToyRun({self.losses}, engine={self.engine!r}{kept}; {self.status})"
 
 
 def simulate(

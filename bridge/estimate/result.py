@@ -21,12 +21,15 @@ from bridge.estimate.profile import Profile, Profiler, curve_profile
 from bridge.estimate.uncertainty import Noise, reduce
 from bridge.model.mechanism import Mechanism
 from toymodel import InputError, LossMatrix, cyclic_order
+from toymodel.base.notebook import Shown
 from toymodel.base.words import nearest
 from toymodel.measures.agreement import pooled_r_squared
 
 __all__ = ["FitResult", "Start"]
 
 Floats = NDArray[np.float64]
+# Parameters that a representation shows.
+_FEW = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +50,7 @@ class Start:
 
 
 @dataclass(frozen=True, eq=False)
-class FitResult:
+class FitResult(Shown):
     """The best fit and what is known about it.
 
     Attributes:
@@ -83,6 +86,11 @@ class FitResult:
     seconds: float
     curves: CurveFit | None = None
     choice: Choice | None = None
+
+    def __repr__(self) -> str:
+        values = ", ".join(f"{p.name}={p.value:.3g}" for p in self.parameters[:_FEW])
+        more = f", and {len(self.parameters) - _FEW} more" if len(self.parameters) > _FEW else ""
+        return f"FitResult({self.mechanism.name}; R^2 {self.r2:.3f}; {values}{more})"
 
     @property
     def data(self) -> LossMatrix:

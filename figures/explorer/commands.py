@@ -9,7 +9,7 @@ from typing import Any
 from toymodel.base.errors import InputError
 from toymodel.base.files import check_output
 
-__all__ = ["COMMANDS", "explore", "write_explorer"]
+__all__ = ["COMMANDS", "explore", "open_explorer", "write_explorer"]
 
 
 def write_explorer(path: str | Path, runs: Sequence[Any] = ()) -> Path:
@@ -32,6 +32,18 @@ def write_explorer(path: str | Path, runs: Sequence[Any] = ()) -> Path:
     with atomic_write(where, "w") as file:
         file.write(page)
     return where
+
+
+def open_explorer(runs: Sequence[Any], out: Path, *, show: bool) -> Path:
+    """What `toymodel.explore` does."""
+    import webbrowser
+
+    from figures.explorer.runs import named
+
+    path = write_explorer(out, named(runs))
+    if show:
+        webbrowser.open(path.resolve().as_uri())
+    return path
 
 
 def explore(run: tuple[Path, ...] = (), out: Path = Path("explorer.html")) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from bridge import FitResult, fit
 from bridge.model.mechanism import Mechanism
 from llm.config import RunConfig
 from llm.runs.finished import Run
+from toymodel.base.errors import InputError
 from toymodel.measures.losses import LossMatrix, cyclic_order
 
 __all__ = ["FOUR", "ShownRun", "describe", "four_numbers", "identifier", "load_shown", "shown"]
@@ -81,7 +83,7 @@ def shown(name: str, losses: LossMatrix, *, group: str = "Your runs", facts: str
     return ShownRun(identifier(name), name, group, losses, numbers, words)
 
 
-def load_shown(paths: Iterable[str | Path]) -> list[ShownRun]:
+def load_shown(paths: Iterable[str | os.PathLike[str]]) -> list[ShownRun]:
     """Runs of the reader's: run folders, .npz or .npy, each fitted now.
 
     Raises:
@@ -89,6 +91,25 @@ def load_shown(paths: Iterable[str | Path]) -> list[ShownRun]:
     """
     loaded = [(Path(path), LossMatrix.load(path)) for path in paths]
     return [shown(path.resolve().name, losses, facts=_facts(path)) for path, losses in loaded]
+
+
+def named(values: Iterable[Any]) -> list[ShownRun]:
+    """Whatever Python has of runs: loss matrices, what holds one as ``.losses``, or paths.
+
+    Raises:
+        InputError: for anything else.
+    """
+    found: list[ShownRun] = []
+    for number, value in enumerate(values, start=1):
+        if isinstance(value, str | os.PathLike):
+            found += load_shown([value])
+            continue
+        losses = getattr(value, "losses", value)
+        if not isinstance(losses, LossMatrix):
+            raise InputError(f"a {type(value).__name__} as a run", expected="a loss matrix, a run, or a path",
+                             fix="explore(LossMatrix.from_values(values))")  # fmt: skip
+        found.append(shown(getattr(value, "name", f"run {number}"), losses))
+    return found
 
 
 def identifier(name: str) -> str:

@@ -16,6 +16,7 @@ from llm.config import RunConfig, config_id
 from llm.runs.folder import RunFolder
 from toymodel.base.arrays import load_arrays, save_arrays
 from toymodel.base.errors import InputError
+from toymodel.base.notebook import Shown
 from toymodel.measures.losses import LossMatrix
 from toymodel.measures.recovery import RecoveryScore, intervals, recovery_scores
 from toymodel.measures.schedules import each_once
@@ -24,7 +25,7 @@ __all__ = ["Run", "running_score"]
 
 
 @dataclass(frozen=True, eq=False)
-class Run:
+class Run(Shown):
     """A finished run, in its run folder or packed into one small file (`pack`).
 
     Attributes:
@@ -36,6 +37,11 @@ class Run:
     config: RunConfig
     manifest: dict[str, Any]
     path: Path
+
+    def __repr__(self) -> str:
+        config = self.config
+        trained = f"{config.num_documents} documents, {config.epochs} epochs of {config.schedule} training"
+        return f"Run({self.name!r}: {config.model}, {config.weights} weights, {config.optimizer}, {trained})"
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Run:

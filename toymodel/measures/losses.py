@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from toymodel.base.arrays import Arrays, load_arrays, save_arrays
 from toymodel.base.errors import InputError
 from toymodel.base.files import check_suffix
+from toymodel.base.notebook import Shown
 from toymodel.measures.loss_checks import check_order, check_shape, check_values, numbers
 from toymodel.measures.loss_table import read_table
 
@@ -32,7 +33,7 @@ def cyclic_order(tasks: int, epochs: int) -> NDArray[np.int64]:
 
 
 @dataclass(frozen=True, eq=False)
-class LossMatrix:
+class LossMatrix(Shown):
     """Losses of T tasks through E epochs of T episodes each.
 
     Attributes:
@@ -58,6 +59,10 @@ class LossMatrix:
         object.__setattr__(self, "values", values)
         object.__setattr__(self, "order", order)
         object.__setattr__(self, "meta", dict(self.meta))
+
+    def __repr__(self) -> str:
+        size = f"{self.tasks} tasks, {self.epochs} epoch{'s' * (self.epochs > 1)}"
+        return f"LossMatrix({size}, losses {self.values.min():.3g} to {self.values.max():.3g})"
 
     @classmethod
     def from_values(

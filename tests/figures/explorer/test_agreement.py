@@ -11,6 +11,7 @@ import toymodel as tm
 from bridge import fit
 from figures.evidence.runs import recorded
 from figures.explorer.runs import FOUR
+from toymodel.measures.loss_table import read_table
 from toymodel.theory.spectrum import difference_operator
 
 EXACT = 1e-10
@@ -89,6 +90,28 @@ def test_the_theory_of_the_ring_agrees(node, slow, total, tasks):
     if found["approached"] is not None and score:
         assert found["approached"] == pytest.approx(score.value, abs=1e-8)
     assert found["turns"] == pytest.approx(tm.turns_per_epoch(slow, fast, tasks), rel=EXACT)
+
+
+CELLS = st.sampled_from(["1", "-2.5", "3e-2", ".5", "", "nan", "NA", "inf", "x", '"4"', "index", "0"])
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    rows=st.lists(st.lists(CELLS, min_size=1, max_size=4), min_size=1, max_size=4),
+    delimiter=st.sampled_from(",;\t"),
+)
+def test_tables_are_read_as_toymodel_reads_them(node, tmp_path_factory, rows, delimiter):
+    text = "\n".join(delimiter.join(row) for row in rows)
+    path = tmp_path_factory.getbasetemp() / "table.csv"
+    path.write_text(text)
+    found = node("csv", text=text)
+    try:
+        expected = read_table(path)
+    except tm.InputError:
+        assert "refused" in found
+        return
+    assert found.get("shape") == list(expected.shape), found
+    np.testing.assert_array_equal([float(value) for value in found["values"]], expected.ravel())
 
 
 @pytest.mark.parametrize("similarity", [0.0, 0.3])

@@ -37,36 +37,49 @@ async function readNpz(bytes) {
   return judged(losses, order);
 }
 
-/** Numbers separated by commas, semicolons or tabs; one line of names may come first. */
-export function readCsv(text) {
-  const lines = text
-    .replace(/^\uFEFF/, "")
-    .split(/\r\n|\n|\r/)
-    .filter((line) => line.trim() !== "");
-  if (lines.length === 0) throw new FileProblem("it is empty; one line per evaluation is expected");
-  const separator = [";", "\t", ","].find((one) => lines[0].includes(one)) ?? ",";
-  const rows = lines.map((line) => line.split(separator).map((cell) => cell.trim()));
-  const isNumber = (cell) => /^[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/i.test(cell);
-  const isName = (cell) => !isNumber(cell) && !/^[-+]?(nan|inf(inity)?)?$/i.test(cell);
-  if (rows[0].some(isName)) rows.shift();
-  const width = rows[0]?.length ?? 0;
-  const values = new Float64Array(rows.length * width);
-  for (const [n, row] of rows.entries()) {
-    if (row.length !== width) {
-      throw new FileProblem(`line ${n + 1} of numbers has ${row.length} columns and the first ${width}`);
-    }
-    for (const [k, cell] of row.entries()) {
-      const value = isNumber(cell) ? Number(cell) : /^[-+]?inf/i.test(cell) ? Infinity : Number.NaN;
-      if (isName(cell)) {
-        throw new FileProblem(
-          `line ${n + 1} of numbers, column ${k + 1} holds ${JSON.stringify(cell.slice(0, 40))}, which is no number`,
-        );
-      }
-      values[n * width + k] = value;
-    }
-  }
-  return { shape: [rows.length, width], values };
+const MISSING = new Set(["", "na", "nan", "null", "none"]);
+
+/** A cell's number: NaN for a missing one, null for words. */
+function numberIn(cell) {
+  if (MISSING.has(cell.toLowerCase())) return Number.NaN;
+  if (/^[-+]?inf(inity)?$/i.test(cell)) return cell.startsWith("-") ? -Infinity : Infinity;
+  return /^[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/i.test(cell) ? Number(cell) : null;
 }
+
+/**
+ * Numbers between commas, semicolons or tabs; a line of names above them or not.
+ *
+ * A first column that counts the rows under a name of its own (as pandas writes its index) is left out: what
+ * toymodel's reader of tables does.
+ */
+export function readCsv(text) {
+  const lines = text.replace(/^\uFEFF/, "").split(/\r\n|\n|\r/);
+  const count = (one) => lines[0].split(one).length;
+  const separator = [",", ";", "\t"].reduce((best, one) => (count(one) > count(best) ? one : best));
+  const table = lines
+    .map((line, n) => ({ line: n + 1, cells: line.split(separator).map((cell) => unquoted(cell.trim())) }))
+    .filter(({ cells }) => cells.some((cell) => cell !== ""));
+  const named = table.length > 0 && table[0].cells.some((cell) => numberIn(cell) === null);
+  const head = named ? table.shift().cells : [];
+  if (table.length === 0) throw new FileProblem("it is empty; one row per evaluation is expected");
+  const width = table[0].cells.length;
+  const rows = table.map(({ line, cells }) => {
+    if (cells.length !== width) {
+      throw new FileProblem(`line ${line} has ${cells.length} cells and the first row ${width}`);
+    }
+    return cells.map((cell, n) => {
+      const value = numberIn(cell);
+      if (value !== null) return value;
+      const shown = JSON.stringify(cell.slice(0, 40));
+      throw new FileProblem(`line ${line}, column ${n + 1} holds ${shown}, which is no number`);
+    });
+  });
+  const counts = ["", "row", "episode", "index"].includes(head[0]) && rows.every((row, n) => row[0] === n);
+  const kept = counts ? rows.map((row) => row.slice(1)) : rows;
+  return { shape: [kept.length, kept[0].length], values: Float64Array.from(kept.flat()) };
+}
+
+const unquoted = (cell) => (/^".*"$/.test(cell) ? cell.slice(1, -1).trim() : cell);
 
 /** Judge shape, losses and order. */
 function judged({ shape, values }, order = null) {

@@ -1,6 +1,7 @@
 // Answers questions of the Python tests, one JSON a line: { ask, ...what it needs }.
 
 import { createInterface } from "node:readline";
+import { readCsv } from "../../../../figures/explorer/web/files/matrix.js";
 import {
   applyLink,
   relativeLosses,
@@ -25,6 +26,14 @@ import {
 import { advance } from "../../../../figures/explorer/web/toy/ringpath.js";
 
 const answers = {
+  csv({ text }) {
+    try {
+      const { shape, values } = readCsv(text);
+      return { shape, values: Array.from(values, (x) => (Number.isFinite(x) ? x : String(x))) };
+    } catch (error) {
+      return { refused: error.message };
+    }
+  },
   losses({ tasks, unfitted, slowShare, similarity, varianceW, halfPoint, order }) {
     const { slow, fast } = sharesOf({ unfitted, slowShare, similarity });
     const x = relativeLosses({ tasks, slow, fast, varianceW, order });

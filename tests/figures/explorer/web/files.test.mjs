@@ -116,7 +116,9 @@ test("damage anywhere in an archive is found", async () => {
 test("numbers in words and comments of csv", () => {
   assert.deepEqual([...readCsv("a,b\n1,2\n0.5,2e-1\n").values], [1, 2, 0.5, 0.2]);
   assert.deepEqual([...readCsv("\uFEFF1;2\r\n3;4\r\n").values], [1, 2, 3, 4]);
-  assert.throws(() => readCsv("1,2\n3\n"), /1 columns and the first 2/);
+  assert.deepEqual([...readCsv(',a,b\n0,1,2\n1,"3",4\n').values], [1, 2, 3, 4]);
+  assert.ok(Number.isNaN(readCsv("1,\n2,NA\n").values[1]));
+  assert.throws(() => readCsv("1,2\n3\n"), /line 2 has 1 cells and the first row 2/);
   assert.throws(() => readCsv("1,2\n3,<b>x</b>\n"), /no number/);
   assert.throws(() => readCsv("\n"), /empty/);
 });
