@@ -10,9 +10,10 @@ from typing import Protocol
 
 from matplotlib.figure import Figure
 
+from figures.evidence.groups import Family
 from figures.evidence.lookup import MissingRuns
 from figures.evidence.reproduce import made_by, sweep_command
-from figures.evidence.runs import Family, Runs
+from figures.evidence.runs import Runs
 from figures.evidence.scores import score_by_epoch
 from figures.panels.captions import Caption
 from llm.config import RunConfig
@@ -165,6 +166,7 @@ FIGURES: dict[str, Entry] = {
         "Document i + 1 primes i nearly as much as i primes i + 1 (section 4).",
     ),
     "control": Entry(_CURVES, "orders that do not repeat, as controls"),
+    "own": Entry("figures.panels.own", "runs that are no preset's, each under its own name"),
     "headline": Entry(
         "figures.panels.headline", "a network with Adam beside the toy model fitted to it by four numbers"
     ),
@@ -235,6 +237,9 @@ def commands(name: str, runs: Runs) -> list[str]:
         makers += [sweep_command(one.name)] if one.as_preset else [
             made_by(run.config, f"runs/{run.name}") for run in one.runs
         ]  # fmt: skip
+    if name == "own":
+        makers = [made_by(run.config, f"runs/{run.name}") for one in runs.own() for run in one.runs]
+        makers = makers or [made_by(RunConfig(steps=7), "runs/own")]
     makers = makers or [sweep_command(key) for key in panel(name).families]
     return [*dict.fromkeys(makers), f"reawaken figures {name} --runs runs"]
 

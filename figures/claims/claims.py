@@ -13,7 +13,8 @@ from figures.catalogue import families
 from figures.claims.statements import CLAIMS
 from figures.claims.verdicts import Claim, Verdict
 from figures.claims.worlds import Networks, Toy
-from figures.evidence.runs import Family, Runs
+from figures.evidence.groups import Family
+from figures.evidence.runs import Runs
 from figures.evidence.scales import SCALES, Scale
 from toymodel.base.files import atomic_write
 

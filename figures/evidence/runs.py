@@ -11,10 +11,10 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from figures.evidence.groups import Experiment, Family, Member, experiment_name
 from figures.evidence.matching import (
     FREE,
     OTHER_SETTINGS,
@@ -26,129 +26,22 @@ from figures.evidence.matching import (
     forms_at,
     like_preset,
     members_of,
-    model_name,
     presets_settings,
     rest_of,
     value_of,
 )
-from figures.evidence.scales import SCALES, TITLES, Scale, scale_of
+from figures.evidence.scales import SCALES, Scale, scale_of
 from figures.evidence.stored import read_folders, read_packed
 from llm.config import RunConfig
 from llm.presets import Preset
 from llm.runs.finished import Run
 from toymodel.base.errors import InputError
 from toymodel.base.words import nearest
-from toymodel.measures.losses import LossMatrix
 
-__all__ = ["RECORDED", "Experiment", "Family", "Member", "Runs", "recorded"]
+__all__ = ["RECORDED", "Runs", "recorded"]
 
 RECORDED = Path(__file__).parents[1] / "recorded"
 """The results that come with this package: packed small networks, and folders of real runs."""
-
-
-@dataclass(frozen=True)
-class Member:
-    """One curve: the runs of one preset, one per seed.
-
-    Attributes:
-        preset: whose.
-        runs: by seed.
-    """
-
-    preset: Preset
-    runs: tuple[Run, ...]
-
-    @property
-    def config(self) -> RunConfig:
-        """What was run, with the first seed."""
-        return self.runs[0].config
-
-    @property
-    def losses(self) -> list[LossMatrix]:
-        """Loss matrices, one per seed."""
-        return [run.losses for run in self.runs]
-
-    @property
-    def seeds(self) -> int:
-        """Number of runs."""
-        return len(self.runs)
-
-
-@dataclass(frozen=True)
-class Family:
-    """The runs that were found for a family of presets at one scale.
-
-    Attributes:
-        name: the family with the suffix of the form it is nearest to, as ``reawaken llm sweep --presets``
-            takes it.
-        form: the suffix.
-        scale: at which.
-        members: those that have runs, in the paper's order.
-        missing: those that have none.
-        differences: settings, other than sizes, documents and weights, in which all runs differ from the
-            preset's.
-        distance: number of settings in which they do, sizes included.
-        same_experiment: whether these are no more than other sizes, rates and numbers of things.
-    """
-
-    name: str
-    form: str
-    scale: Scale
-    members: tuple[Member, ...]
-    missing: tuple[Preset, ...]
-    differences: tuple[str, ...] = ()
-    distance: int = 0
-    same_experiment: bool = True
-
-    @property
-    def runs(self) -> list[Run]:
-        """All runs."""
-        return [run for member in self.members for run in member.runs]
-
-    @property
-    def base(self) -> str:
-        """Name of the family without suffix."""
-        return self.members[0].preset.family
-
-    @property
-    def as_preset(self) -> bool:
-        """Whether the presets, documents included, make exactly these runs."""
-        return not self.distance and all(
-            run.config.to_json()[name] == value
-            for member in self.members
-            for run in member.runs
-            for name, value in member.preset.config.to_json().items()
-            if name in SOURCE
-        )
-
-    @property
-    def title(self) -> str:
-        """What kind of networks these are, in a few words."""
-        models = {member.config.model for member in self.members}
-        if self.scale == "small":
-            return TITLES["small"]
-        if len(models) > 1:
-            return TITLES[self.scale]
-        weights = "pretrained" if self.scale == "pretrained" else "random weights"
-        return f"{model_name(models.pop())}, {weights}"
-
-    @property
-    def settings(self) -> str:
-        """In which settings but the model they differ from the preset's; empty for none."""
-        return ", ".join(self.differences)
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """Runs that differ in their seed alone.
-
-    Attributes:
-        name: of their folder, without the seed.
-        runs: by seed.
-    """
-
-    name: str
-    runs: tuple[Run, ...]
 
 
 class Runs(Sequence[Run]):
@@ -251,10 +144,7 @@ class Runs(Sequence[Run]):
         for run, settings in zip(self._runs, self._settings, strict=True):
             if like_preset(settings) not in presets_settings():
                 groups.setdefault(rest_of(settings, FREE), []).append(run)
-        return [
-            Experiment(runs[0].name.rpartition("-seed")[0] or runs[0].name, tuple(_by_seed(runs)))
-            for runs in groups.values()
-        ]
+        return [Experiment(experiment_name(runs[0]), tuple(_by_seed(runs))) for runs in groups.values()]
 
     def controls(self, configs: Sequence[RunConfig]) -> dict[str, list[Run]]:
         """Runs that differ from one of the configurations in nothing but their order, by schedule."""
@@ -268,6 +158,8 @@ class Runs(Sequence[Run]):
 
     def _groups(self, name: str, form: str, scale: Scale, probes: Sequence[str] | None) -> Iterator[Family]:
         presets, fields, fixed = members_of(name, form)
+        if not fields and len(presets) > 1:
+            return  # in this form the members do not differ
         by_value, task = by_value_of(presets, fields), presets[0].config.task
         wanted = set(presets[0].config.probes if probes is None else probes)
         groups: dict[Values, dict[Values, list[Run]]] = {}

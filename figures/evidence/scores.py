@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import zip_longest
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from toymodel.measures.losses import LossMatrix
 from toymodel.measures.recovery import recovery_scores, shift_averaged
 
-__all__ = ["last_score", "score_by_epoch", "shifted"]
+__all__ = ["last_score", "mean_scores", "score_by_epoch", "shifted"]
 
 
 def shifted(losses: LossMatrix) -> NDArray[np.float64]:
@@ -27,11 +28,14 @@ def last_score(losses: LossMatrix, epoch: int | None = None) -> float:
     return scores[at].value if 0 <= at < len(scores) else math.nan
 
 
+def mean_scores(matrices: Sequence[LossMatrix]) -> NDArray[np.float64]:
+    """Recovery score of every epoch, mean over the seeds that have one; NaN where none has."""
+    # Orders drawn at random may leave a seed without a document that returns in every epoch.
+    table = zip_longest(*([s.value for s in recovery_scores(m)] for m in matrices), fillvalue=math.nan)
+    good = [[value for value in epoch if math.isfinite(value)] for epoch in table]
+    return np.array([np.mean(values) if values else math.nan for values in good])
+
+
 def score_by_epoch(matrices: Sequence[LossMatrix]) -> str:
-    """Recovery scores of every epoch in words: mean over the seeds that have one, ``-`` where none has."""
-    table = [[score.value for score in recovery_scores(matrix)] for matrix in matrices]
-    means = []
-    for epoch in zip(*table, strict=True):
-        good = [value for value in epoch if math.isfinite(value)]
-        means.append(f"{np.mean(good):.3f}" if good else "-")
-    return " ".join(means)
+    """`mean_scores` in words, ``-`` where there is none."""
+    return " ".join(f"{mean:.3f}" if math.isfinite(mean) else "-" for mean in mean_scores(matrices))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from figures.evidence.runs import Family
+from figures.evidence.groups import Family
 
 __all__ = ["Caption", "seeds_of"]
 

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from bridge import r_squared
 from figures.evidence.counterparts import COUNTERPARTS, counterpart, toy_losses
 from figures.evidence.fits import fitted_losses
+from figures.evidence.groups import Family
 from figures.evidence.lookup import find
-from figures.evidence.runs import Family, Runs
+from figures.evidence.runs import Runs
 from figures.evidence.scales import SCALES, Scale
 from figures.evidence.scores import last_score, shifted
 from figures.panels.captions import Caption, seeds_of
@@ -213,7 +214,7 @@ class Curves:
                     what += f"R² {np.mean(shares):.3f}."
         toy = "The toy has no counterpart of what is varied."
         if self.family in COUNTERPARTS:
-            toy = f"Below: the toy f(w) = y - w, T tasks and {_TOY_SEEDS} seeds; it varies "
+            toy = f"Below: the toy f(w) = y - w, T tasks and {_TOY_SEEDS} seeds, with "
             toy += f"{COUNTERPARTS[self.family][1]}; its loss has no unit."
         return Caption(what, f"Losses in nats per {self.unit}.", seeds_of(found), toy)
 

@@ -11,8 +11,9 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from figures.evidence.counterparts import ToySetting
+from figures.evidence.groups import Family, Member
 from figures.evidence.lookup import find, find_member
-from figures.evidence.runs import Family, Member, Runs
+from figures.evidence.runs import Runs
 from figures.evidence.scales import Scale
 from figures.panels.captions import Caption, seeds_of
 from figures.style import figure_style, letter, new_figure

@@ -1,6 +1,7 @@
 """Runs are found by what they are, and packed without losing what figures need."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from figures.evidence.stored import pack
 from llm.launch.campaign import ENTRIES, plan
 from llm.presets import PRESETS, family, preset
 from llm.runs.finished import Run
+from reawaken import main
 from tests.figures.runs import write_family, write_run
 from toymodel import InputError, LossMatrix
 
@@ -183,6 +185,16 @@ def test_unfinished_and_foreign_folders_are_passed_over(tmp_path):
     (other / "config.json").write_text('{"colour": "blue"}')
     (other / "losses.npz").write_bytes(b"")
     assert len(Runs.load(tmp_path)) == 0
+    # A run is never passed over: one of a later version, or a damaged one, is named.
+    where = write_run(tmp_path, tiny(seed=5), losses=matrix(config))
+    whole = (where / "config.json").read_text()
+    (where / "config.json").write_text(whole.replace('"seed"', '"seeds"'))
+    with pytest.raises(InputError, match="has the field.s. seeds"):
+        Runs.load(tmp_path)
+    (where / "config.json").write_text(whole[:-5])
+    with pytest.raises(InputError, match="config.json"):
+        Runs.load(tmp_path)
+    shutil.rmtree(where)
     with pytest.raises(InputError, match="reawaken llm sweep"):
         Runs.load(tmp_path / "nowhere")
 
@@ -222,3 +234,23 @@ def test_commands_make_the_runs():
     base = PRESETS["fig6-adam"]
     config = replace(base.config, seed=2, lr=0.5)
     assert run_command(config, base) == "reawaken llm run --preset fig6-adam --lr 0.5 --seed 2 --out RUN"
+
+
+@pytest.mark.slow
+def test_a_real_run_of_ones_own_draws_what_it_can(tmp_path):
+    """From the command line alone: a run that is no preset's, its curves, its probe and its name."""
+    where = tmp_path / "mine-seed0"
+    settings = "--num-documents 6 --steps 3 --epochs 3 --mask-probability 0.15 --probes pairwise"
+    assert main(["llm", "run", "--preset", "fig1-small", *settings.split(), "--out", str(where)]) == 0
+    for runs in (where, tmp_path):
+        out = tmp_path / f"out-{runs.name}"
+        words = ["figures", "1", "8b", "own", "--runs", str(runs), "--out", str(out), "--formats", "png"]
+        assert main(words) == 0
+        assert {file.name for file in out.glob("*.png")} == {"fig1a.png", "fig1b.png", "fig8b.png", "own.png"}
+        assert "mine" in (out / "own.txt").read_text()
+        words = (out / "fig1a.txt").read_text()
+        assert "mask probability 0.15" in words
+        assert "Mean over 1 seed (mine)" in words
+        # Masks are another experiment than sizes, steps or masks of 0.1.
+        for figure in ("2b", "4a", "5b"):
+            assert main(["figures", figure, "--runs", str(runs), "--out", str(out)]) == 2
