@@ -37,8 +37,7 @@ class _WithPreset:
 
     def build(self, argv: Sequence[str]) -> Callable[..., None]:
         """The function with the defaults of the preset that the arguments name."""
-        name = _flag("--preset", argv)
-        base = RunConfig() if name is None else preset(name)
+        base = _base(_flag("--preset", argv), _flag("--model", argv))
         function = self._function
 
         def command(*args: Any, **kwargs: Any) -> None:
@@ -53,6 +52,17 @@ class _WithPreset:
         command.__annotations__ = function.__annotations__
         command.__doc__ = function.__doc__
         return command
+
+
+def _base(name: str | None, model: str | None) -> RunConfig:
+    """Where flags start from: a preset, or the paper's settings for the model that is named.
+
+    The embedded network has settings that suit it, the same here and in `reawaken compare`: at the paper's,
+    which are Pythia's, so small a network would hardly learn.
+    """
+    if name is not None:
+        return preset(name)
+    return preset("embedded") if model in (None, "embedded") else RunConfig()
 
 
 def _flag(name: str, argv: Sequence[str]) -> str | None:
@@ -81,7 +91,8 @@ def _run(
 
     Args:
         config: what to run.
-        preset: Settings of one of the paper's experiments (reawaken llm presets lists them).
+        preset: Settings to start from, of one of the paper's experiments (reawaken llm presets lists them);
+            "embedded" if neither this nor --model is given, the paper's settings if --model is.
         out: The run folder. The same command on it resumes an unfinished run and shows a finished one.
         dry_run: Only say what it would cost: steps, evaluations, memory, disk and time. Writes nothing.
         timed: With --dry-run: execute a few gradient steps here to tell the time, rather than arithmetic.
@@ -253,7 +264,7 @@ def _sweep(
 
     Args:
         out: The folder of the run folders.
-        presets: Presets, or whole families of them, to start from; the default settings if none.
+        presets: Presets, or whole families of them, to start from; "embedded" if none.
         seeds: Seeds to run each with.
         vary: FIELD=VALUE,VALUE,... for a field of a run; several make every combination.
         launcher: One after the other here, in processes here, or as jobs of a cluster by submitit.
@@ -267,7 +278,7 @@ def _sweep(
     from llm.launch.variations import expand, parse_variations
     from llm.runs import show
 
-    bases = [member.config for name in presets for member in family(name)] or [RunConfig()]
+    bases = [member.config for name in presets for member in family(name)] or [preset("embedded")]
     configs = expand(bases, seeds, parse_variations(vary))
     if dry_run:
         print(show.table(configs, out))

@@ -147,11 +147,13 @@ class Run(Shown):
 
     def plot(self) -> Any:
         """Loss of the first document and of all documents shift-averaged; a matplotlib figure."""
-        import matplotlib.pyplot as plt
+        from matplotlib.figure import Figure
 
         from toymodel.measures.recovery import shift_averaged, visits
 
-        figure, (one, every) = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
+        # Not pyplot's: a notebook would show the figure it returns and the one that is current.
+        figure = Figure(figsize=(9, 3.2), layout="constrained")
+        one, every = figure.subplots(1, 2)
         curve = self.losses.values[:, 0]
         before = visits(self.losses)[0]
         one.plot(curve)

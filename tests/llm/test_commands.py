@@ -21,9 +21,11 @@ SMALL = [
     "--width", "16", "--depth", "1", "--heads", "2", "--feed-forward", "16", "--num-documents", "3",
     "--context", "8", "--steps", "2", "--epochs", "2", "--lr", "0.01",
 ]  # fmt: skip
-CONFIG = RunConfig(
-    width=16, depth=1, heads=2, feed_forward=16, num_documents=3, context=8, steps=2, epochs=2, lr=0.01
-)
+# The embedded network has its preset's settings wherever nothing else is asked for.
+CONFIG = dataclasses.replace(
+    preset("embedded"), width=16, depth=1, heads=2, feed_forward=16, num_documents=3, context=8, steps=2,
+    epochs=2, lr=0.01,
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -86,7 +88,18 @@ def test_a_preset_gives_defaults_and_flags_hold_over_it(tmp_path, capsys, words,
     assert seen[0].context != preset("embedded-sgd").context
     # No other preset lingers in the next command.
     assert reawaken.main(["llm", "run", "--dry-run"]) == 0
-    assert seen[1] == RunConfig()
+    assert seen[1] == preset("embedded")
+
+
+def test_without_a_preset_the_embedded_network_has_its_own_settings_and_others_the_papers(
+    capsys, monkeypatch
+):
+    seen = []
+    monkeypatch.setattr("llm.cost.estimate.estimate", lambda config, timed: seen.append(config) or "")
+    for words in ([], ["--model", "embedded"], ["--model", "pythia-160m"], ["--model=pythia-14m"]):
+        assert reawaken.main(["llm", "run", *words, "--dry-run"]) == 0
+    paper = dataclasses.replace(RunConfig(), model="pythia-160m")
+    assert seen == [preset("embedded")] * 2 + [paper, dataclasses.replace(paper, model="pythia-14m")]
 
 
 def test_run_refuses(refuses, tmp_path):
@@ -95,7 +108,10 @@ def test_run_refuses(refuses, tmp_path):
     assert "Fix: --dry-run --timed" in refuses("run", *SMALL, "--timed", "--out", tmp_path / "run")
     assert "--lr -1" in refuses("run", "--lr", "-1", "--out", tmp_path / "run")
     assert "Fix: --steps" in refuses("run", "--stesp", "3", "--out", tmp_path / "run")
-    assert "is a folder" in refuses("run", *SMALL, "--out", tmp_path / "run", "--results", tmp_path)
+    folder = tmp_path / "results.npz"
+    folder.mkdir()
+    assert "is a folder" in refuses("run", *SMALL, "--out", tmp_path / "run", "--results", folder)
+    folder.rmdir()
     line = refuses("run", *SMALL, "--probes", "pca", "--probe-layer", "lm_hed", "--out", tmp_path / "run")
     assert line.endswith("Fix: --probe-layer lm_head\n")
     assert list(tmp_path.iterdir()) == []

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import reawaken
-from llm import RunConfig
+from llm import RunConfig, preset
 from llm.runs.finished import running_score
 from llm.runs.show import show_run
 from llm.tasks.order import episode_order
@@ -72,7 +72,7 @@ def test_a_run_in_a_given_order_is_recorded_and_shown(tmp_path, capsys):
     (tmp_path / "o.json").write_text(json.dumps(ORDER))
     argv = ["llm", "run", "--order", str(tmp_path / "o.json"), "--out", str(tmp_path / "run")]
     for name, value in TINY.to_json().items():
-        if value not in (getattr(RunConfig, name), [], [0]):
+        if value not in (getattr(preset("embedded"), name), [], [0]):
             argv += [f"--{name.replace('_', '-')}", str(value)]
     assert reawaken.main(argv) == 0
     capsys.readouterr()
