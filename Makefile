@@ -39,4 +39,4 @@ $(WEB)/node_modules/.package-lock.json: $(WEB)/package-lock.json
 	cd $(WEB) && npm ci --silent --no-audit --no-fund
 
 bench: env
-	$(BIN)/pytest benchmarks $(ARGS)
+	$(BIN)/pytest $(if $(filter benchmarks%,$(ARGS)),,benchmarks) $(ARGS)

@@ -217,7 +217,13 @@ def test_cold_start():
     def process():
         subprocess.run([sys.executable, "-c", code], check=True)
 
+    def compiler():
+        subprocess.run([sys.executable, "-c", "import numba"], check=True)
+
     process()  # fills the cache
-    seconds = least(process, 5)
-    print(f"\na second process, from launch to end of two runs: {seconds:.2f} s")
-    assert seconds < 1
+    # In turn, so that what else the machine does falls on both: most of a start is the compiler's own import.
+    both = [(least(process, 1), least(compiler, 1)) for _ in range(7)]
+    seconds, import_alone = (min(column) for column in zip(*both, strict=True))
+    ratio = seconds / import_alone
+    print(f"\na second process, from launch to end of two runs: {seconds:.2f} s, {ratio:.2f} x import numba")
+    assert ratio < 3

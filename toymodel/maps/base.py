@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -33,6 +34,7 @@ class VectorFunction:
     """
 
     def __init__(self, source: Callable[..., Any], *, jitted: bool = True, cache: bool = True) -> None:
+        _check_arguments(source)
         self.source = source
         self.jitted = jitted
         self._cache = cache
@@ -105,6 +107,23 @@ class VectorFunction:
         for i in range(len(theta)):
             self(values[i], theta[i], out[i])
         return out
+
+
+def _check_arguments(source: Callable[..., Any]) -> None:
+    """Refuse a function that cannot take (v, theta, out), before it is called or compiled."""
+    function = getattr(source, "py_func", source)
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # what has no signature says so when called
+        return
+    try:
+        signature.bind(None, None, None)
+    except TypeError:
+        raise InputError(
+            f"{_name(source)} takes {signature}",
+            expected="three arguments (v, theta, out), vectors, the last of which is written",
+            fix="def forward(w, theta, out): out[:] = theta - w",
+        ) from None
 
 
 @functools.cache

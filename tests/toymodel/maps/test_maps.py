@@ -200,7 +200,7 @@ identical = put(lambda v, theta: v)
         (spoils, identical, "changes its input"),
         (indexed, identical, "IndexError"),
         (lambda v, theta, out: v, identical, "returns a value"),
-        (lambda v: v, identical, "does not take"),
+        (lambda v: v, identical, "three arguments"),
         (numba.njit(indexed), identical, "IndexError"),
         (put(lambda v, y: v / (1 + abs(v))), identical, "inverse is wrong"),
     ],
@@ -278,3 +278,14 @@ def test_weights_outside_the_map():
     inside = from_functions(shifted, unshifted, slope=3.0, domain=(-0.1, 0.1))
     with pytest.raises(InputError, match="outside the domain"):
         simulate(tasks, inside, rate=0.1, epochs=1)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [lambda w, theta: theta - w, lambda w: w, lambda w, theta, out, more: None, lambda *, w: w],
+)
+def test_functions_of_other_arguments_are_told_what_a_map_takes(function):
+    with pytest.raises(InputError, match=r"three arguments \(v, theta, out\)") as error:
+        maps.from_functions(function, function)
+    assert "def forward(w, theta, out)" in str(error.value)
+    assert "ascontiguousarray" not in str(error.value)
