@@ -81,8 +81,11 @@ def build_model(config: RunConfig, vocabulary: int) -> Any:
 def _construct(kind: Any, architecture: Any, name: str, common: dict[str, Any]) -> Any:
     try:
         return kind.from_config(architecture, **common)
-    except (LookupError, ValueError, TypeError, AttributeError, ArithmeticError, AssertionError) as error:
+    except (LookupError, ValueError, TypeError, AttributeError, ArithmeticError, AssertionError,
+            RuntimeError) as error:  # fmt: skip
         words = " ".join(str(error).split())[:160]
+        if "memory" in words.lower():  # said where it is known how much would do
+            raise
         raise InputError(
             f"--model {name}: no network can be built as its config.json says ({words})",
             expected="settings that the architecture takes",

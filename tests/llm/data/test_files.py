@@ -15,6 +15,7 @@ from llm.data.documents import load_documents
 from llm.data.files import natural_order
 from llm.data.sources import open_source, readable
 from tests.llm.given import refusal, texts
+from toymodel import InputError
 
 SMALL = RunConfig(num_documents=4, context=20)
 STORIES = texts(6, words=12)
@@ -236,3 +237,25 @@ def test_a_drawn_source_says_that_it_draws(tmp_path, jsonl):
     datasets.Dataset.from_json(str(jsonl)).to_parquet(tmp_path / "a.parquet")
     assert load_documents(given_as(tmp_path / "a.parquet", seed=3)).origin["selection"] == "seed"
     assert load_documents(given_as(jsonl)).origin["selection"] == "order"
+
+
+PIECES = [b'{"text": "a b"}', b"[", b"]", b'"', b",", b";", b"\t", b"\n", b"\r\n", b"text", b"\xff", b"\x00",
+          b"\\ud83d", b"\xc3\xa9", b"\xef\xbb\xbf", b"1e999", b"NaN", b"{", b"}", b":", b"null"]  # fmt: skip
+
+
+@given(
+    suffix=st.sampled_from([".jsonl", ".json", ".csv", ".tsv", ".txt", ".parquet", ".jsonl.gz"]),
+    content=st.lists(st.sampled_from(PIECES) | st.binary(max_size=9), max_size=30).map(b"".join),
+)
+def test_whatever_a_file_holds_it_is_read_or_refused_in_one_line(tmp_path_factory, suffix, content):
+    file = tmp_path_factory.mktemp("any") / f"a{suffix}"
+    file.write_bytes(content)
+    said = ""
+    try:
+        source = open_source(given_as(file))
+        for row in range(source.size):
+            readable(source.text(row))[0].encode()
+            readable(source.name(row))[0].encode()
+    except InputError as error:
+        said = str(error)
+    assert "\n" not in said

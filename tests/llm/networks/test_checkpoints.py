@@ -100,6 +100,7 @@ def test_overrides_reach_architectures_with_names_of_their_own(tmp_path, other_c
         ({"num_attention_heads": 0}, "cannot be used"),
         ({"num_attention_heads": 3}, "(3)"),
         ({"num_key_value_heads": 3}, "does not run"),
+        ({"num_key_value_heads": 10**18}, "no network can be built"),
         ({"hidden_act": "nope"}, "no network can be built"),
         ({"pad_token_id": 10**6}, "no network can be built"),
         ({"rope_parameters": 5}, "rope_parameters"),
