@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -95,26 +97,48 @@ def fit_command(
     asked: dict[str, Any] = {name: value for name, value in wanted.items() if value is not None}
     form = replace(choose(matrices[0], matrices[0].values.size), **asked) if asked else None
     masked = sum(int((~mask).sum()) for mask in known)
-    result = fit(matrices, form, shared=shared, starts=starts, observed=known if masked else None)
-    ranges = {}
-    if bootstrap:
-        draws = resample(result, bootstrap)
-        for name, column in zip(result.names, draws.T, strict=True):
-            low, high = (float(v) for v in np.quantile(column, [0.025, 0.975]))
-            ranges[name] = (low, high)
-    found = find(
-        result,
-        forecast(matrices[0], held_out, form),
-        predictions=tuple(predict_runs(result, first, predict)),
-        later=further(result, epochs_ahead) if epochs_ahead else None,
-        candidates=tuple(compare(matrices[0])) if table else (),
-        held_out_documents_r2=held_out_documents(matrices[0], form) if documents else None,
-        bootstrap=ranges,
-        masked=masked,
-    )
+    with _said() as say:
+        say(f"fit to {matrices[0].tasks} documents, {matrices[0].epochs} epochs")
+        result = fit(matrices, form, shared=shared, starts=starts, observed=known if masked else None)
+        say(f"forecast of {held_out} held-out epochs")
+        ahead = forecast(matrices[0], held_out, form)
+        say("predictions of other runs")
+        predictions = tuple(predict_runs(result, first, predict))
+        say("further epochs")
+        later = further(result, epochs_ahead) if epochs_ahead else None
+        say("table of forms and nulls")
+        candidates = tuple(compare(matrices[0])) if table else ()
+        say("documents held out")
+        left_out = held_out_documents(matrices[0], form) if documents else None
+        say("documents drawn anew")
+        draws = resample(result, bootstrap) if bootstrap else np.zeros((0, 0))
+        ranges = {
+            name: (float(np.quantile(column, 0.025)), float(np.quantile(column, 0.975)))
+            for name, column in zip(result.names if bootstrap else (), draws.T, strict=True)
+        }
+        say("judgement")
+        found = find(
+            result,
+            ahead,
+            predictions=predictions,
+            later=later,
+            candidates=candidates,
+            held_out_documents_r2=left_out,
+            bootstrap=ranges,
+            masked=masked,
+        )
     print(report(found))
     if out is not None:
         _write(out, found, [path.name for path in runs])
+
+
+@contextlib.contextmanager
+def _said() -> Iterator[Callable[[str], None]]:
+    """What is being done, on a terminal; nothing in a pipe."""
+    from tqdm import tqdm
+
+    with tqdm(bar_format="{desc} ({elapsed})", leave=False, disable=None) as bar:
+        yield bar.set_description_str
 
 
 def _write(out: Path, found: Findings, names: list[str]) -> None:
