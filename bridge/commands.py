@@ -22,9 +22,10 @@ def fit_command(
     *,
     predict: tuple[Path, ...] = (),
     epochs_ahead: int = 0,
+    describe: bool = False,
     shared: tuple[str, ...] = (),
     channels: int | None = None,
-    drift: Literal["none", "epoch", "loss"] | None = None,
+    drift: Literal["none", "slow", "epoch", "loss"] | None = None,
     link: Literal["linear", "power", "exponential", "saturating"] | None = None,
     nearness: bool | None = None,
     pairs: bool | None = None,
@@ -43,9 +44,10 @@ def fit_command(
         runs: Run folders, loss matrices as .npz, .npy or .csv; several are fitted jointly.
         predict: Other runs of the same network and documents, predicted from the fit to RUN alone.
         epochs_ahead: Further epochs to predict, with intervals.
+        describe: Fit the fullest form that the losses can bear in place of the simplest that predicts.
         shared: Parameters that several runs have in common, e.g. slow_share; the others are each run's own.
         channels: Independent sets of dimensions (2 where the data allow).
-        drift: Whether shares stay, or move with the epoch or with the loss.
+        drift: Whether shares stay, the slow share moves with the epoch, or both with it or with the loss.
         link: From squared distance to loss.
         nearness: Similarity that depends on distance in the order.
         pairs: Correlated documents.
@@ -64,6 +66,7 @@ def fit_command(
 
     from bridge.estimate.bootstrap import bootstrap as resample
     from bridge.estimate.checks import choose
+    from bridge.estimate.choice import FOUR
     from bridge.estimate.fit import fit
     from bridge.estimate.inputs import read
     from bridge.judge.ahead import epochs_ahead as further
@@ -95,13 +98,16 @@ def fit_command(
     wanted = {"channels": channels, "drift": drift, "link": link, "nearness": nearness, "pairs": pairs,
               "floor": floor}  # fmt: skip
     asked: dict[str, Any] = {name: value for name, value in wanted.items() if value is not None}
-    form = replace(choose(matrices[0], matrices[0].values.size), **asked) if asked else None
+    fullest = choose(matrices[0], matrices[0].values.size)
+    form = replace(fullest if describe else FOUR, **asked) if asked or describe else None
+    # Two channels describe what was seen and go wrong beyond it.
+    beyond = replace(form, channels=1) if form is not None else None
     masked = sum(int((~mask).sum()) for mask in known)
     with _said() as say:
         say(f"fit to {matrices[0].tasks} documents, {matrices[0].epochs} epochs")
         result = fit(matrices, form, shared=shared, starts=starts, observed=known if masked else None)
         say(f"forecast of {held_out} held-out epochs")
-        ahead = forecast(matrices[0], held_out, form)
+        ahead = forecast(matrices[0], held_out, beyond)
         say("predictions of other runs")
         predictions = tuple(predict_runs(result, first, predict))
         say("further epochs")

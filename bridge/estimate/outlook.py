@@ -29,11 +29,13 @@ class Outlook:
         fit: the fit.
         dataset: which matrix.
         order: the schedule, shape ``(E, T)``.
+        anew: departures are drawn anew though the schedule goes on from the fitted one.
     """
 
     fit: CurveFit
     dataset: int
     order: NDArray[np.int64]
+    anew: bool = False
 
     @property
     def _found(self) -> MatrixFit:
@@ -41,9 +43,11 @@ class Outlook:
 
     @property
     def follows(self) -> bool:
-        """Whether the schedule begins with the fitted one."""
+        """Whether the schedule begins with the fitted one, and departures go on with it."""
         known = self._found.matrix.order
-        return len(self.order) >= len(known) and bool((self.order[: len(known)] == known).all())
+        if self.anew or len(self.order) < len(known):
+            return False
+        return bool((self.order[: len(known)] == known).all())
 
     def _room(self) -> tuple[Cells, Cells]:
         """Cells of the fitted schedule and of this one, with as many lags each."""

@@ -256,14 +256,14 @@ class FitResult(Shown):
         """What losses are beyond the mechanism, in their unit; None for a form that describes."""
         return None if self.curves is None else self.curves.matrices[0].departures.scaled(self.unit)
 
-    def _outlook(self, order: ArrayLike, dataset: int) -> Outlook:
+    def _outlook(self, order: ArrayLike, dataset: int, anew: bool = False) -> Outlook:
         if self.curves is None:
             raise InputError("a forecast from a form that describes",
                              expected="a form of one channel, without nearness and pairs",
                              fix="bridge.fit(losses).forecast(order)")  # fmt: skip
         schedule = np.array(order, dtype=np.int64)
         frame = LossMatrix(np.zeros((1 + schedule.size, self.datasets[dataset].tasks)), schedule)
-        return Outlook(self.curves, dataset, frame.order)
+        return Outlook(self.curves, dataset, frame.order, anew)
 
     def expected(self, order: ArrayLike, dataset: int = 0) -> LossMatrix:
         """The losses of a schedule given those seen, departures carried on as the fitted covariance has them.
@@ -276,9 +276,24 @@ class FitResult(Shown):
         values = np.maximum(outlook.expectation(), 0.0) * self.unit
         return LossMatrix(values, outlook.order, {"mechanism": self.mechanism.name, "predicted": True})
 
-    def sample(self, order: ArrayLike, draws: int, rng: np.random.Generator, dataset: int = 0) -> Floats:
-        """Losses that a run of this schedule may have, ``(draws, 1 + E*T, T)``: all uncertainty together."""
-        return self._outlook(order, dataset).sample(draws, rng) * self.unit
+    def sample(
+        self,
+        order: ArrayLike,
+        draws: int,
+        rng: np.random.Generator,
+        dataset: int = 0,
+        anew: bool = False,
+    ) -> Floats:
+        """Losses that a run of this schedule may have, ``(draws, 1 + E*T, T)``: all uncertainty together.
+
+        Args:
+            order: shape ``(E, T)``; departures go on where it begins with the fitted schedule.
+            draws: how many.
+            rng: of the draws.
+            dataset: which matrix of a joint fit.
+            anew: as for another run, whose departures are its own.
+        """
+        return self._outlook(order, dataset, anew).sample(draws, rng) * self.unit
 
     def profile(self, name: str, points: int = 9) -> Profile:
         """The objective as a function of one parameter, all others at their best.

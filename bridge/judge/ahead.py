@@ -1,9 +1,10 @@
 """What training longer will do: further epochs, with an interval.
 
-The expectation is the mechanism's with what is left of its residuals (`bridge.judge.forecast`). Around it lie
-draws of the parameters from their covariance, of noise like the residuals', and of what the fit does not
-explain of the documents' common curves: its share of them in the last epoch seen, as a factor of each draw's
-own that grows with every further epoch as a random walk does.
+A form that explains draws parameters, scales and departures together (`bridge.estimate.outlook`). For one
+that describes, the expectation is the mechanism's with what is left of its residuals
+(`bridge.judge.forecast`), and around it lie draws of the parameters from their covariance, of noise like the
+residuals', and of what the fit does not explain of the documents' common curves: its share of them in the
+last epochs seen, as a factor of each draw's own that grows with every further epoch as a random walk does.
 """
 
 from __future__ import annotations
@@ -74,15 +75,13 @@ def epochs_ahead(result: FitResult, count: int, *, draws: int = 200, seed: int =
     if count < 1:
         raise InputError(f"--epochs-ahead {count}", expected="at least 1", fix="--epochs-ahead 2")
     data = result.data
-    whole = result.predict(epochs=data.epochs + count)
-    carried, expected = carry_residuals(data, whole)
+    order = result.predict(epochs=data.epochs + count).order
     rng = np.random.default_rng(seed)
-    found = []
-    covariance = reduce(result.problem, result.solution, result.noise).covariance
-    for theta in rng.multivariate_normal(result.solution.theta, covariance, draws, check_valid="ignore"):
-        drawn = _drawn(result, theta, expected, carried, rng)
-        if drawn is not None:
-            found.append(_numbers(drawn, data.epochs))
+    if result.curves is not None:
+        expected, drawn = result.expected(order), list(result.sample(order, draws, rng))
+    else:
+        expected, drawn = _described(result, order, draws, rng)
+    found = [_numbers(LossMatrix(values, order), data.epochs) for values in drawn]
     table = np.array(found)
     with np.errstate(invalid="ignore"):
         low, middle, high = np.nanquantile(table, [0.025, 0.5, 0.975], axis=0)
@@ -103,32 +102,35 @@ def _numbers(losses: LossMatrix, seen: int) -> Floats:
     return np.array([losses.values[ends].mean(1), online_loss(losses)[seen:], scores[seen - 1 :]])
 
 
-def _drawn(
-    result: FitResult, theta: Floats, expected: LossMatrix, carried: float, rng: np.random.Generator
-) -> LossMatrix | None:
-    """One draw of the losses; None where its parameters diverge."""
-    problem, block, data = result.problem, result.problem.blocks[0], result.data
-    own = np.clip(theta, problem.low, problem.high)[block.index]
-    mechanism = result.mechanism
-    shapes = mechanism.losses(own, expected.order, result.pairs(), drifting=data.epochs)
-    if not np.isfinite(shapes).all() or shapes.max() > 1e3:
-        return None
-    part = project(mechanism, block, shapes[: len(data.values)])
-    values = (part.floors + part.scales * shapes) * result.unit
-    # The draw's departure from the best fit, about the expectation with its residuals.
-    values = expected.values + values - result.predict(order=expected.order).values
-    rho = result.noise.correlation
-    # What is carried on is in the expectation; what is new in an epoch is the rest.
-    fresh = result.deviation * math.sqrt(1 - carried**2)
-    noise = rng.normal(0, fresh * math.sqrt(1 - rho**2), values.shape)
-    noise[0] /= math.sqrt(1 - rho**2)
-    noise = lfilter([1.0], [1.0, -rho], noise, axis=0)
-    beyond = np.maximum((np.arange(len(values)) - len(data.values) + 1) / data.tasks, 0.0)
-    _, since = lags(expected.order)
+def _described(
+    result: FitResult, order: NDArray[np.int64], draws: int, rng: np.random.Generator
+) -> tuple[LossMatrix, list[Floats]]:
+    """Expectation and draws from a form that describes, which has no model of what is beyond it."""
+    data, problem, block = result.data, result.problem, result.problem.blocks[0]
+    whole = result.predict(order=order)
+    carried, expected = carry_residuals(data, whole)
+    covariance = reduce(problem, result.solution, result.noise).covariance
+    _, since = lags(order)
     slope = math.sqrt(3) * (2 * np.minimum(since / data.tasks, 1.0) - 1)  # as large as 1 in the mean square
-    level, tilt = rng.normal(0, _unexplained(result), 2)
-    factor = np.exp((level + tilt * slope) * np.sqrt(beyond)[:, None])
-    return LossMatrix(np.maximum(values * factor + noise, 0.0), expected.order)
+    beyond = np.maximum((np.arange(len(expected.values)) - len(data.values) + 1) / data.tasks, 0.0)
+    misfit, rho = _unexplained(result), result.noise.correlation
+    # What is carried on is in the expectation; what is new in an epoch is the rest.
+    fresh = result.deviation * math.sqrt((1 - carried**2) * (1 - rho**2))
+    found = []
+    for theta in rng.multivariate_normal(result.solution.theta, covariance, draws, check_valid="ignore"):
+        own = np.clip(theta, problem.low, problem.high)[block.index]
+        shapes = result.mechanism.losses(own, order, result.pairs(), drifting=data.epochs)
+        if not np.isfinite(shapes).all() or shapes.max() > 1e3:
+            continue
+        part = project(result.mechanism, block, shapes[: len(data.values)])
+        values = (part.floors + part.scales * shapes) * result.unit
+        noise = rng.normal(0, fresh, values.shape)
+        noise[0] /= math.sqrt(1 - rho**2)
+        level, tilt = rng.normal(0, misfit, 2)
+        factor = np.exp((level + tilt * slope) * np.sqrt(beyond)[:, None])
+        moved = expected.values + values - whole.values  # the draw's departure from the best fit
+        found.append(np.maximum(moved * factor + lfilter([1.0], [1.0, -rho], noise, axis=0), 0.0))
+    return expected, found
 
 
 def _unexplained(result: FitResult) -> float:

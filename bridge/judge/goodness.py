@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -57,26 +58,35 @@ def compare_losses(data: LossMatrix, guess: LossMatrix) -> Goodness:
 
 
 def noisy_recovery(result: FitResult, draws: int = 40, seed: int = 0) -> list[RecoveryScore]:
-    """Recovery scores of the prediction with noise like the residuals' added; means over draws.
+    """Recovery scores of runs like the fitted one, with departures like its own; means over draws.
 
     A score takes the largest loss of each document's interval. The largest of noisy losses is above that of
     their expectations: a network's score is to be compared with this one, the expectation's own lies lower.
     """
     rng = np.random.default_rng(seed)
-    guess, rho = result.prediction, result.noise.correlation
-    deviation = result.deviation * math.sqrt(1 - rho**2)
-    drawn: list[list[RecoveryScore]] = []
-    for _ in range(draws):
-        raw = rng.normal(0, deviation, guess.values.shape)
-        raw[0] /= math.sqrt(1 - rho**2)
-        noise = lfilter([1.0], [1.0, -rho], raw, axis=0)
-        drawn.append(recovery_scores(LossMatrix(guess.values + noise, guess.order)))
+    guess = result.prediction
+    matrices = (
+        result.sample(guess.order, draws, rng, anew=True)
+        if result.curves is not None
+        else _with_noise(result, draws, rng)
+    )
+    drawn = [recovery_scores(LossMatrix(values, guess.order)) for values in matrices]
     scores = []
     for column in zip(*drawn, strict=True):
         values = [s.value for s in column if s]
         enough = len(values) > draws // 2
         scores.append(RecoveryScore(float(np.mean(values))) if enough else column[0])
     return scores
+
+
+def _with_noise(result: FitResult, draws: int, rng: np.random.Generator) -> Iterator[Floats]:
+    """The prediction with first-order autoregressive noise along episodes."""
+    guess, rho = result.prediction, result.noise.correlation
+    deviation = result.deviation * math.sqrt(1 - rho**2)
+    for _ in range(draws):
+        raw = rng.normal(0, deviation, guess.values.shape)
+        raw[0] /= math.sqrt(1 - rho**2)
+        yield guess.values + lfilter([1.0], [1.0, -rho], raw, axis=0)
 
 
 def residuals_by_lag(data: LossMatrix, guess: LossMatrix) -> tuple[Floats, Floats]:

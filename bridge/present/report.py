@@ -66,7 +66,9 @@ def _values(found: Findings) -> list[str]:
     lines = [f"{'parameter':<{wide}}{'value':>9}{'95% interval':>22}   meaning"]
     for p in fit.parameters:
         ends = f"{p.low:.4g} to {p.high:.4g}" if p.low is not None and p.high is not None else "none"
-        lines.append(f"{p.name:<{wide}}{p.value:>9.4g}{ends:>22}   {p.reason or p.meaning}")
+        lines.append(f"{p.name:<{wide}}{p.value:>9.4g}{ends:>22}   {p.meaning}")
+        if p.reason:
+            lines += textwrap.wrap(p.reason, _WIDE, initial_indent="  none: ", subsequent_indent=" " * 8)
     for number in range(len(fit.datasets)):
         k, c = fit.scales(number), fit.floors(number)
         tag = f"[{number + 1}]" if len(fit.datasets) > 1 else ""

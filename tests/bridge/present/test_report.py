@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge import Mechanism, find, fit, forecast, report, to_json
+from bridge.estimate.choice import FOUR
 from bridge.judge.ahead import epochs_ahead
 from bridge.judge.goodness import table
 from bridge.judge.prior_predictive import Feature
@@ -179,7 +180,7 @@ def test_the_command_fits_reports_and_writes(losses, tmp_path, capsys):
     assert "one epoch more would score" in printed
     record = json.loads((out / "fit.json").read_text())
     assert record["runs"] == ["a.npz"]
-    assert set(record["bootstrap"]) == set(ONE.names)
+    assert set(record["bootstrap"]) == set(FOUR.names)
     assert record["implications"][0]["transport"] > 0
     assert {p.name for p in out.iterdir()} == {"fit.json", "fit.png", "fit.html"}
 
