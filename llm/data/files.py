@@ -51,11 +51,12 @@ def read_file(path: Path, suffix: str | None = None) -> Rows | None:
     Raises:
         InputError: for a file that is damaged, naming the line.
     """
-    inner = Path(path.stem) if path.suffix == ".gz" else path
-    if inner.suffix == ".parquet" and path.suffix != ".gz":
+    packed = path.suffix.lower() == ".gz"
+    kind = suffix or Path(path.stem if packed else path).suffix.lower()
+    if kind == ".parquet" and not packed:
         rows = _parquet(path)
         return Rows(rows, [f"row {number}" for number in range(len(rows))])
-    read = _READERS.get(suffix or inner.suffix)
+    read = _READERS.get(kind)
     return read(path, _bytes(path)) if read else None
 
 
@@ -109,7 +110,7 @@ def _some(paths: list[Path]) -> str:
 
 
 def _bytes(path: Path) -> bytes:
-    if path.suffix != ".gz":
+    if path.suffix.lower() != ".gz":
         return path.read_bytes()
     try:
         with gzip.open(path) as file:
@@ -193,7 +194,7 @@ def _lines(path: Path, data: bytes) -> Rows:
 def _csv(path: Path, data: bytes) -> Rows:
     text = _decode(path, data)
     header = text.partition("\n")[0]
-    delimiter = "\t" if ".tsv" in path.suffixes else ";" if ";" in header and "," not in header else ","
+    delimiter = "\t" if ".tsv" in path.name.lower() else ";" if ";" in header and "," not in header else ","
     csv.field_size_limit(2**31 - 1)
     # A row may span many lines, so it begins where the last one ended.
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)

@@ -81,7 +81,9 @@ class Source:
         strings = [name for name, value in row.items() if isinstance(value, str)]
         if others := self._fields_of_text():
             fix = f"--text-field {others[0]}"
-        elif there or not strings or not key:
+        elif strings and not there and not key:
+            fix = "--text-field with the field that holds the text, or add one that is called 'text'"
+        elif there or not strings:
             fix = f'give every row its text in quotes: {{"{wanted[0]}": "..."}}'
         else:
             longest = max(strings, key=lambda name: len(row[name]))
@@ -116,7 +118,7 @@ def open_source(config: RunConfig) -> Source:
         return _embedded(config.num_documents)
     if path.is_file():
         if (rows := read_file(path)) is not None:
-            return _of_rows(path, rows, corpus=path.suffix == ".parquet")
+            return _of_rows(path, rows, corpus=path.suffix.lower() == ".parquet")
         raise InputError(
             f"--documents {name} is a file of another kind",
             expected=f"a {', '.join(FORMATS)} file, or but for parquet with .gz behind that",

@@ -91,7 +91,7 @@ def named_tokenizer(name: str, revision: str | None = None) -> Tokenizer:
         if name.count("/") != 1 or path.suffix:
             raise InputError(
                 f"--tokenizer {name}",
-                expected="a tokenizer.json file, a folder that holds one, or a hub id (owner/name)",
+                expected="a tokenizer.json or .gguf file, a folder that holds one, or a hub id (owner/name)",
                 fix="--tokenizer FOLDER/tokenizer.json",
             )
         from llm.data.hub import fetch_model
