@@ -119,7 +119,10 @@ def _compute(
         if progress:
             from tqdm import tqdm
 
-            bar = stack.enter_context(tqdm(total=plan.points, initial=done, unit="point", smoothing=0.05))
+            # Beyond a second, on a terminal: in a pipe it would only fill the log.
+            bar = stack.enter_context(
+                tqdm(total=plan.points, initial=done, unit=" points", smoothing=0.05, delay=1, disable=None)
+            )
         clock = time.monotonic()
         for first, last in missing:
             kept = at = first
