@@ -53,7 +53,7 @@ with _interruptible():  # from the first moment that is ours on
     import re
     import types
     import typing
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
     from typing import Any
 
@@ -121,7 +121,8 @@ def _dispatch(argv: list[str]) -> None:
         return
     group = _choose(argv.pop(0), list(GROUPS), "reawaken")
     _check_packages(GROUPS[group][0].partition(".")[0])
-    command: Any = importlib.import_module(GROUPS[group][0]).COMMANDS
+    module = importlib.import_module(GROUPS[group][0])
+    command: Any = module.COMMANDS
     program = f"reawaken {group}"
     while isinstance(command, dict):
         if list(command) == [""]:
@@ -133,7 +134,7 @@ def _dispatch(argv: list[str]) -> None:
         name = _choose(argv.pop(0), list(command), program)
         command, program = command[name], f"{program} {name}"
     function = command.build(argv) if hasattr(command, "build") else command
-    _call(function, argv, program)
+    _call(function, argv, program, getattr(module, "NAMED", {}))
 
 
 def _check_packages(last: str) -> None:
@@ -188,7 +189,7 @@ def _first_line(command: Any) -> str:
     return (command.__doc__ or "").strip().partition("\n")[0].rstrip(".")
 
 
-def _call(function: Callable[..., Any], argv: list[str], program: str) -> None:
+def _call(function: Callable[..., Any], argv: list[str], program: str, named: Mapping[str, str]) -> None:
     import tyro
 
     parsed: list[tuple[Any, ...]] = []
@@ -215,7 +216,27 @@ def _call(function: Callable[..., Any], argv: list[str], program: str) -> None:
     if unknown:
         _refuse(unknown, _flags(function), program)
     args, kwargs = parsed[0]
-    function(*args, **kwargs)
+    try:
+        function(*args, **kwargs)
+    except InputError as error:
+        raise _in_flags(error, _flags(function), named) from error
+
+
+def _in_flags(error: InputError, flags: list[str], named: Mapping[str, str]) -> InputError:
+    """An error of a package, which speaks of arguments, in the words of the command line: flags.
+
+    Args:
+        error: the error; ``rate=0.01`` in it becomes ``--rate 0.01``.
+        flags: of the command.
+        named: names of arguments that are called otherwise as flags, from the commands' module.
+    """
+    known = {flag[2:].replace("-", "_"): flag for flag in flags} | {n: f"--{f}" for n, f in named.items()}
+    assigned = re.compile(rf"\b({'|'.join(map(re.escape, known))})=('[^']*'|[^\s,;:)]+)")
+
+    def spoken(text: str) -> str:
+        return assigned.sub(lambda found: f"{known[found[1]]} {found[2].strip(chr(39))}", text)
+
+    return InputError(spoken(error.problem), expected=spoken(error.expected), fix=spoken(error.fix))
 
 
 def _flags(function: Callable[..., Any]) -> list[str]:

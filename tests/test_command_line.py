@@ -33,6 +33,19 @@ class Settings:
 SEEN = []
 
 
+def divide(*, step_size: float = 1.0, dim: int = 3) -> None:
+    """Speak of arguments, as packages do.
+
+    Args:
+        step_size: A number.
+        dim: Another.
+    """
+    raise InputError(
+        f"step_size={step_size}, map='cubic'", expected="step_size=0.5 (dimension=3)",
+        fix="step_size=0.5, dimension=4",
+    )  # fmt: skip
+
+
 def show(settings: Settings = Settings(), *, out: Path, runs: tuple[Path, ...] = ()) -> None:  # noqa: B008
     """Show a thing.
 
@@ -68,7 +81,8 @@ class Peeking:
 @pytest.fixture(autouse=True)
 def _commands(monkeypatch):
     module = types.ModuleType("commands_of_the_tests")
-    module.COMMANDS = {"show": show, "fail": fail, "peek": Peeking()}
+    module.COMMANDS = {"show": show, "fail": fail, "peek": Peeking(), "divide": divide}
+    module.NAMED = {"dimension": "dim"}
     monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setitem(reawaken.GROUPS, "test", (module.__name__, "for tests"))
     SEEN.clear()
@@ -112,6 +126,14 @@ def test_bad_input_is_one_line_and_exit_code_2(capsys, argv, words):
         assert part in rest, said.err
         rest = rest.partition(part)[2]
     assert SEEN == []
+
+
+def test_arguments_of_the_packages_are_flags_on_the_command_line(capsys):
+    assert reawaken.main(["test", "divide", "--step-size", "2"]) == 2
+    assert capsys.readouterr().err == (
+        "reawaken: --step-size 2.0, map='cubic'; expected --step-size 0.5 (--dim 3). "
+        "Fix: --step-size 0.5, --dim 4\n"
+    )
 
 
 def test_other_failures(capsys):

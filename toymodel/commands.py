@@ -12,7 +12,7 @@ from toymodel.base.files import check_output
 from toymodel.theory.analyze import analyze
 from toymodel.theory.order_command import order as choose
 
-__all__ = ["COMMANDS", "run", "sweep"]
+__all__ = ["COMMANDS", "NAMED", "run", "sweep"]
 
 Schedule = Literal[
     "cyclic",
@@ -238,5 +238,8 @@ def _numbers(name: str, texts: tuple[str, ...]) -> list[float | int]:
         found = [int(v) for v in found]
     return found
 
+
+# Arguments of the package that are called otherwise as flags: its errors speak of these on the command line.
+NAMED = {"dimension": "dim", "rho": "similarity", "A": "slow-share", "B": "fast-share"}
 
 COMMANDS: dict[str, Callable[..., None]] = {"run": run, "sweep": sweep, "analyze": analyze, "order": choose}
