@@ -30,6 +30,7 @@ def fit_command(
     nearness: bool | None = None,
     pairs: bool | None = None,
     floor: bool | None = None,
+    interference: bool | None = None,
     held_out: int = 2,
     mask_nan: bool = False,
     table: bool = False,
@@ -52,6 +53,7 @@ def fit_command(
         nearness: Similarity that depends on distance in the order.
         pairs: Correlated documents.
         floor: A floor beside each document's scale.
+        interference: Documents similar by chance, as in a space of few dimensions.
         held_out: Epochs predicted from a fit to the others (first run).
         mask_nan: Leave losses that are NaN out of the fit in place of refusing them.
         table: Also compare the family and the null models by AIC and BIC (first run; a minute).
@@ -96,7 +98,7 @@ def fit_command(
     for path in predict:
         relate(first, identify(path, LossMatrix.load(path)))
     wanted = {"channels": channels, "drift": drift, "link": link, "nearness": nearness, "pairs": pairs,
-              "floor": floor}  # fmt: skip
+              "floor": floor, "interference": interference}  # fmt: skip
     asked: dict[str, Any] = {name: value for name, value in wanted.items() if value is not None}
     fullest = choose(matrices[0], matrices[0].values.size)
     form = replace(fullest if describe else FOUR, **asked) if asked or describe else None

@@ -11,27 +11,24 @@ import numpy as np
 
 from toymodel.base.compiled import compiled
 
-__all__ = ["LEAST", "TANGENTS", "feature_kernel", "sensitivity_kernel"]
+__all__ = ["BEYOND", "LEAST", "TANGENTS", "feature_kernel", "sensitivity_kernel"]
 
 # Squared distances below this part of the first are rounding.
 LEAST = 1e-12
 
-TANGENTS = (
-    "variance_ratio_w",
-    "unfitted_fraction",
-    "slow_share",
-    "unfitted_drift",
-    "slow_drift",
-    "near_similarity",
-    "reach",
-)
-"""Kinds of terms by which the kernel differentiates, in its order; the last two with similarity only."""
+TANGENTS = ("variance_ratio_w", "unfitted_fraction", "slow_share", "unfitted_drift", "slow_drift")
+"""Kinds of terms by which the kernel differentiates, in its order."""
+
+BEYOND = {"nearness": ("near_similarity", "reach"), "chance": ("interference",)}
+"""Those that follow where documents are similar by their distance in the order, or by chance."""
+
+CHANCE = 1 + len(TANGENTS)
 
 
 @functools.cache
 def sensitivity_kernel() -> Callable[..., None]:
     """Expected losses and their exact derivatives (see `_sensitivity`)."""
-    inputs = "f8[:,:,::1], f8[:,:,::1], f8[:,:,:,::1], f8[::1], i8[:,::1], b1, f8, f8, f8, f8"
+    inputs = "f8[:,:,::1], f8[:,:,::1], f8[:,:,:,::1], f8[::1], f8, i8[:,::1], b1, f8, f8, f8, f8"
     signature = f"void({inputs}, f8[:,:,::1], f8[:,::1])"
     return compiled(_sensitivity, signature)
 
@@ -48,6 +45,7 @@ def _sensitivity(
     ratio: Any,
     dratio: Any,
     phi: Any,
+    chance: Any,
     order: Any,
     by_loss: Any,
     start: Any,
@@ -70,6 +68,8 @@ def _sensitivity(
             data, where an episode touches two rows only and costs O(T).
         dratio: its derivatives, shape ``(E, P - 5, T, T)``.
         phi: logit u, logit s and their drifts per unit of x.
+        chance: variance of the similarity that documents have by chance, of orthogonal data only: an episode
+            moves the solution of every other document by a step of its own, of second moment chance A^2 rr.
         order: shape ``(E, T)``.
         by_loss: x is the log of rr over `start` and not below `LEAST` (shares drift with the loss), else the
             number of the epoch.
@@ -160,6 +160,17 @@ def _sensitivity(
                         S[p, m, i] = S[p, i, m]
                         S[p, m, w] = S[p, w, m]
             if not local:
+                if chance > 0.0:
+                    step = chance * a * a * rr[0]
+                    for p in range(count):
+                        more = step
+                        if p > 0:
+                            more = chance * a * (a * rr[p] - 2.0 * u[p, i] * rr[0])
+                            if p == CHANCE:
+                                more += step
+                        for j in range(w):
+                            if j != i:
+                                S[p, j, j] += more
                 u[:, i] = 0.0
             episode += 1
             for p in range(count):

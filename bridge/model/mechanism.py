@@ -15,6 +15,10 @@ What a real network needs beyond the paper's model, each switched on by its own 
 * *channels*: layers learn at different speeds; channels are independent dimensions with their own A, B;
 * *nearness*: documents near each other in the order are less (or more) similar than far ones, by
   ``near * exp(-(d-1)/reach)`` at ring distance d (only the difference counts: the gauge takes the rest);
+* *interference*: documents in a space of N dimensions are similar by chance, with variance 1/N about the
+  mean that the gauge takes. To second order every episode moves the solution of each other document by a step
+  of its own, ``S_jj += A^2 rr/N`` with rr the squared distance that the trained document is off. Steps are
+  taken to be independent; as the same similarities come again every epoch, what is fitted is more than 1/N;
 * *pairs*: the initial solutions of the documents are correlated, each pair by its own D_ij. In a toy model
   of M dimensions these are random with variance 1/M; they are fitted with that prior, M from the data.
 
@@ -32,10 +36,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bridge.model.kernels import LEAST, TANGENTS, feature_kernel, sensitivity_kernel
+from bridge.model.kernels import BEYOND, LEAST, TANGENTS, feature_kernel, sensitivity_kernel
 from bridge.model.links import LINKS
 from bridge.model.nearness import distances_beyond
-from bridge.model.terms import EVEN, NEARNESS, SHARES, Layout, Term
+from bridge.model.starts import starting_points
+from bridge.model.terms import EVEN, INTERFERENCE, NEARNESS, SHARES, Layout, Term
 from toymodel import InputError
 
 __all__ = ["MOST_PAIRED", "Evaluation", "Mechanism"]
@@ -76,6 +81,7 @@ class Mechanism:
         pairs: correlated initial solutions (T(T-1)/2 numbers with a prior).
         scale: one scale k for each document, or one for all.
         floor: a floor c beside each scale, never below 0.
+        interference: documents that are similar by chance (1 parameter).
     """
 
     channels: int = 2
@@ -85,6 +91,7 @@ class Mechanism:
     pairs: bool = True
     scale: Literal["document", "common"] = "document"
     floor: bool = False
+    interference: bool = False
 
     def __post_init__(self) -> None:
         if self.channels < 1:
@@ -101,6 +108,10 @@ class Mechanism:
             raise InputError("pairs with shares that drift with the loss",
                              expected="a drift by epoch or none",
                              fix="drift='epoch', or pairs=False")  # fmt: skip
+        if self.interference and (self.nearness or self.pairs):
+            raise InputError("interference with nearness or pairs",
+                             expected="documents similar by chance, or by their places and their own numbers",
+                             fix="nearness=False, pairs=False")  # fmt: skip
 
     @property
     def name(self) -> str:
@@ -115,6 +126,8 @@ class Mechanism:
             parts.append("similarity by distance in the order")
         if self.pairs:
             parts.append("correlated documents")
+        if self.interference:
+            parts.append("documents similar by chance")
         floor = " and floor" if self.floor else ""
         parts.append(f"a scale{floor} per document" if self.scale == "document" else f"one scale{floor}")
         return "slow and fast weights: " + ", ".join(parts)
@@ -134,7 +147,8 @@ class Mechanism:
     def layout(self) -> Layout:
         """Where each parameter stands in theta."""
         shares = EVEN if self.explains else SHARES
-        return Layout(self.channels, self.drift, LINKS[self.link].term, self.nearness, shares)
+        beyond = (*(NEARNESS if self.nearness else ()), *((INTERFERENCE,) if self.interference else ()))
+        return Layout(self.channels, self.drift, LINKS[self.link].term, shares, beyond)
 
     @property
     def terms(self) -> tuple[Term, ...]:
@@ -161,34 +175,7 @@ class Mechanism:
 
     def starts(self, count: int, seed: int = 0) -> list[Floats]:
         """Starting points over the plausible range; the first ones are known to be good."""
-        rng = np.random.default_rng(seed)
-        result = []
-        good = [
-            ((0.6, 0.2, 0.2), (0.15, 0.1, 0.5)),
-            ((0.4, 0.4, 0.5), (0.3, 0.2, 0.1)),
-            ((0.2, 0.15, 1.0), (0.7, 0.1, 0.1)),
-        ]
-        for n in range(count):
-            values: dict[tuple[str, int], float] = {}
-            for channel in range(1, self.channels + 1):
-                if n < len(good):
-                    u, s, v = good[n][(channel - 1) % 2]
-                else:
-                    u, s, v = rng.uniform(0.05, 0.8), rng.uniform(0.05, 0.7), math.exp(rng.uniform(-3, 1))
-                own = {"unfitted_fraction": u, "slow_share": s, "variance_ratio_w": v,
-                       "weight": (1.0, 0.4, 2.5)[n % 3]}  # fmt: skip
-                tag = channel if self.channels > 1 else 0
-                values |= {(kind, tag): value for kind, value in own.items()}
-            common = {
-                "exponent": (2.0, 1.0, 3.0)[n % 3],
-                "half_point": 1.0,
-                "rate": (2.0, 1.0, 4.0)[n % 3],
-                "near_similarity": -0.1,
-                "reach": 3.0,
-            }
-            values |= {(kind, 0): value for kind, value in common.items()}
-            result.append(np.array([t.free(values.get((t.kind, t.channel), 0.0)) for t in self.terms]))
-        return result
+        return starting_points(self.terms, self.channels, count, seed)
 
     def similarity(self, theta: Floats, order: Order) -> tuple[Floats, Floats]:
         """Similarity of documents by how near they have been in the order so far, and its two derivatives.
@@ -277,7 +264,8 @@ class Mechanism:
         schedule = np.array(order, dtype=np.int64)
         last = math.inf if drifting is None else drifting - 1.0
         # The first slot holds the losses, one more for each derivative that the kernel knows.
-        tangents = TANGENTS if self.nearness else TANGENTS[: -len(NEARNESS)]
+        beyond = BEYOND["nearness"] if self.nearness else BEYOND["chance"] if self.interference else ()
+        tangents = (*TANGENTS, *beyond)
         slots = 1 + len(tangents) if derivatives else 1
         ratio, dratio = self.similarity(theta, order)
         upper = np.triu_indices(tasks, 1)
@@ -285,6 +273,7 @@ class Mechanism:
         slope = np.zeros((size if derivatives else 0, rows, tasks))
         gathered = np.zeros((rows, tasks, len(upper[0]))) if features else None
         initial, dinitial = 0.0, np.zeros(size)
+        chance = math.exp(self.layout.value(theta, "interference")) if self.interference else 0.0
         all_shares = []
         layout = self.layout
         for channel in range(1, self.channels + 1):
@@ -299,10 +288,10 @@ class Mechanism:
             S[: min(2, slots), tasks, tasks] = v
             out = np.empty((slots, rows, tasks))
             shares = np.empty((order.size, 2))
-            phi = np.array([layout.value(theta, kind, channel) for kind in TANGENTS[1:5]])
+            phi = np.array([layout.value(theta, kind, channel) for kind in TANGENTS[1:]])
             sensitivity_kernel()(
-                S, ratio, dratio, phi, schedule, self.drift == "loss", 1 + v, v / (1 + v), steps, last,
-                out, shares,
+                S, ratio, dratio, phi, chance, schedule, self.drift == "loss", 1 + v, v / (1 + v),
+                steps, last, out, shares,
             )  # fmt: skip
             all_shares.append(shares)
             total += weight * out[0]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
-__all__ = ["DRIFTS", "EVEN", "NEARNESS", "SHARES", "WEIGHT", "Layout", "Term"]
+__all__ = ["DRIFTS", "EVEN", "INTERFERENCE", "NEARNESS", "SHARES", "WEIGHT", "Layout", "Term"]
 
 
 @dataclass(frozen=True)
@@ -95,6 +95,11 @@ NEARNESS = (
 """Of similarity that depends on distance in the order."""
 
 
+INTERFERENCE = Term("interference", "variance of documents' similarity by chance, some 1/N in N dimensions",
+                    "log", -9, 0, math.log(0.01), 1.5)  # fmt: skip
+"""Of documents that are similar by chance."""
+
+
 class Layout:
     """The parameters of one form in the order of theta, found by what they are.
 
@@ -102,19 +107,24 @@ class Layout:
         channels: independent sets of dimensions.
         drift: with what shares move: ``none``, ``slow``, ``epoch`` or ``loss``.
         link: the link's parameter, if it has one.
-        nearness: similarity that depends on distance in the order.
         shares: every channel's own parameters.
+        beyond: further ones that all channels share.
     """
 
     def __init__(
-        self, channels: int, drift: str, link: Term | None, nearness: bool, shares: tuple[Term, ...] = SHARES
+        self,
+        channels: int,
+        drift: str,
+        link: Term | None,
+        shares: tuple[Term, ...] = SHARES,
+        beyond: tuple[Term, ...] = (),
     ) -> None:
         each = (*shares, *DRIFTS[drift])
         numbers = range(1, channels + 1)
         terms = list(each) if channels == 1 else [term.of(n) for n in numbers for term in each]
         terms += [WEIGHT.of(n) for n in numbers[1:]]
         terms += [link] if link is not None else []
-        terms += NEARNESS if nearness else ()
+        terms += beyond
         self.terms: tuple[Term, ...] = tuple(terms)
         self._place = {(term.kind, term.channel): p for p, term in enumerate(terms)}
 

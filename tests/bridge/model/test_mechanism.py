@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -14,6 +16,8 @@ FORMS = [
     Mechanism(channels=2, drift="epoch", link="power", nearness=False, pairs=True),
     Mechanism(channels=2, drift="epoch", link="exponential", nearness=True, pairs=True),
     Mechanism(channels=3, drift="none", link="power", nearness=True, pairs=False),
+    Mechanism(channels=2, drift="epoch", link="saturating", nearness=False, pairs=False, interference=True),
+    Mechanism(channels=1, drift="loss", link="linear", nearness=False, pairs=False, interference=True),
 ]
 
 
@@ -90,6 +94,26 @@ def test_more_steps_per_episode_are_more_inner_steps(rate, fast, inner, more):
     assert np.allclose(comp * ref.values[0, 0], ref.values, atol=1e-10)
 
 
+@pytest.mark.parametrize(("epochs", "left"), [(1, 0.4), (2, 0.6)])
+def test_documents_similar_by_chance_are_those_of_a_space_of_few_dimensions(epochs, left):
+    # Expected losses over unit vectors drawn in N dimensions. The steps are taken to be independent; those of
+    # the second epoch come again in the direction of the first, which leaves half of what they add.
+    tasks, dimensions, rng = 8, 60, np.random.default_rng(0)
+    plain = Mechanism(channels=1, drift="none", link="linear", nearness=False, pairs=False)
+    theta = np.array([-0.5, 0.0, 0.0, -np.log(dimensions)])
+    order = np.array([rng.permutation(tasks) for _ in range(epochs)])
+    a, b = plain.evaluate(theta[:3], order, jacobian=False).shares[0].T
+    drawn = np.zeros((1 + order.size, tasks))
+    for _ in range(400):
+        x = rng.normal(size=(dimensions, tasks))
+        x /= np.linalg.norm(x, axis=0)
+        drawn += share_moments(a, b, order, np.eye(tasks + 1), x.T @ x) / 400
+    chance = replace(plain, interference=True).losses(theta, order) * drawn[0, 0]
+    without = plain.losses(theta[:3], order) * drawn[0, 0]
+    assert np.abs(chance - drawn).mean() < left * np.abs(without - drawn).mean()
+    assert (chance >= without - 1e-12).all()
+
+
 def test_nearness_follows_the_order_and_an_average_over_epochs():
     form = Mechanism(channels=1, drift="none", link="linear", pairs=False)
     theta = np.array([0.0, 0.0, 0.0, 0.5, np.log(2.0)])
@@ -123,6 +147,7 @@ def test_power_one_is_the_linear_link_and_a_small_rate_too():
         ({"drift": "epochs"}, "drift='epochs'"),
         ({"link": "cubic"}, "link='cubic'"),
         ({"drift": "loss", "pairs": True}, "drift with the loss"),
+        ({"interference": True}, "interference with nearness or pairs"),
     ],
 )
 def test_a_form_that_cannot_be_is_refused(wrong, words):
