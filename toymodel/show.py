@@ -1,37 +1,16 @@
-"""Loss matrices and simulations as notebooks show them. Imported for that alone, by `toymodel` itself."""
+"""Simulations as notebooks show them. Imported for that alone, by `toymodel` itself."""
 
 from __future__ import annotations
 
-from toymodel.base.notebook import card, heat_map, html_of
-from toymodel.measures.losses import LossMatrix
-from toymodel.measures.recovery import recovery_scores
+from toymodel.base.notebook import card, html_of
+from toymodel.measures.show import loss_numbers, loss_picture
 from toymodel.simulate import ToyRun
 
-__all__ = ["loss_numbers"]
-
-
-def loss_numbers(losses: LossMatrix) -> list[tuple[str, str]]:
-    """The few numbers of a loss matrix, by name."""
-    scores = " ".join(f"{s.value:.2f}" if s else "none" for s in recovery_scores(losses))
-    first, last = losses.values[0].mean(), losses.values[-1].mean()
-    return [
-        ("recovery scores", scores or "none: a single epoch"),
-        ("mean loss, before and after", f"{first:.3g}, {last:.3g}"),
-    ]
-
-
-_WORDS = "every task (down) through training"
-
-
-@html_of.register
-def _(losses: LossMatrix) -> str:
-    title = f"Loss matrix: {losses.tasks} tasks, {losses.epochs} epochs"
-    return card(title, loss_numbers(losses), [(_WORDS, heat_map(losses.values))])
+__all__: list[str] = []
 
 
 @html_of.register
 def _(run: ToyRun) -> str:
     losses = run.losses
     numbers = [*loss_numbers(losses), ("engine", run.engine), ("status", run.status)]
-    title = f"Toy model: {losses.tasks} tasks, {losses.epochs} epochs"
-    return card(title, numbers, [(_WORDS, heat_map(losses.values))])
+    return card(f"Toy model: {losses.tasks} tasks, {losses.epochs} epochs", numbers, loss_picture(losses))

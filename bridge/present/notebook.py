@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bridge.estimate.result import FitResult
 from toymodel.base.notebook import card, heat_map, html_of
-from toymodel.show import loss_numbers
+from toymodel.measures.show import loss_numbers
 
 __all__: list[str] = []
 

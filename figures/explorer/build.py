@@ -57,7 +57,9 @@ def explorer_html(
         "start": _START,
     }
     links = "\n".join(
-        f'<a data-state href="#run={escape(run)}">{escape(words)}</a>' for words, run in examples
+        f'<a data-state href="#run={escape(run)}">{escape(words)}</a>'
+        for words, run in examples
+        if run in ids
     )
     template = Template((WEB / "page.html").read_text(encoding="utf-8"))
     return template.substitute(

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from toymodel.base.errors import InputError
 from toymodel.base.files import check_output
 
 __all__ = ["COMMANDS", "explore", "open_explorer", "write_explorer"]
@@ -24,9 +23,7 @@ def write_explorer(path: str | Path, runs: Sequence[Any] = ()) -> Path:
     from toymodel.base.files import atomic_write
 
     where = Path(path)
-    if where.is_dir() or where.suffix != ".html":
-        better = where / "explorer.html" if where.is_dir() else where.with_suffix(".html")
-        raise InputError(f"--out {where}", expected="the name of an .html file", fix=f"--out {better}")
+    check_output(where, suffixes=(".html",))
     state = f"#run={runs[0].id}" if runs else ""
     page = explorer_html([*runs, *recorded_runs()], examples=EXAMPLES, state=state)
     with atomic_write(where, "w") as file:
@@ -40,6 +37,7 @@ def open_explorer(runs: Sequence[Any], out: Path, *, show: bool) -> Path:
 
     from figures.explorer.runs import named
 
+    check_output(out, suffixes=(".html",), flag="out=")
     path = write_explorer(out, named(runs))
     if show:
         webbrowser.open(path.resolve().as_uri())

@@ -1,11 +1,13 @@
 """Which recorded runs the explorer offers, and the numbers fitted to them.
 
 The numbers are computed by ``python -m figures.explorer.fits`` and kept in ``fits.json`` beside this file,
-each with the hash of the losses it belongs to: one that does not fit its run is refused, never shown.
+each with the hash of the losses it belongs to. A run without numbers of its own losses is fitted when it is
+asked for: slower, never wrong.
 """
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import sys
@@ -13,11 +15,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from bridge import fit
 from figures.evidence.runs import Runs, recorded
-from figures.explorer.runs import ShownRun, describe, four_numbers, identifier
+from figures.explorer.runs import ShownRun, describe, identifier, numbers_of, words_of
 from llm.presets import family
 from llm.runs.finished import Run
-from toymodel.base.errors import InputError
 from toymodel.base.files import atomic_write
 from toymodel.measures.losses import LossMatrix
 
@@ -31,17 +33,17 @@ SMALL = (
 )  # fmt: skip
 """Presets of small networks that are offered, one seed each; of real networks every recorded run is."""
 
-EXAMPLES = (("Pythia-1B with Adam", "pythia-1b-adam-seed0"), ("a small network", "fig1-small"))
+EXAMPLES = (("Pythia-1B, Adam", "pythia-1b-adam-seed0"), ("Pythia-1B, plain descent", "pythia-1b-sgd-seed0"))
 """Links in the head of the page: words, and the run they show."""
 
-_PAPER, _SMALL = "Published shapes, on one GPU", "Small networks, on two cores"
+_PUBLISHED, _SMALL = "Networks of published shapes", "Small networks"
 
 
 def offered(runs: Runs) -> Iterator[tuple[str, str, Run]]:
     """What is shown of the recorded runs: id, group and run."""
     for run in runs:
         if run.path.is_dir():
-            yield identifier(run.name), _PAPER, run
+            yield identifier(run.name), _PUBLISHED, run
     for name in SMALL:
         found = runs.member(family(name)[0]).runs
         if found:
@@ -49,38 +51,37 @@ def offered(runs: Runs) -> Iterator[tuple[str, str, Run]]:
 
 
 def recorded_runs() -> list[ShownRun]:
-    """The recorded runs with their stored numbers.
-
-    Raises:
-        InputError: when a run has no numbers, or those of other losses.
-    """
+    """The recorded runs at their fits."""
     stored = json.loads(STORE.read_text(encoding="utf-8"))
-    return [_shown(key, group, run, stored.get(key)) for key, group, run in offered(recorded())]
+    result = []
+    for key, group, run in offered(recorded()):
+        found = stored.get(key)
+        if found is None or found["losses"] != _digest(run.losses):
+            found = _fitted(run.losses)
+        name, facts = describe(run.config)
+        words = words_of(facts, found["r2"])
+        result.append(ShownRun(key, name, group, run.losses, found["numbers"], found["scales"], words))
+    return result
 
 
-def refit(progress: bool = False) -> dict[str, dict[str, Any]]:
-    """Fit every run that is offered, and store the numbers."""
+def refit(out: Path = STORE, progress: bool = False) -> dict[str, dict[str, Any]]:
+    """Fit every run that is offered and store the numbers, where this package reads them if not told."""
     fits = {}
     for key, _, run in offered(recorded()):
-        numbers, found = four_numbers(run.losses)
-        fits[key] = {"losses": _digest(run.losses), "numbers": numbers, "r2": found.r2}
+        fits[key] = _fitted(run.losses)
         if progress:
-            words = "  ".join(f"{name} {value:.3f}" for name, value in numbers.items())
-            print(f"{key:<34}R2 {found.r2:.3f}  {words}", file=sys.stderr)
-    with atomic_write(STORE, "w") as file:
+            words = "  ".join(f"{name} {value:.3f}" for name, value in fits[key]["numbers"].items())
+            print(f"{key:<38}R2 {fits[key]['r2']:.3f}  {words}", file=sys.stderr)
+    with atomic_write(out, "w") as file:
         json.dump(fits, file, indent=1)
         file.write("\n")
     return fits
 
 
-def _shown(key: str, group: str, run: Run, stored: dict[str, Any] | None) -> ShownRun:
-    if stored is None or stored["losses"] != _digest(run.losses):
-        raise InputError(f"{STORE.name} holds no numbers of {key}'s losses",
-                         expected="the numbers fitted to the recorded run as it is",
-                         fix="python -m figures.explorer.fits")  # fmt: skip
-    name, facts = describe(run.config)
-    return ShownRun(key, name, group, run.losses, stored["numbers"],
-                    f"{facts} R² of the fit {stored['r2']:.3f} over all losses.")  # fmt: skip
+def _fitted(losses: LossMatrix) -> dict[str, Any]:
+    found = fit(losses, intervals_by="none")
+    numbers, scales = numbers_of(found), found.scales().tolist()
+    return {"losses": _digest(losses), "numbers": numbers, "scales": scales, "r2": found.r2}
 
 
 def _digest(losses: LossMatrix) -> str:
@@ -88,4 +89,6 @@ def _digest(losses: LossMatrix) -> str:
 
 
 if __name__ == "__main__":
-    refit(progress=True)
+    parser = argparse.ArgumentParser(description="Fit the recorded runs that the explorer offers.")
+    parser.add_argument("--out", type=Path, default=STORE, help="file of the numbers (the explorer's own)")
+    refit(parser.parse_args().out, progress=True)

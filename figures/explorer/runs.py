@@ -1,11 +1,11 @@
-"""Runs as the explorer shows them: losses, the four numbers fitted to them, and what they are."""
+"""Runs as the explorer shows them: losses, the few numbers fitted to them, and what they are."""
 
 from __future__ import annotations
 
 import base64
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,16 +13,12 @@ from typing import Any
 import numpy as np
 
 from bridge import FitResult, fit
-from bridge.model.mechanism import Mechanism
 from llm.config import RunConfig
 from llm.runs.finished import Run
 from toymodel.base.errors import InputError
 from toymodel.measures.losses import LossMatrix, cyclic_order
 
-__all__ = ["FOUR", "ShownRun", "describe", "four_numbers", "identifier", "load_shown", "shown"]
-
-FOUR = Mechanism(channels=1, drift="none", link="saturating", nearness=False, pairs=False)
-"""The form whose four numbers have sliders: u and s constant, variance of w, half point of the link."""
+__all__ = ["ShownRun", "describe", "identifier", "load_shown", "numbers_of", "shown", "words_of"]
 
 # The page's names of the fit's parameters.
 _NAMES = {
@@ -30,6 +26,8 @@ _NAMES = {
     "slow_share": "slowShare",
     "variance_ratio_w": "varianceW",
     "half_point": "halfPoint",
+    "slow_drift": "slowDrift",
+    "unfitted_drift": "unfittedDrift",
 }
 
 
@@ -42,7 +40,9 @@ class ShownRun:
         name: what its reader is shown.
         group: the heading it stands under.
         losses: its loss matrix.
-        numbers: the four numbers by the page's names, as `four_numbers` makes them.
+        numbers: the fitted numbers by the page's names, as `numbers_of` makes them; without a half point the
+            link is linear.
+        scales: every document's own, unit of the losses, shape ``(T,)``.
         facts: a sentence or two on what it is and how well the fit describes it.
     """
 
@@ -51,6 +51,7 @@ class ShownRun:
     group: str
     losses: LossMatrix
     numbers: Mapping[str, float]
+    scales: Sequence[float]
     facts: str = ""
 
     def to_json(self) -> dict[str, Any]:
@@ -67,20 +68,42 @@ class ShownRun:
             "losses": base64.b64encode(self.losses.values.astype("<f4").tobytes()).decode("ascii"),
             "order": None if cyclic else order.ravel().tolist(),
             "fit": dict(self.numbers),
+            "scales": list(self.scales),
         }
 
 
-def four_numbers(losses: LossMatrix) -> tuple[dict[str, float], FitResult]:
-    """The four numbers of a loss matrix by the page's names, and the whole fit."""
-    found = fit(losses, FOUR, intervals_by="none")
-    return {_NAMES[p.name]: float(p.value) for p in found.parameters}, found
+def numbers_of(found: FitResult) -> dict[str, float]:
+    """What a fit found, by the page's names.
+
+    Raises:
+        InputError: for a form that has no sliders: several channels, say.
+    """
+    if not found.mechanism.explains:
+        raise InputError(
+            f"a fit of {found.mechanism.name}",
+            expected="a form that `bridge.fit` chooses itself",
+            fix="bridge.fit(losses)",
+        )
+    return {_NAMES[p.name]: float(p.value) for p in found.parameters}
 
 
-def shown(name: str, losses: LossMatrix, *, group: str = "Your runs", facts: str = "") -> ShownRun:
-    """A run that is fitted now."""
-    numbers, found = four_numbers(losses)
-    words = f"{facts} R² of the fit {found.r2:.3f} over all losses.".strip()
-    return ShownRun(identifier(name), name, group, losses, numbers, words)
+def shown(
+    name: str,
+    losses: LossMatrix,
+    found: FitResult | None = None,
+    *,
+    group: str = "Your runs",
+    facts: str = "",
+) -> ShownRun:
+    """A run at its fit; it is fitted now if `found` is not given."""
+    fitted = found or fit(losses, intervals_by="none")
+    scales, words = fitted.scales().tolist(), words_of(facts, fitted.r2)
+    return ShownRun(identifier(name), name, group, losses, numbers_of(fitted), scales, words)
+
+
+def words_of(facts: str, r2: float) -> str:
+    """What is said of a run, with how well its fit describes it."""
+    return f"{facts} R² of the fit {r2:.3f} over all losses.".strip()
 
 
 def load_shown(paths: Iterable[str | os.PathLike[str]]) -> list[ShownRun]:

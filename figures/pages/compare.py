@@ -88,7 +88,7 @@ def compare(
     found = find(fitted, ahead)
     comparison = _comparison(networks, found, ahead, facts)
     text = report(found)
-    written = _write(out, comparison, text, to_json(found))
+    written = _write(out, comparison, fitted, text, to_json(found))
     return CompareResult(comparison, fitted, ahead, found, text, written)
 
 
@@ -164,7 +164,9 @@ def _facts_of_manifest(manifest: dict[str, Any]) -> dict[str, str]:
     return facts
 
 
-def _write(out: Path, comparison: Comparison, text: str, record: dict[str, Any]) -> tuple[Path, ...]:
+def _write(
+    out: Path, comparison: Comparison, fitted: FitResult, text: str, record: dict[str, Any]
+) -> tuple[Path, ...]:
     picture = png_bytes(draw(comparison))
     files = (out / "comparison.png", out / "report.html", out / "fit.json", out / "explorer.html")
     with atomic_write(files[0]) as file:
@@ -173,22 +175,16 @@ def _write(out: Path, comparison: Comparison, text: str, record: dict[str, Any])
     with atomic_write(files[2], "w") as file:
         json.dump(record, file, indent=2, allow_nan=False)
         file.write("\n")
-    _write_explorer(files[3], comparison)
+    _write_explorer(files[3], comparison, fitted)
     return files
 
 
-def _write_explorer(path: Path, comparison: Comparison) -> None:
-    """The explorer with this network in it: the mean over seeds first, as the picture shows it, then each."""
+def _write_explorer(path: Path, comparison: Comparison, fitted: FitResult) -> None:
+    """The explorer with this network in it, the mean over seeds as in the picture."""
     facts = ". ".join(comparison.facts[name] for name in ("model", "schedule") if name in comparison.facts)
-    words, group = f"{facts}." if facts else "", "This comparison"
-    if comparison.seeds == 1:
-        runs = [shown("this network", comparison.network, group=group, facts=words)]
-    else:
-        mean = f"Mean over {comparison.seeds} seeds. {words}".strip()
-        runs = [shown("mean of all seeds", comparison.network, group=group, facts=mean)]
-        for number, network in enumerate(comparison.networks, start=1):
-            runs.append(shown(f"seed {number} of {comparison.seeds}", network, group=group, facts=words))
-    write_explorer(path, runs)
+    seeds = f"Mean over {comparison.seeds} seeds. " if comparison.seeds > 1 else ""
+    words = f"{seeds}{facts}." if facts else seeds.strip()
+    write_explorer(path, [shown("this network", fitted.data, fitted, group="This comparison", facts=words)])
 
 
 def _command(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from llm.runs.finished import Run
-from toymodel.base.notebook import card, heat_map, html_of
-from toymodel.show import loss_numbers
+from toymodel.base.notebook import card, html_of
+from toymodel.measures.show import loss_numbers, loss_picture
 
 __all__: list[str] = []
 
@@ -19,6 +19,4 @@ def _(run: Run) -> str:
         ("training", f"{config.schedule}, {config.epochs} epochs, {config.steps} steps an episode, "
                      f"{config.optimizer} at {config.lr:g}"),
     ]  # fmt: skip
-    return card(
-        f"Run {run.name}", numbers, [("every document (down) through training", heat_map(losses.values))]
-    )
+    return card(f"Run {run.name}", numbers, loss_picture(losses))

@@ -1,6 +1,6 @@
 // From the state to everything that the panels show; no page in here, so it runs anywhere.
 
-import { applyLink, relativeLosses, reshuffledExpectation, sharesOf } from "#toy/engine.js";
+import { applyLink, relativeLosses, reshuffledExpectation, reshuffledFactor, sharesOf } from "#toy/engine.js";
 import { scaled } from "#toy/fit.js";
 import { curvesByLag, lossesAfterEpochs, onlineLosses, recoveryScores, rSquared } from "#toy/measures.js";
 import { makeOrder, repeats } from "#toy/orders.js";
@@ -29,29 +29,34 @@ export function measured(matrix) {
  */
 export function compute(state, run) {
   const { tasks, epochs, varianceW } = state;
-  const { slow, fast } = sharesOf(state);
   const beside = run && run.tasks === tasks ? run : null;
+  // A drift is known only where it was seen: afterwards shares stay what they are.
+  const shares = sharesOf(state, beside ? beside.epochs : epochs);
+  const { slow, fast } = shares;
+  const [lastSlow, lastFast] = [slow.at(-1), fast.at(-1)];
   const played = orderOf(state, beside, Math.max(PLAYED, epochs));
   const order = played.subarray(0, epochs * tasks);
   const halfPoint = state.link === "linear" ? Infinity : state.halfPoint;
   const scales = beside?.scales ?? new Float64Array(tasks).fill(1);
   const shapes = applyLink(relativeLosses({ tasks, slow, fast, varianceW, order }), halfPoint);
   const toy = measured({ tasks, values: scaled(shapes, scales), order });
-  const stable = isStable(slow, fast, tasks);
+  const stable = isStable(lastSlow, lastFast, tasks);
   return {
     state,
     run,
     beside,
-    shares: { slow, fast },
+    shares,
     toy,
     played,
     stable,
     limit: slowShareLimit(state),
-    reference: referenceOf(state, slow, fast, halfPoint, scales),
-    spectrum: spectrumOf(state, slow, fast, order),
-    turns: state.order === "cyclic" && stable ? turnsPerEpoch(slow, fast, tasks) : null,
+    reference: referenceOf(state, shares, halfPoint, scales),
+    spectrum: spectrumOf(state, lastSlow, lastFast, order),
+    turns: state.order === "cyclic" && stable ? turnsPerEpoch(lastSlow, lastFast, tasks) : null,
     approached:
-      repeats(order, tasks) && state.order !== "palindrome" ? approachedRecovery(slow, fast, tasks) : null,
+      repeats(order, tasks) && state.order !== "palindrome"
+        ? approachedRecovery(lastSlow, lastFast, tasks)
+        : null,
     agreement: beside ? agreementOf(toy.matrix, beside.found.matrix) : null,
   };
 }
@@ -67,8 +72,8 @@ function orderOf({ order, tasks, seed }, run, epochs) {
 }
 
 /** What the same shares do when every epoch is reshuffled, in expectation. */
-function referenceOf({ tasks, epochs, varianceW }, slow, fast, halfPoint, scales) {
-  const { online, after } = reshuffledExpectation({ tasks, slow, fast, varianceW, epochs });
+function referenceOf({ tasks, epochs, varianceW }, shares, halfPoint, scales) {
+  const { online, after } = reshuffledExpectation({ tasks, ...shares, varianceW, epochs });
   const scale = scales.reduce((sum, k) => sum + k / tasks, 0);
   const asLoss = (x) => applyLink(x, halfPoint).map((h) => scale * h);
   return { online: asLoss(online), after: asLoss(after) };
@@ -78,7 +83,7 @@ function referenceOf({ tasks, epochs, varianceW }, slow, fast, halfPoint, scales
  * Eigenvalues of what an epoch (of a palindrome, a pair of epochs) does to the differences q_j - w, and the
  * factor by which losses change in an epoch in the end. `own` is false where no two epochs are alike.
  */
-function spectrumOf({ order: kind, tasks, varianceW }, slow, fast, order) {
+function spectrumOf({ order: kind, tasks }, slow, fast, order) {
   if (kind === "palindrome") {
     const re = palindromeEigenvalues(slow, fast, tasks);
     if (re) {
@@ -95,7 +100,7 @@ function spectrumOf({ order: kind, tasks, varianceW }, slow, fast, order) {
       own: false,
       re,
       im,
-      factor: random ? reshuffledExpectation({ tasks, slow, fast, varianceW, epochs: 0 }).factor : null,
+      factor: random ? reshuffledFactor(tasks, slow, fast) : null,
     };
   }
   return { kind: "cyclic", own: true, re, im, factor };

@@ -31,8 +31,13 @@ function change(part) {
 function chooseRun(id) {
   const run = runs.get(id);
   if (!run) return change({ run: "", order: state.order === "run" ? "cyclic" : state.order });
-  const { tasks, epochs, numbers: fitted } = run;
-  return change({ run: id, tasks, epochs, order: "run", link: "saturating", similarity: 0, ...fitted });
+  return change({ run: id, ...atFit(run) });
+}
+
+/** The state in which a run is seen at its fit. */
+function atFit({ tasks, epochs, numbers: fitted }) {
+  const link = fitted.halfPoint === undefined ? "linear" : "saturating";
+  return { tasks, epochs, order: "run", link, similarity: 0, slowDrift: 0, unfittedDrift: 0, ...fitted };
 }
 
 function redraw() {
@@ -41,7 +46,7 @@ function redraw() {
   const run = runs.get(state.run);
   const result = compute(state, run);
   controls.show(state, run, result);
-  runs.show(state, run);
+  runs.show(state, run, run ? atFit(run) : {});
   numbers.draw(result);
   for (const view of views) view.draw(result);
   // uPlot draws in a microtask of its own; this one comes after.
@@ -71,7 +76,7 @@ for (const link of document.querySelectorAll("a[data-state]")) {
 function open(hash) {
   const wanted = fromHash(hash, (id) => runs.has(id));
   // A link that names a run alone means that run at its fit.
-  if (wanted.run && !/[?&#](u|s|v|z)=/.test(hash)) {
+  if (wanted.run && !/[?&#](u|s|v|z|ds|du)=/.test(hash)) {
     state = wanted;
     chooseRun(wanted.run);
   } else change(wanted);

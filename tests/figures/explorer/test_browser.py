@@ -10,6 +10,7 @@ import pytest
 
 import toymodel as tm
 from figures.evidence.runs import recorded
+from figures.explorer.fits import recorded_runs
 
 pytestmark = pytest.mark.browser
 
@@ -189,6 +190,8 @@ def test_a_recorded_network_at_its_fit_and_away_from_it(chromium, page_file):
         assert [row[4] for row in rows[:4]] == [f"{score.value:.2f}" for score in run.recovery()]
         at = float(tile(page, "R² over all losses"))
         assert at > 0.95
+        found = next(one for one in recorded_runs() if one.id == "pythia-1b-adam-seed0")
+        assert f"{at:.3f}" in found.facts  # of the fit, as Python has it
         assert page.locator("#back").is_hidden()
         assert page.locator("#number-slowShare .fitted").is_visible()
         type_number(page, "slowShare", 0.9)

@@ -19,7 +19,7 @@ NUMBERS = {"unfitted": 0.2, "slowShare": 0.4, "varianceW": 1.0, "halfPoint": 1.0
 
 def run_of(name="a", values=None):
     losses = LossMatrix.from_values(np.ones((5, 2)) if values is None else values)
-    return ShownRun(identifier(name), name, "here", losses, NUMBERS)
+    return ShownRun(identifier(name), name, "here", losses, NUMBERS, [1.0] * losses.tasks)
 
 
 def test_equal_arguments_give_equal_bytes(page_file):
@@ -83,7 +83,7 @@ def test_losses_survive_the_way():
     np.testing.assert_array_equal(back, values.astype(np.float32))
     assert told["order"] is None
     order = [[1, 0, 2], [2, 0, 1]]
-    other = ShownRun("b", "b", "here", LossMatrix(values, np.array(order)), NUMBERS).to_json()
+    other = ShownRun("b", "b", "here", LossMatrix(values, np.array(order)), NUMBERS, [1.0] * 3).to_json()
     assert other["order"] == [1, 0, 2, 2, 0, 1]
 
 
@@ -106,26 +106,36 @@ def test_stored_numbers_are_those_of_the_recorded_runs(monkeypatch, tmp_path):
     from figures.explorer import fits
 
     stored = json.loads(fits.STORE.read_text())
-    monkeypatch.setattr(fits, "STORE", tmp_path / "fits.json")
     wanted = [
         one for one in fits.offered(fits.recorded()) if one[0] in ("pythia-1b-adam-seed0", "fig1-small")
     ]
     monkeypatch.setattr(fits, "offered", lambda runs: iter(wanted))
-    again = refit()
+    again = refit(tmp_path / "fits.json")
+    assert json.loads((tmp_path / "fits.json").read_text()) == again
     assert set(again) == {"pythia-1b-adam-seed0", "fig1-small"}
     for name, found in again.items():
         assert found["losses"] == stored[name]["losses"]
-        assert found["r2"] == pytest.approx(stored[name]["r2"], abs=1e-6)
+        assert found["r2"] == pytest.approx(stored[name]["r2"], abs=1e-4)
         for number, value in found["numbers"].items():
             assert value == pytest.approx(stored[name]["numbers"][number], rel=1e-3)
 
 
-def test_numbers_of_other_losses_are_refused(monkeypatch, tmp_path):
+def test_every_offered_run_has_its_numbers():
+    """A page is written in a second because none has to be fitted first."""
     from figures.explorer import fits
 
     stored = json.loads(fits.STORE.read_text())
-    stored["fig1-small"]["losses"] = "0" * 16
+    offered = {key: fits._digest(run.losses) for key, _, run in fits.offered(fits.recorded())}
+    assert {key: found["losses"] for key, found in stored.items()} == offered
+
+
+def test_numbers_of_other_losses_are_not_shown(monkeypatch, tmp_path):
+    from figures.explorer import fits
+
+    stored = json.loads(fits.STORE.read_text())
+    right = stored["fig6-adam-small"]["numbers"]
+    stored["fig6-adam-small"] |= {"losses": "0" * 16, "numbers": dict.fromkeys(right, 0.5)}
     (tmp_path / "fits.json").write_text(json.dumps(stored))
     monkeypatch.setattr(fits, "STORE", tmp_path / "fits.json")
-    with pytest.raises(InputError, match="no numbers of fig1-small's losses"):
-        recorded_runs()
+    shown = next(run for run in recorded_runs() if run.id == "fig6-adam-small")
+    assert shown.numbers == pytest.approx(right, rel=1e-3)

@@ -44,8 +44,8 @@ def test_trains_fits_draws_and_reports(trained):
     assert "adam, learning rate 0.001" in page
     assert 'href="explorer.html"' in page
     explorer = (out / "explorer.html").read_text()
-    assert 'data-state="#run=mean-of-all-seeds"' in explorer
-    assert '"name": "seed 2 of 2"' in explorer
+    assert 'data-state="#run=this-network"' in explorer
+    assert "Mean over 2 seeds" in explorer
     assert 'src="http' not in page
     saved = [LossMatrix.load(out / f"network-{seed}").values for seed in (0, 1)]
     assert np.array_equal(np.mean(saved, axis=0), result.fit.data.values)

@@ -5,15 +5,31 @@
 // over (q_1..q_T, w) are all that losses need; one episode changes rows i and w alone, O(T).
 
 /**
- * Slow and fast share (A, B) of an episode from what the sliders show.
+ * Slow and fast share (A, B) of an episode from what the sliders show, by epoch.
  *
  * Uniform similarity h moves all q and w alike, which no loss sees: it is orthogonal data with
- * A (1 - h) and B + A h (docs/theory.md, section 4).
+ * A (1 - h) and B + A h (docs/theory.md, section 4). Drifts move the logits of u and s from epoch to epoch,
+ * where these have any; epochs after the last have its shares.
+ *
+ * @returns {{slow: Float64Array, fast: Float64Array}} of `epochs` epochs
  */
-export function sharesOf({ unfitted, slowShare, similarity = 0 }) {
-  const slow = (1 - unfitted) * slowShare;
-  const fast = (1 - unfitted) * (1 - slowShare);
-  return { slow: slow * (1 - similarity), fast: fast + slow * similarity };
+export function sharesOf(numbers, epochs = 1) {
+  const { unfitted, slowShare, similarity = 0, unfittedDrift = 0, slowDrift = 0 } = numbers;
+  const slow = new Float64Array(epochs);
+  const fast = new Float64Array(epochs);
+  for (let e = 0; e < epochs; e++) {
+    const fitted = 1 - drifted(unfitted, e * unfittedDrift);
+    const s = drifted(slowShare, e * slowDrift);
+    slow[e] = fitted * s * (1 - similarity);
+    fast[e] = fitted * (1 - s) + fitted * s * similarity;
+  }
+  return { slow, fast };
+}
+
+/** A share whose logit has moved; one outside (0, 1) has none and stays. */
+function drifted(share, by) {
+  if (by === 0 || !(share > 0 && share < 1)) return share;
+  return 1 / (1 + ((1 - share) / share) * Math.exp(-by));
 }
 
 /** Moments before training: independent q_i of variance 1, w of the given variance. */
@@ -34,12 +50,12 @@ export function independentMoments(tasks, varianceW) {
  * Advances `moments` in place. A loss that rounding takes below 0 is 0.
  *
  * @param {object} moments as `independentMoments` makes them
- * @param {number} slow A
- * @param {number} fast B
+ * @param {ArrayLike<number>} slows A by epoch; later epochs have the last
+ * @param {ArrayLike<number>} fasts B, likewise
  * @param {ArrayLike<number>} order task of every episode
  * @returns {Float64Array} (1 + episodes) * T losses
  */
-export function expectedLosses(moments, slow, fast, order) {
+export function expectedLosses(moments, slows, fasts, order) {
   const { tasks, pairs, half, withW } = moments;
   const out = new Float64Array((1 + order.length) * tasks);
   let ww = moments.ww;
@@ -47,6 +63,9 @@ export function expectedLosses(moments, slow, fast, order) {
   let at = tasks;
   for (let t = 0; t < order.length; t++) {
     const i = order[t];
+    const epoch = Math.min(Math.floor(t / tasks), slows.length - 1);
+    const slow = slows[epoch];
+    const fast = fasts[epoch];
     const row = i * tasks;
     const vi = 2 * half[i] - withW[i]; // covariances of r with q_i and with w, and its variance
     const vw = withW[i] - ww;
@@ -85,9 +104,8 @@ export function relativeLosses({ tasks, slow, fast, varianceW, order }) {
  * The next order is independent of all before, so after an epoch the moments may be replaced by their
  * average over permutations: one mean variance, one mean covariance, one mean covariance with w.
  *
- * @returns {{online: Float64Array, after: Float64Array, factor: number}} mean relative loss of the task
- *   about to be trained in every epoch, mean relative loss of all tasks after it, and the factor by
- *   which losses change in an epoch in the end
+ * @returns {{online: Float64Array, after: Float64Array}} mean relative loss of the task about to be trained
+ *   in every epoch, and of all tasks after it
  */
 export function reshuffledExpectation({ tasks, slow, fast, varianceW, epochs }) {
   const order = Int32Array.from({ length: tasks }, (_, k) => k);
@@ -96,14 +114,15 @@ export function reshuffledExpectation({ tasks, slow, fast, varianceW, epochs }) 
   const after = new Float64Array(epochs);
   let moments = independentMoments(tasks, varianceW);
   for (let e = 0; e < epochs; e++) {
-    const losses = expectedLosses(moments, slow, fast, order);
+    const now = Math.min(e, slow.length - 1);
+    const losses = expectedLosses(moments, [slow[now]], [fast[now]], order);
     for (let k = 0; k < tasks; k++) {
       online[e] += losses[k * tasks + k] / tasks / start;
       after[e] += losses[tasks * tasks + k] / tasks / start;
     }
     moments = averaged(moments);
   }
-  return { online, after, factor: reshuffledFactor(tasks, slow, fast) };
+  return { online, after };
 }
 
 /** The average of moments over all permutations of the tasks. */
@@ -130,7 +149,7 @@ function averaged({ tasks, pairs, half, withW, ww }) {
  * Growth of expected losses per reshuffled epoch: the larger eigenvalue of what an epoch does to the
  * mean variance and the mean covariance of the differences q_j - w.
  */
-function reshuffledFactor(tasks, slow, fast) {
+export function reshuffledFactor(tasks, slow, fast) {
   const order = Int32Array.from({ length: tasks }, (_, k) => k);
   const columns = [
     [1, 0],
@@ -144,7 +163,7 @@ function reshuffledFactor(tasks, slow, fast) {
       withW: new Float64Array(tasks),
       ww: 0,
     };
-    expectedLosses(moments, slow, fast, order);
+    expectedLosses(moments, [slow], [fast], order);
     const { half, withW, pairs, ww } = moments;
     let d = 0;
     let o = 0;

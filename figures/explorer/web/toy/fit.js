@@ -1,4 +1,4 @@
-// The four numbers of a loss matrix, u, s, v and z: what bridge.fit minimises for that form.
+// The four numbers of a loss matrix, u, s, v and z, by least squares.
 //
 // Squares of all residuals, every document's scale solved for inside (variable projection), plus the
 // residuals' variance times the squared distance from weak normal priors (bridge/model/terms.py).
@@ -12,7 +12,7 @@ const logistic = (x) => 1 / (1 + Math.exp(-x));
 // unfitted u and slow share s by their logits, variance v and half point z by their logarithms
 const LOW = [-7, -7, -7, -5];
 const HIGH = [7, 7, 7, 5];
-const CENTRE = [0, -1.5, -1, 0];
+const CENTRE = [0, 0, -1, 0];
 const WIDTH = [1.5, 1.5, 1.5, 1];
 const ROUNDS = 5;
 // With more losses than this fewer starts must do, or a page would wait for many seconds.
@@ -27,11 +27,11 @@ export function numbersOf(theta) {
   };
 }
 
-/** Relative losses h(x) of the four numbers in an order. */
+/** Relative losses h(x) of the numbers in an order; without a half point the link is linear. */
 export function shapesOf(numbers, tasks, order) {
-  const { slow, fast } = sharesOf(numbers);
+  const { slow, fast } = sharesOf(numbers, order.length / tasks);
   const x = relativeLosses({ tasks, slow, fast, varianceW: numbers.varianceW, order });
-  return applyLink(x, numbers.halfPoint);
+  return applyLink(x, numbers.halfPoint ?? Infinity);
 }
 
 /** Scale of every document that fits best, given the shapes; never below 0. */

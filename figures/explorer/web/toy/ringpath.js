@@ -1,27 +1,27 @@
 // The toy model itself in two dimensions: solutions and fast weights as points of a plane.
 //
-// Where the moments give expectations, this is one drawn start. Positions are relative to the consensus,
-// which no episode moves. A view maps them linearly so that the solutions are spread alike in every
+// Where the moments give expectations, this is one drawn start. A view maps positions linearly so that the solutions are spread alike in every
 // direction, smoothly from epoch to epoch: an ellipse is seen as the circle that it is from a slant.
 
 import { generator, normal } from "#toy/orders.js";
 
-/**
- * A start in the plane: q_i standard normal, w with the given variance, both about the consensus
- * (B sum q + A w) / (B T + A).
- */
-export function drawnStart({ tasks, slow, fast, varianceW, seed }) {
+/** A start in the plane: q_i standard normal, w with the given variance. */
+export function drawnStart({ tasks, varianceW, seed }) {
   const random = generator(seed + 101);
   const q = Float64Array.from({ length: 2 * tasks }, () => normal(random));
   const w = Float64Array.from({ length: 2 }, () => Math.sqrt(varianceW) * normal(random));
-  const total = fast * tasks + slow;
-  for (let axis = 0; axis < 2 && total !== 0; axis++) {
-    let middle = (slow * w[axis]) / total;
-    for (let j = 0; j < tasks; j++) middle += (fast * q[2 * j + axis]) / total;
-    for (let j = 0; j < tasks; j++) q[2 * j + axis] -= middle;
-    w[axis] -= middle;
-  }
   return { q, w };
+}
+
+/** Where all would meet, (B sum q + A w) / (B T + A): no episode with these shares moves it. */
+export function consensus({ q, w }, slow, fast) {
+  const total = (fast * q.length) / 2 + slow;
+  if (total === 0) return [0, 0];
+  return [0, 1].map((axis) => {
+    let sum = slow * w[axis];
+    for (let n = axis; n < q.length; n += 2) sum += fast * q[n];
+    return sum / total;
+  });
 }
 
 /** One episode on task i, in place. */
@@ -34,21 +34,31 @@ export function advance({ q, w }, i, slow, fast) {
 }
 
 /**
- * The whole path: what a picture needs at any episode.
+ * The whole path: what a picture needs at any episode, relative to the consensus of the last shares.
  *
  * @returns {object} `at(t)` gives q (T x 2) and w after t episodes, `path` w after every episode, `view(t)`
  *   the symmetric map that a picture applies, and `radius` the root mean square distance of the solutions
  *   from the consensus after every epoch
  */
 export function ringPath({ tasks, slow, fast, varianceW, order, seed }) {
-  const state = drawnStart({ tasks, slow, fast, varianceW, seed });
+  const last = slow.length - 1;
+  const state = drawnStart({ tasks, varianceW, seed });
+  // With constant shares the consensus stays: all is reckoned from it, so that what shrinks keeps its digits.
+  move(state, consensus(state, slow[last], fast[last]));
   const path = new Float64Array(2 * (1 + order.length));
   const stages = [copy(state)];
   path.set(state.w, 0);
   for (let t = 0; t < order.length; t++) {
-    advance(state, order[t], slow, fast);
+    const epoch = Math.min(Math.floor(t / tasks), last);
+    advance(state, order[t], slow[epoch], fast[epoch]);
     path.set(state.w, 2 * (t + 1));
     if ((t + 1) % tasks === 0) stages.push(copy(state));
+  }
+  // While shares drift the consensus moves; what follows is seen from where it ends.
+  const end = consensus(stages[Math.min(last, stages.length - 1)], slow[last], fast[last]);
+  if (last > 0) {
+    for (const stage of stages) move(stage, end);
+    for (let n = 0; n < path.length; n++) path[n] -= end[n % 2];
   }
   const views = stages.map(({ q }) => evenView(q));
   return {
@@ -57,7 +67,8 @@ export function ringPath({ tasks, slow, fast, varianceW, order, seed }) {
     at(t) {
       const epoch = Math.min(Math.floor(t / tasks), stages.length - 1);
       const here = copy(stages[epoch]);
-      for (let n = epoch * tasks; n < t; n++) advance(here, order[n], slow, fast);
+      const now = Math.min(epoch, last);
+      for (let n = epoch * tasks; n < t; n++) advance(here, order[n], slow[now], fast[now]);
       return here;
     },
     view(t) {
@@ -68,6 +79,15 @@ export function ringPath({ tasks, slow, fast, varianceW, order, seed }) {
       return views[epoch].map.map((x, n) => ((1 - part) * x + part * views[epoch + 1].map[n]) * size);
     },
   };
+}
+
+function move({ q, w }, [x, y]) {
+  for (let n = 0; n < q.length; n += 2) {
+    q[n] -= x;
+    q[n + 1] -= y;
+  }
+  w[0] -= x;
+  w[1] -= y;
 }
 
 function copy({ q, w }) {

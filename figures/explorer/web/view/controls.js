@@ -6,6 +6,7 @@ import { byId, element, short } from "#view/dom.js";
 
 const STEPS = 1000;
 const GROUPS = {
+  drift: ["slowDrift", "unfittedDrift"],
   training: ["tasks", "epochs"],
   mechanism: ["slowShare", "unfitted", "similarity", "varianceW"],
 };
@@ -85,6 +86,7 @@ export class Controls {
       }
     }
     this.showLimit(result);
+    if (state.slowDrift !== 0 || state.unfittedDrift !== 0) byId("group-drift").open = true;
     byId("number-halfPoint").hidden = state.link === "linear";
     const own = this.order.querySelector('[value="run"]');
     if (run && !own) this.order.prepend(element("option", { value: "run" }, "the run’s own"));

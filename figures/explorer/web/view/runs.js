@@ -2,7 +2,7 @@
 
 import { measured } from "#compute.js";
 import { FileProblem, readMatrix } from "#files/matrix.js";
-import { fitFour, scalesOf, shapesOf } from "#toy/fit.js";
+import { fitFour } from "#toy/fit.js";
 import { byId, element, short } from "#view/dom.js";
 
 const MOST_BYTES = 64 * 2 ** 20;
@@ -43,25 +43,26 @@ export class Runs {
     const given = this.byId.get(id);
     if (!given) return null;
     if (!given.found) {
-      const { tasks, epochs, losses, order, fit } = given;
+      const { tasks, epochs, losses, order, fit, scales } = given;
       const schedule = order ?? Array.from({ length: epochs * tasks }, (_, t) => t % tasks);
       const matrix = { tasks, values: unpacked(losses), order: Int32Array.from(schedule) };
       given.numbers = fit;
-      given.scales = scalesOf(matrix, shapesOf(fit, tasks, matrix.order));
+      given.scales = Float64Array.from(scales);
       given.found = measured(matrix);
     }
     return given;
   }
 
-  show(state, run) {
+  /** @param {object} fit the state in which the run is seen at its fit */
+  show(state, run, fit) {
     this.list.value = state.run;
     byId("facts").textContent = run?.facts ?? "";
-    const moved =
-      run &&
-      (Object.entries(run.numbers).some(([name, value]) => Math.abs(state[name] / value - 1) > 1e-3) ||
-        state.link !== "saturating" ||
-        state.similarity !== 0);
-    byId("back").hidden = !moved;
+    byId("back").hidden = Object.entries(fit).every(([name, value]) => {
+      if (["tasks", "epochs", "order"].includes(name)) return true;
+      return typeof value === "string"
+        ? state[name] === value
+        : Math.abs(state[name] - value) <= 1e-3 * Math.abs(value);
+    });
   }
 
   listenForDrops() {

@@ -34,8 +34,8 @@ const answers = {
       return { refused: error.message };
     }
   },
-  losses({ tasks, unfitted, slowShare, similarity, varianceW, halfPoint, order }) {
-    const { slow, fast } = sharesOf({ unfitted, slowShare, similarity });
+  losses({ tasks, varianceW, halfPoint, order, ...numbers }) {
+    const { slow, fast } = sharesOf(numbers, order.length / tasks);
     const x = relativeLosses({ tasks, slow, fast, varianceW, order });
     return [...applyLink(x, halfPoint ?? Infinity)];
   },
@@ -60,17 +60,17 @@ const answers = {
   },
   limit: ({ tasks, similarity }) => slowShareLimit({ tasks, similarity }),
   palindrome: ({ slow, fast, tasks }) => [...palindromeEigenvalues(slow, fast, tasks)],
-  reshuffled(setting) {
-    const { online, after } = reshuffledExpectation(setting);
+  reshuffled({ slow, fast, ...setting }) {
+    const { online, after } = reshuffledExpectation({ ...setting, slow: [slow], fast: [fast] });
     return { online: [...online], after: [...after] };
   },
   fit({ tasks, values, order }) {
     const { numbers, r2, scales } = fitNow({ tasks, values: Float64Array.from(values), order });
     return { numbers, r2, scales: [...scales] };
   },
-  path({ tasks, q, w, slow, fast, order }) {
+  path({ q, w, slow, fast, order }) {
     const state = { q: Float64Array.from(q), w: Float64Array.from(w) };
-    for (const i of order) advance(state, i, slow, fast, tasks);
+    for (const i of order) advance(state, i, slow, fast);
     return { q: [...state.q], w: [...state.w] };
   },
 };

@@ -37,7 +37,7 @@ test("scales go there and back", () => {
     for (const place of [0, 0.1, 0.5, 0.79, 0.81, 1]) {
       assert.ok(Math.abs(scale.place(scale.value(place)) - place) < 1e-12, name);
     }
-    assert.ok(Math.abs(scale.value(0) - low) < 1e-12 * (1 + low));
+    assert.ok(Math.abs(scale.value(0) - low) < 1e-12 * (1 + Math.abs(low)));
     assert.ok(Math.abs(scale.value(1) - high) < 1e-9 * high);
   }
   assert.equal(within("tasks", 3.7, 25), 4);

@@ -8,6 +8,7 @@ import {
   independentMoments,
   relativeLosses,
   reshuffledExpectation,
+  reshuffledFactor,
   sharesOf,
 } from "../../../../figures/explorer/web/toy/engine.js";
 import { fitNow, numbersOf, scaled, shapesOf } from "../../../../figures/explorer/web/toy/fit.js";
@@ -55,20 +56,31 @@ function slowLosses(tasks, slow, fast, varianceW, order) {
 test("expected losses are those of the recursion written out", () => {
   for (const kind of Object.keys(ORDERS)) {
     const order = makeOrder(kind, 6, 4, 3);
-    const found = expectedLosses(independentMoments(6, 0.7), 0.4, 0.35, order);
+    const found = expectedLosses(independentMoments(6, 0.7), [0.4], [0.35], order);
     for (const [n, loss] of slowLosses(6, 0.4, 0.35, 0.7, order).entries()) near(found[n], loss, 1e-13, kind);
   }
 });
 
 test("uniform similarity is orthogonal data with other shares", () => {
   const { slow, fast } = sharesOf({ unfitted: 0.1, slowShare: 0.4, similarity: 0.3 });
-  near(slow, 0.9 * 0.4 * 0.7, 1e-15);
-  near(slow + fast, 0.9, 1e-15);
+  near(slow[0], 0.9 * 0.4 * 0.7, 1e-15);
+  near(slow[0] + fast[0], 0.9, 1e-15);
+});
+
+test("drifts move logits, where there are any", () => {
+  const { slow, fast } = sharesOf({ unfitted: 0.2, slowShare: 0.5, slowDrift: -1, unfittedDrift: 0.5 }, 3);
+  const logit = (x) => Math.log(x / (1 - x));
+  for (const e of [0, 1, 2]) {
+    near(logit(slow[e] / (slow[e] + fast[e])), -e, 1e-12);
+    near(logit(1 - slow[e] - fast[e]), logit(0.2) + 0.5 * e, 1e-12);
+  }
+  const none = sharesOf({ unfitted: 0, slowShare: 1.2, slowDrift: -1, unfittedDrift: 0.5 }, 3);
+  near(none.slow[2], 1.2, 1e-15);
 });
 
 test("relative losses start at 1, and the saturating link keeps 0 and 1", () => {
   const order = makeOrder("cyclic", 5, 2);
-  const x = relativeLosses({ tasks: 5, slow: 0.3, fast: 0.6, varianceW: 2, order });
+  const x = relativeLosses({ tasks: 5, slow: [0.3], fast: [0.6], varianceW: 2, order });
   assert.deepEqual([...x.subarray(0, 5)], [1, 1, 1, 1, 1]);
   const linked = applyLink(Float64Array.of(0, 0.5, 1), 2);
   assert.deepEqual([...linked], [0, 1.5 / 2.5, 1]);
@@ -88,19 +100,19 @@ test("the reshuffled expectation is the mean over all orders of short runs", () 
   for (const one of permutations) {
     for (const two of permutations) {
       const order = [...one, ...two];
-      const values = relativeLosses({ tasks: 3, slow: 0.3, fast: 0.6, varianceW: 0.5, order });
+      const values = relativeLosses({ tasks: 3, slow: [0.3], fast: [0.6], varianceW: 0.5, order });
       const online = onlineLosses({ tasks: 3, values, order });
       for (const e of [0, 1]) sums[e] += online[e] / 36;
     }
   }
-  const { online } = reshuffledExpectation({ tasks: 3, slow: 0.3, fast: 0.6, varianceW: 0.5, epochs: 2 });
+  const { online } = reshuffledExpectation({ tasks: 3, slow: [0.3], fast: [0.6], varianceW: 0.5, epochs: 2 });
   for (const e of [0, 1]) near(online[e], sums[e], 1e-14);
 });
 
 test("the factor of reshuffled epochs is what losses change by in the end", () => {
-  const setting = { tasks: 8, slow: 0.3, fast: 0.6, varianceW: 0.5, epochs: 20 };
-  const { after, factor } = reshuffledExpectation(setting);
-  near(after[19] / after[18], factor, 1e-8);
+  const setting = { tasks: 8, slow: [0.3], fast: [0.6], varianceW: 0.5, epochs: 20 };
+  const { after } = reshuffledExpectation(setting);
+  near(after[19] / after[18], reshuffledFactor(8, 0.3, 0.6), 1e-8);
 });
 
 test("orders are what they are called", () => {
@@ -176,8 +188,8 @@ test("roots of the ring solve its polynomial", () => {
 test("the stability limit is where a root leaves the circle", () => {
   const largest = (s) => {
     const { slow, fast } = sharesOf({ unfitted: 0.2, slowShare: s, similarity: 0.1 });
-    const { re, im } = ringRoots(slow, fast, 12);
-    return { modulus: Math.hypot(re[0], im[0]), stable: isStable(slow, fast, 12) };
+    const { re, im } = ringRoots(slow[0], fast[0], 12);
+    return { modulus: Math.hypot(re[0], im[0]), stable: isStable(slow[0], fast[0], 12) };
   };
   const limit = slowShareLimit({ tasks: 12, similarity: 0.1 });
   assert.ok(largest(0.999 * limit).modulus < 1 && largest(0.999 * limit).stable);
@@ -186,7 +198,7 @@ test("the stability limit is where a root leaves the circle", () => {
 
 test("long training approaches the recovery that the spectrum predicts", () => {
   const order = makeOrder("cyclic", 10, 25); // later losses sink to rounding
-  const values = relativeLosses({ tasks: 10, slow: 0.4, fast: 0.5, varianceW: 0.3, order });
+  const values = relativeLosses({ tasks: 10, slow: [0.4], fast: [0.5], varianceW: 0.3, order });
   // Scores swing about it as the pair turns, by as much as the initial moments decide: a turn's mean.
   const last = recoveryScores({ tasks: 10, values, order }).slice(-8);
   const mean = last.reduce((sum, { value }) => sum + value / 8, 0);
@@ -209,7 +221,7 @@ test("a palindrome's eigenvalues are what losses change by, and lie in [0, 1)", 
   const values = palindromeEigenvalues(0.3, 0.5, 9);
   assert.ok(values.every((x) => x > -1e-12 && x < 1));
   const order = makeOrder("palindrome", 9, 400);
-  const losses = relativeLosses({ tasks: 9, slow: 0.3, fast: 0.5, varianceW: 1, order });
+  const losses = relativeLosses({ tasks: 9, slow: [0.3], fast: [0.5], varianceW: 1, order });
   const sum = (epoch) => losses.subarray(epoch * 81, epoch * 81 + 9).reduce((a, b) => a + b);
   near(sum(202) / sum(200), values[0] ** 2, 1e-3);
 });
@@ -230,14 +242,14 @@ test("numbers of theta are in their own units", () => {
 });
 
 test("the plane's consensus stays where it is, and its paths can be entered anywhere", () => {
-  const setting = { tasks: 7, slow: 0.3, fast: 0.5, varianceW: 1, seed: 3 };
+  const setting = { tasks: 7, slow: [0.3], fast: [0.5], varianceW: 1, seed: 3 };
   const order = makeOrder("cyclic", 7, 6);
   const path = ringPath({ ...setting, order });
   for (const t of [0, 5, 7, 40]) {
     const { q, w } = path.at(t);
     for (const axis of [0, 1]) {
-      let sum = setting.slow * w[axis];
-      for (let j = 0; j < 7; j++) sum += setting.fast * q[2 * j + axis];
+      let sum = setting.slow[0] * w[axis];
+      for (let j = 0; j < 7; j++) sum += setting.fast[0] * q[2 * j + axis];
       near(sum, 0, 1e-12);
       near(w[axis], path.path[2 * t + axis], 1e-14);
     }
@@ -248,7 +260,7 @@ test("the plane's consensus stays where it is, and its paths can be entered anyw
 
 test("the view gives the solutions an even spread at every epoch", () => {
   const order = makeOrder("cyclic", 9, 5);
-  const path = ringPath({ tasks: 9, slow: 0.3, fast: 0.6, varianceW: 1, seed: 5, order });
+  const path = ringPath({ tasks: 9, slow: [0.3], fast: [0.6], varianceW: 1, seed: 5, order });
   const { q } = path.at(27);
   const [xx, xy, yy] = path.view(27);
   const sums = [0, 0, 0];
