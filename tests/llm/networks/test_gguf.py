@@ -73,6 +73,7 @@ def write(path, network, tokenizer, kind="F32", architecture=None):
     writer.add_tokenizer_pre("gpt-2")
     writer.add_token_list(words)
     writer.add_token_types([1] * len(words))
+    writer.add_bos_token_id(tokenizer.get_vocab_size())
     writer.add_eos_token_id(tokenizer.get_vocab_size())
     writer.add_token_merges([" ".join(pair) for pair in merges])
     seen = {}
@@ -193,7 +194,8 @@ def test_a_size_that_the_library_does_not_read_is_one_line(tmp_path, tokenizer):
     """It takes the heads of a Qwen3 for 128 wide, whatever the file says."""
     write(tmp_path / "a.gguf", make("Qwen3", head_dim=WIDTH // HEADS), tokenizer)
     said = refusal(lambda: build_model(given_as(tmp_path / "a.gguf"), 310))
-    assert "k_norm.weight has (16,), not (128,)" in said
+    # Later versions of it compare shapes, earlier ones fail as they run.
+    assert "k_norm.weight has (16,), not (128,)" in said or "does not run" in said
 
 
 def test_without_its_packages_it_says_which(tmp_path, network, tokenizer, monkeypatch):
