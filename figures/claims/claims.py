@@ -45,8 +45,9 @@ def evaluate(runs: Runs, claims: Iterable[Claim] = CLAIMS) -> list[Judgement]:
                 networks = found[claim.figure].get(scale) if verdict.values else None
             else:
                 verdict, networks = Verdict("not testable here", reason="not said of these"), None
-            named = ", ".join(filter(None, (networks.title, networks.settings))) if networks else ""
-            verdicts[scale] = replace(verdict, networks=named)
+            if networks:
+                verdict = replace(verdict, networks=networks.title, settings=networks.settings)
+            verdicts[scale] = verdict
         judged.append(Judgement(claim, verdicts, claim.judge(toy)))
     return judged
 
@@ -57,7 +58,7 @@ def table(judged: Sequence[Judgement]) -> str:
     for one in judged:
         lines.append(f"{one.claim.figure:<8}{one.claim.statement} ({one.claim.measure})")
         for where, verdict in (*one.networks.items(), ("toy", one.toy)):
-            told = f"{verdict}" + (f"; {verdict.networks}" if verdict.networks else "")
+            told = "; ".join(filter(None, (str(verdict), verdict.networks, verdict.settings)))
             told += f": {verdict.fix}" if verdict.fix else ""
             lines.append(f"{'':8}{where:<12}{verdict.state:<19}{told}")
     return "\n".join(lines)
@@ -69,8 +70,8 @@ def write_claims(path: str | os.PathLike[str], judged: Sequence[Judgement]) -> N
     Each has ``figure``, ``claim``, ``scale`` (small, pythia or pretrained), ``holds`` (null where it cannot
     be tested), ``effect`` (the measure's mean over seeds), ``deviation``, ``seeds`` (their number),
     ``values`` by seed, ``measure``, ``above`` and ``below`` (between which every seed must lie),
-    ``networks``, ``reason``, ``command`` (of missing runs) and, of the toy's version, ``toy_holds`` and
-    ``toy_effect``.
+    ``networks``, ``settings`` (that are not the preset's), ``reason``, ``command`` (of missing runs) and,
+    of the toy's version, ``toy_holds`` and ``toy_effect``.
     """
     objects: list[dict[str, Any]] = []
     for one in judged:
@@ -80,7 +81,8 @@ def write_claims(path: str | os.PathLike[str], judged: Sequence[Judgement]) -> N
                 "holds": verdict.holds, "effect": _number(verdict.mean), "seeds": len(verdict.values),
                 "deviation": _number(verdict.deviation), "values": list(verdict.values),
                 "measure": one.claim.measure, "above": _number(one.claim.above),
-                "below": _number(one.claim.below), "networks": verdict.networks, "reason": verdict.reason,
+                "below": _number(one.claim.below), "networks": verdict.networks,
+                "settings": verdict.settings, "reason": verdict.reason,
                 "command": verdict.fix, "toy_holds": one.toy.holds, "toy_effect": _number(one.toy.mean),
             })  # fmt: skip
     with atomic_write(path, "w") as file:

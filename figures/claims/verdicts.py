@@ -29,7 +29,8 @@ class Verdict:
         values: the measure by seed; empty if there are none.
         reason: which seeds have no value, or in a word why there are none.
         fix: the command that makes the runs that are missing; empty where none are.
-        networks: of which networks, and with which settings where they are not the preset's.
+        networks: of which networks.
+        settings: of theirs that are not the preset's; empty for none.
     """
 
     state: State
@@ -37,6 +38,7 @@ class Verdict:
     reason: str = ""
     fix: str = ""
     networks: str = ""
+    settings: str = ""
 
     @property
     def holds(self) -> bool | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from functools import cache
@@ -28,6 +29,9 @@ SHAPE = {"model", "width", "depth", "heads", "feed_forward"}
 # Settings in which an experiment may differ from the preset's and still be the same experiment.
 OTHER_SETTINGS = {*SHAPE, "vocabulary", "num_documents", "context", "steps", "epochs", "optimizer", "lr",
                    "reset_optimizer"}  # fmt: skip
+
+# What is left, in the order of the configuration.
+_COUNTED = tuple(field.name for field in dataclasses.fields(RunConfig) if field.name not in FREE)
 
 Values = tuple[Any, ...]
 
@@ -98,4 +102,4 @@ def presets_settings() -> frozenset[Values]:
 
 def differing(one: RunConfig, other: RunConfig) -> list[str]:
     """Settings in which two runs differ, of those that count."""
-    return [name for name in varied([one, other]) if name not in FREE]
+    return [name for name in _COUNTED if getattr(one, name) != getattr(other, name)]

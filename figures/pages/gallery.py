@@ -130,13 +130,15 @@ def _state(verdict: Verdict) -> str:
 
 
 def _cell(verdict: Verdict) -> str:
+    """The verdict above its numbers; in a word where there are none."""
+    if not verdict.values:
+        return f'<span class="none">{html.escape(verdict.reason)}</span>'
     return f'{_state(verdict)}<br> <span class="small">{html.escape(_effect(verdict))}</span>'
 
 
 def _effect(verdict: Verdict) -> str:
-    """The numbers, and of which networks where these are not the preset's."""
-    _, _, settings = verdict.networks.partition(", ")
-    return str(verdict) + (f"; {settings}" if verdict.values and settings else "")
+    """The numbers, and with which settings where these are not the preset's."""
+    return "; ".join(filter(None, (str(verdict), verdict.settings)))
 
 
 def _row(one: Judgement) -> str:

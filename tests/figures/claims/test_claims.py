@@ -200,5 +200,6 @@ def test_the_recorded_runs_at_pythias_sizes_decide_what_they_can():
         "3a": None,
     }
     assert found["6"].mean == pytest.approx(0.690 - 0.241, abs=1e-3)
-    assert found["control"].networks == "Pythia-1B, random weights, optimizer adam, lr 0.0001"
+    assert found["control"].networks == "Pythia-1B, random weights"
+    assert found["control"].settings == "optimizer adam, lr 0.0001"
     assert all(len(verdict.values) <= 1 for verdict in found.values())
