@@ -5,7 +5,8 @@ and the fit's own text into a single HTML file.
 """
 
 from bridge import Parameter
-from figures.pages.comparison import Comparison, RecoveryRow, draw, recovery_table
+from figures.pages.comparison import Comparison, RecoveryRow, recovery_table
+from figures.pages.picture import draw
 from figures.pages.report import write_report
 from figures.style import figure_style, png_bytes, save_png
 

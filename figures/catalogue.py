@@ -10,12 +10,12 @@ from typing import Protocol
 
 from matplotlib.figure import Figure
 
+from figures.captions import Caption
 from figures.evidence.groups import Family
 from figures.evidence.lookup import MissingRuns
 from figures.evidence.reproduce import made_by, sweep_command
 from figures.evidence.runs import Runs
 from figures.evidence.scores import score_by_epoch
-from figures.panels.captions import Caption
 from llm.config import RunConfig
 from toymodel.base.errors import InputError
 from toymodel.base.words import nearest
@@ -120,7 +120,9 @@ FIGURES: dict[str, Entry] = {
     "8d": Entry(
         "figures.panels.fig08", "similarity of activations", "Blocks by epoch, more similar in every epoch."
     ),
-    "9": Entry("figures.panels.fig09", "path of the output layer", "A converging helix, one turn per epoch."),
+    "9": Entry(
+        "figures.panels.movement", "path of the output layer", "A converging helix, one turn per epoch."
+    ),
     "10": Entry(
         "figures.panels.fig10",
         "loss of task 1 in the toy model, f(w) = w and f(w) = y - w",
@@ -143,8 +145,8 @@ FIGURES: dict[str, Entry] = {
     "16b": Entry(
         _CURVES, "steps for a context of 1024", "40 steps restore the score of a quarter of the context."
     ),
-    "17a": Entry("figures.panels.fig17", "size of activation updates", "Steps from epoch to epoch."),
-    "17b": Entry("figures.panels.fig17", "size of weight updates", "A monotone fall, without steps."),
+    "17a": Entry("figures.panels.movement", "size of activation updates", "Steps from epoch to epoch."),
+    "17b": Entry("figures.panels.movement", "size of weight updates", "A monotone fall, without steps."),
     "18a": Entry(
         "figures.panels.fig08",
         "pairwise recovery, 50 documents",

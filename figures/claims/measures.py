@@ -10,7 +10,7 @@ from scipy.stats import spearmanr
 
 from figures.claims.worlds import World
 from figures.evidence.scores import last_score
-from figures.panels.fig09 import turns_per_epoch
+from figures.panels.movement import turns_per_epoch
 from toymodel.measures.losses import LossMatrix
 from toymodel.measures.recovery import recovery_score_per_task
 

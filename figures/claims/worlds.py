@@ -13,8 +13,8 @@ from figures.evidence.counterparts import counterpart, toy_losses
 from figures.evidence.lookup import find_member
 from figures.evidence.runs import Runs
 from figures.evidence.scales import Scale
-from figures.panels.fig09 import path
 from figures.panels.matrices import Probed, toy_state
+from figures.panels.movement import path
 from llm.config import RunConfig
 from llm.presets import member
 from llm.runs.finished import Run

@@ -15,6 +15,7 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from bridge import r_squared
+from figures.captions import Caption, seeds_of
 from figures.evidence.counterparts import COUNTERPARTS, counterpart, toy_losses
 from figures.evidence.fits import fitted_losses
 from figures.evidence.groups import Family
@@ -22,7 +23,6 @@ from figures.evidence.lookup import find
 from figures.evidence.runs import Runs
 from figures.evidence.scales import SCALES, Scale
 from figures.evidence.scores import last_score, shifted
-from figures.panels.captions import Caption, seeds_of
 from figures.style import INK, SERIES, SHADE, figure_style, letter, new_figure
 from llm.config import RunConfig, varied
 from llm.presets import family

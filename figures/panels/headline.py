@@ -10,12 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bridge import FitResult, Mechanism, fit
+from figures.captions import Caption
 from figures.evidence.groups import Family, Member
 from figures.evidence.lookup import find
 from figures.evidence.matching import model_name
 from figures.evidence.runs import Runs
 from figures.evidence.scores import score_by_epoch, shifted
-from figures.panels.captions import Caption
 from figures.style import INK, NETWORK, TOY, figure_style, new_figure
 from llm.runs.finished import Run
 from toymodel.measures.losses import LossMatrix

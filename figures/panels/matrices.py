@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from figures.captions import Caption, seeds_of
 from figures.evidence.counterparts import ToySetting
 from figures.evidence.groups import Family, Member
 from figures.evidence.lookup import find, find_member
 from figures.evidence.runs import Runs
 from figures.evidence.scales import Scale
-from figures.panels.captions import Caption, seeds_of
-from figures.style import figure_style, letter, new_figure
+from figures.style import NETWORK, TOY, figure_style, letter, new_figure
 from llm.config import RunConfig
 from llm.runs.finished import Run
 from toymodel import compressed_run, cyclic_order, random_gram, shares
 
-__all__ = ["Matrix", "Probed", "ToyState", "toy_state"]
+__all__ = ["Beside", "Matrix", "Probed", "ToyState", "toy_state"]
 
 Floats = NDArray[np.float64]
 
@@ -121,28 +122,20 @@ class Probed:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Matrix(Probed):
-    """A figure of one matrix.
+class Beside(Probed):
+    """A panel for each scale, and the toy's on the right.
 
     Attributes:
-        read: the matrix of a run.
-        toy: the toy's, from its run.
-        axes_labels: of x and y.
-        bar: label of the colour bar.
-        limits: of the colours: ``off-diagonal``, symmetric and fitting what lies off the diagonal; ``whole``,
-            symmetric and fitting all; ``one-sided``, from the 2nd percentile to the largest.
-        first: number of the first row and column.
+        read: what is drawn of a run.
+        toy: the same of the toy's run.
     """
 
     read: Callable[[Run], Floats]
     toy: Callable[[ToyState], Floats]
-    axes_labels: tuple[str, str]
-    bar: str
-    limits: str = "off-diagonal"
-    first: Callable[[RunConfig], int] = lambda config: 1
+    size: ClassVar[tuple[float, float]] = (3.6, 3.2)  # of a panel, in inches
 
     def draw(self, runs: Runs) -> Figure:
-        """A panel for each scale, mean over seeds, and the toy's on the right.
+        """Networks and toy.
 
         Raises:
             MissingRuns: when there is no run.
@@ -150,25 +143,48 @@ class Matrix(Probed):
         found = self.found(runs)
         config = found[0].members[0].config
         with figure_style():
-            figure = new_figure(3.6 * (1 + len(found)), 3.2)
+            figure = new_figure(self.size[0] * (1 + len(found)), self.size[1])
             *networks, toy = figure.subplots(1, 1 + len(found))
             for axes, one in zip(networks, found, strict=True):
                 (member,) = one.members
-                mean = np.mean([self.read(run) for run in member.runs], axis=0)
-                self._map(axes, mean, self.first(member.config))
+                self.panel(axes, np.array([self.read(run) for run in member.runs]), member.config, NETWORK)
                 axes.set_title(one.title)
-            letter(networks[0], self.figure,
-                   self.title if len(found) == 1 else f"{self.title}: {found[0].title}")  # fmt: skip
-            self._map(toy, self.toy(toy_state(config)), self.first(config))
+            title = self.title if len(found) == 1 else f"{self.title}: {found[0].title}"
+            letter(networks[0], self.figure, title)
+            self.panel(toy, self.toy(toy_state(config))[None], config, TOY)
             toy.set_title("toy")
         return figure
+
+    def panel(self, axes: Axes, seeds: Floats, config: RunConfig, look: Mapping[str, Any]) -> None:
+        """Draw what was read, the first axis being the seeds."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Matrix(Beside):
+    """A figure of one matrix, mean over seeds.
+
+    Attributes:
+        axes_labels: of x and y.
+        bar: label of the colour bar.
+        limits: of the colours: ``off-diagonal``, symmetric and fitting what lies off the diagonal; ``whole``,
+            symmetric and fitting all; ``one-sided``, from the 2nd percentile to the largest.
+        first: number of the first row and column.
+    """
+
+    axes_labels: tuple[str, str]
+    bar: str
+    limits: str = "off-diagonal"
+    first: Callable[[RunConfig], int] = lambda config: 1
 
     def caption(self, runs: Runs) -> Caption:
         """What is drawn."""
         return Caption(self.words, self.unit, seeds_of(self.found(runs)),
                        "Right: the same of the toy with as many tasks.")  # fmt: skip
 
-    def _map(self, axes: Axes, values: Floats, first: int) -> None:
+    def panel(self, axes: Axes, seeds: Floats, config: RunConfig, look: Mapping[str, Any]) -> None:
+        """The mean, in colours."""
+        values, first = seeds.mean(axis=0), self.first(config)
         low, high = _limits(values, self.limits)
         rows, columns = values.shape
         extent = (first - 0.5, first + columns - 0.5, first + rows - 0.5, first - 0.5)

@@ -8,12 +8,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from figures.captions import Caption
 from figures.evidence.groups import Experiment, Family
 from figures.evidence.lookup import MissingRuns
 from figures.evidence.matching import model_name
 from figures.evidence.runs import Runs
 from figures.evidence.scores import mean_scores, score_by_epoch, shifted
-from figures.panels.captions import Caption
 from figures.style import INK, NETWORK, figure_style, letter, new_figure
 from toymodel.measures.losses import LossMatrix
 from toymodel.measures.recovery import visits

@@ -1,21 +1,25 @@
-"""Figure 9: the output layer's path through three epochs, in its first three principal components."""
+"""Figures 9 and 17: the output layer's path in its principal components, and how far each episode moves."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from figures.captions import Caption, seeds_of
 from figures.evidence.runs import Runs
-from figures.panels.captions import Caption
-from figures.panels.matrices import Probed, toy_state
+from figures.panels.matrices import Beside, Probed, ToyState, toy_state
 from figures.style import figure_style, letter, new_figure
+from llm.config import RunConfig
 from llm.runs.finished import Run
-from toymodel.theory.trajectories import pca, turns
+from toymodel.theory.trajectories import pca, step_sizes, turns, weight_step_gram, weight_step_sizes
 
-__all__ = ["PANELS", "Helix", "path", "turns_per_epoch"]
+__all__ = ["PANELS", "Helix", "Sizes", "path", "turns_per_epoch"]
 
 Floats = NDArray[np.float64]
 
@@ -38,7 +42,7 @@ def turns_per_epoch(points: Floats, tasks: int) -> float:
 
 
 class Helix(Probed):
-    """The figure."""
+    """Figure 9."""
 
     def draw(self, runs: Runs) -> Figure:
         """The first seed's path at each scale, beside the toy's.
@@ -104,10 +108,49 @@ def _shade(epoch: int, epochs: int) -> Any:
     return colormaps["cividis"](0.05 + 0.85 * epoch / max(epochs - 1, 1))
 
 
-PANELS = {
-    "9": Helix(
-        "9", "fig9", "pca", "output layer",
-        "First three principal components of the output layer's weights after every episode.",
-        "In the units of the weights.",
+@dataclass(frozen=True, kw_only=True)
+class Sizes(Beside):
+    """A figure of one size per episode, read as shape ``(E*T,)``."""
+
+    size: ClassVar[tuple[float, float]] = (3.2, 2.9)
+
+    def caption(self, runs: Runs) -> Caption:
+        """What is drawn."""
+        return Caption(f"{self.words} Shaded: one standard deviation over seeds.", self.unit,
+                       seeds_of(self.found(runs)), "Right: the toy.")  # fmt: skip
+
+    def panel(self, axes: Axes, seeds: Floats, config: RunConfig, look: Mapping[str, Any]) -> None:
+        """The mean, and a shade of one deviation where there are several seeds."""
+        mean, episodes = seeds.mean(axis=0), seeds.shape[1]
+        episode = 1 + np.arange(episodes)
+        if len(seeds) > 1:
+            spread = seeds.std(axis=0, ddof=1)
+            axes.fill_between(episode, mean - spread, mean + spread, color=look["color"], alpha=0.22, lw=0)
+        axes.plot(episode, mean, **look)
+        axes.set(xlabel="training episode", ylabel="Euclidean distance", ylim=(0, None), xlim=(0, episodes))
+        axes.set_xticks(range(0, episodes + 1, config.num_documents))
+
+
+def _toy_weights(state: ToyState) -> Floats:
+    return weight_step_sizes(weight_step_gram(state.q, state.w, state.order, state.gram, state.slow))
+
+
+PANELS: dict[str, Probed] = {
+    panel.figure: panel
+    for panel in (
+        Helix(
+            "9", "fig9", "pca", "output layer",
+            "First three principal components of the output layer's weights after every episode.",
+            "In the units of the weights.",
+        ),
+        Sizes("17a", "fig17", "updates", "activations of document 1",
+              "Distance between the last-layer activations of document 1 before and after each episode.",
+              "Euclidean, in the units of the activations.",
+              read=lambda run: run.probe("updates")["activations"][:, 0],
+              toy=lambda state: step_sizes(state.q[:, 0])),
+        Sizes("17b", "fig17", "updates", "weights",
+              "Distance between all weights before and after each episode.",
+              "Euclidean, in the units of the weights.",
+              read=lambda run: run.probe("updates")["weights"], toy=_toy_weights),
     )
 }  # fmt: skip
