@@ -83,8 +83,11 @@ def epochs_ahead(result: FitResult, count: int, *, draws: int = 200, seed: int =
         expected, drawn = _described(result, order, draws, rng)
     found = [_numbers(LossMatrix(values, order), data.epochs) for values in drawn]
     table = np.array(found)
-    with np.errstate(invalid="ignore"):
-        low, middle, high = np.nanquantile(table, [0.025, 0.5, 0.975], axis=0)
+    # A quantity that no draw has (a score where nothing is forgotten) has no interval.
+    known = np.isfinite(table).any(0)
+    table = np.where(known, table, 0.0)
+    quantiles = np.nanquantile(table, [0.025, 0.5, 0.975], axis=0)
+    low, middle, high = np.where(known, quantiles, math.nan)
     kinds = [
         tuple(
             Interval(float(v) if math.isfinite(v) else None, float(a), float(b))

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from bridge.estimate.fit import fit
 from bridge.model.mechanism import Mechanism
+from bridge.studies.recorded import finished_runs
 from toymodel import InputError, LossMatrix
 
 __all__ = ["MeasuredSimilarity", "compare", "main"]
@@ -77,9 +78,7 @@ def main(runs: Path = Path("figures/recorded")) -> None:
     Args:
         runs: Folder of run folders or of packed results.
     """
-    from figures.evidence.runs import Runs
-
-    for run in Runs.load(runs):
+    for run in finished_runs(runs):
         if "gradients" in run.config.probes:
             cosines = run.probe("gradients")["cosines"]
             for pairs in (False, True):
