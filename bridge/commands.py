@@ -37,6 +37,8 @@ def fit_command(
     documents: bool = False,
     bootstrap: int = 0,
     starts: int = 6,
+    which_order: bool = False,
+    epoch_length: int | None = None,
     out: Path | None = None,
 ) -> None:
     """Fit the toy model to loss matrices and report what it explains, what it predicts and where it fails.
@@ -60,6 +62,9 @@ def fit_command(
         documents: Also predict every fifth document from a fit to the others (first run).
         bootstrap: Also refit so many times with documents drawn anew (first run).
         starts: Starting points.
+        which_order: Say, in place of a fit, in which order documents came: the same, reshuffled, or displaced
+            by a resumed run. From losses before each step alone; a plain log will do (one loss to the line).
+        epoch_length: Documents to the epoch, of a plain log.
         out: Folder for fit.json, fit.png, fit.html and, of predicted runs, predictions.png.
     """
     from dataclasses import replace
@@ -83,6 +88,13 @@ def fit_command(
 
     if not runs:
         raise InputError("no run to fit", expected="run folders or loss matrices", fix="reawaken fit RUN")
+    if which_order:
+        from bridge.judge.order_evidence import order_evidence, read_log
+        from bridge.judge.order_evidence import report as orders
+
+        for path in runs:
+            print(f"{path}\n{orders(order_evidence(read_log(path, epoch_length), epoch_length))}")
+        return
     for flag, count in (("--bootstrap", bootstrap), ("--epochs-ahead", epochs_ahead)):
         if count < 0:
             raise InputError(f"{flag} {count}", expected="0 or more", fix=f"{flag} {-count}")

@@ -1,6 +1,6 @@
 """What docs/predictions.md said before the runs were made, measured in them: hit or miss, with an interval.
 
-    python -m figures.claims.predictions [RUNS]      # the recorded runs if no folder is given
+python -m figures.claims.predictions [RUNS]      # the recorded runs if no folder is given
 """
 
 from __future__ import annotations
@@ -233,9 +233,8 @@ def table(runs: Runs) -> str:
             mean += f" ({one.interval[0]:.3f} to {one.interval[1]:.3f})"
         said = one.prediction
         verdict = f"**{one.verdict}**" if "miss" in one.verdict else one.verdict
-        lines.append(
-            f"| {said.number} | {said.statement} | {said.low:.2f} to {said.high:.2f} | {each} | {mean} | {verdict} |"
-        )
+        reach = f"{said.low:.2f} to {said.high:.2f}"
+        lines.append(f"| {said.number} | {said.statement} | {reach} | {each} | {mean} | {verdict} |")
     return "\n".join(lines)
 
 
