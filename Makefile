@@ -7,7 +7,7 @@ ARGS ?=
 
 WEB := figures/explorer/web
 
-.PHONY: env run test lint lint-web bench
+.PHONY: env run test torture lint lint-web bench
 
 env: $(VENV)/.ready
 
@@ -23,6 +23,10 @@ run: env
 # One process for each core and one thread in each: threads that wait for one another would share the cores.
 test: env
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile $(ARGS)
+
+# Minutes of kills, flipped bits, full disks and nonsense (docs/reliability.md); `make test` has a short one.
+torture: env
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.torture $(ARGS)
 
 lint: env
 	$(BIN)/ruff check .

@@ -19,7 +19,9 @@ class InputError(ValueError):
         self.problem = problem
         self.expected = expected
         self.fix = fix
-        super().__init__(f"{problem}; expected {expected}. Fix: {fix}")
+        # One line, whatever is in a name or in another library's message.
+        line = f"{problem}; expected {expected}. Fix: {fix}"
+        super().__init__(line.replace("\r", "\\r").replace("\n", "\\n"))
 
     def __reduce__(self) -> tuple[object, tuple[str, str, str]]:
         # Keyword-only arguments do not survive the default pickling that process pools rely on.

@@ -94,10 +94,16 @@ def contents(folder: StrPath) -> list[Path]:
     )
 
 
-def remove_leftovers(folder: StrPath) -> None:
-    """Remove what a killed process did not finish; only for who holds the folder's lock."""
+def remove_leftovers(folder: StrPath, of: str = "") -> None:
+    """Remove what a killed process did not finish.
+
+    Args:
+        folder: where; the caller holds its lock.
+        of: only what was to become this name, in a folder of which the caller holds no more than that.
+    """
     for path in Path(folder).iterdir():
-        if _LEFTOVER.fullmatch(path.name) and path.is_file() and not path.is_symlink():
+        ours = _LEFTOVER.fullmatch(path.name) and (not of or path.name[:-13] == f".{of}")
+        if ours and path.is_file() and not path.is_symlink():
             path.unlink(missing_ok=True)
 
 

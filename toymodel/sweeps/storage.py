@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import re
+import sys
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +21,7 @@ from numpy.typing import NDArray
 from toymodel.base.arrays import load_arrays, save_arrays
 from toymodel.base.checksum import Damaged, is_sealed, seal
 from toymodel.base.errors import InputError
-from toymodel.base.files import atomic_path, check_output, check_suffix, contents
+from toymodel.base.files import atomic_path, check_output, check_suffix, contents, remove_leftovers
 from toymodel.base.json_file import read_json, write_json
 from toymodel.base.lock import lock
 
@@ -64,7 +66,8 @@ class Storage:
         try:
             with self.target.open("rb") as file:
                 sealed = is_sealed(file)
-            data = xarray.load_dataset(self.target, engine="h5netcdf")
+            with _quietly():
+                data = xarray.load_dataset(self.target, engine="h5netcdf")
             if data.attrs.pop("sealed", 0) and not sealed:
                 raise Damaged("its end, with the checksum, is missing")
         except Exception as error:  # whatever a damaged file makes HDF5 raise
@@ -96,6 +99,7 @@ class Storage:
             if mark.exists() and self._marked(mark) not in (self._fingerprint, None):
                 raise self._another(self.parts)
             write_json(mark, {"fingerprint": self._fingerprint})
+            remove_leftovers(self.target.parent, of=self.target.name)
             yield
         with contextlib.suppress(OSError):
             self.parts.rmdir()  # only if it is empty
@@ -120,8 +124,10 @@ class Storage:
 
     def finish(self, data: xarray.Dataset) -> None:
         """Write the finished sweep and drop the parts."""
+        # Through memory: HDF5 ends the process where a disk is full.
+        content = data.assign_attrs(sealed=1).to_netcdf(engine="h5netcdf")
         with atomic_path(self.target) as temporary:
-            data.assign_attrs(sealed=1).to_netcdf(temporary, engine="h5netcdf")
+            temporary.write_bytes(content)
             seal(temporary)
 
     def tidy(self) -> None:
@@ -170,3 +176,17 @@ class Storage:
         return InputError(f"{str(path)!r} holds another sweep, or something else",
                           expected="a sweep of the same settings, or nothing",
                           fix=f"--out {self.target.with_stem(self.target.stem + '-2')}")  # fmt: skip
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """What h5netcdf leaves of a file it could not open prints a traceback of its own when it is collected."""
+    hook = sys.unraisablehook
+    sys.unraisablehook = lambda _: None
+    try:
+        yield
+    except Exception as error:
+        traceback.clear_frames(error.__traceback__)
+        raise
+    finally:
+        sys.unraisablehook = hook

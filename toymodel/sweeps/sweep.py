@@ -79,7 +79,8 @@ def sweep(
     if threads is not None and threads < 1:
         raise InputError(f"threads={threads}", expected="1 or more", fix="threads=1, or leave it out")
     plan = make_plan(parameters, kind, samples, epochs, order, gram, record)
-    size = 8 * plan.points * sum(int(np.prod(s)) for s in plan.sizes().values())
+    # A file is put together in memory.
+    size = (8 if path is None else 16) * plan.points * sum(int(np.prod(s)) for s in plan.sizes().values())
     refuse_if_too_large(size, f"a sweep of {plan.points} points", "fewer points, or record='recovery'",
                         memory_limit)  # fmt: skip
     storage = None if path is None else Storage(Path(path), plan.fingerprint())

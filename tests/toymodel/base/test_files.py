@@ -103,3 +103,9 @@ def test_the_name_says_what_is_in_the_file(tmp_path):
     with pytest.raises(InputError, match=r"x\.csv.*ends in \.npz.*--out .*x\.npz$"):
         check_output(tmp_path / "x.csv", suffixes=(".npz",))
     check_output(tmp_path / "x.NPZ", suffixes=(".npz",))
+
+
+def test_a_name_with_line_breaks_is_refused_in_one_line(tmp_path):
+    with pytest.raises(InputError) as refusal:
+        check_output(tmp_path / "a\nb\r.csv", suffixes=(".npz",))
+    assert len(str(refusal.value).splitlines()) == 1
