@@ -53,13 +53,15 @@ def _override(config: RunConfig, architecture: Any, overrides: dict[str, int]) -
         InputError: for a number of heads that does not divide the width, or an architecture that has not what
             is to be changed.
     """
-    for key in overrides:
-        if getattr(architecture, key, None) is None:
-            settings = f"settings that a {architecture.model_type} has: it lacks {key}"
-            refuse_shape(config, f"of {config.model}", settings, "another --model")
-    # Not every architecture attends: those of the Mamba kind have a state in its place.
-    if heads := overrides.get("num_attention_heads", getattr(architecture, "num_attention_heads", None)):
-        check_heads(overrides.get("hidden_size", architecture.hidden_size), heads)
+    for key, flag in zip(_SHAPE, ("--width", "--depth", "--heads", "--feed-forward"), strict=True):
+        if key in overrides and not hasattr(architecture, key):
+            kind = f"a setting that a {architecture.model_type} has: it lacks {key}"
+            raise InputError(f"{flag} of {config.model}", expected=kind, fix=f"leave {flag} out")
+    # Not every architecture attends (those of the Mamba kind have a state), or has one width for all heads.
+    width = overrides.get("hidden_size", architecture.hidden_size)
+    heads = overrides.get("num_attention_heads", getattr(architecture, "num_attention_heads", None))
+    if isinstance(heads, int) and getattr(architecture, "head_dim", None) in (None, width // heads):
+        check_heads(width, heads)
     if not overrides:
         return architecture
     values = architecture.to_dict()

@@ -71,7 +71,7 @@ def test_networks_without_attention_train(tmp_path, weights):
     run = dataclasses.replace(SMALL, model=folder, weights=weights, freeze_blocks=1, lr=0.1)
     losses = llm.run(run, tmp_path / "run").losses.values
     assert losses[-1].mean() < losses[0].mean()
-    said = refusal(lambda: read_architecture(dataclasses.replace(SMALL, model=folder, heads=2)))
+    said = refusal(lambda: read_architecture(dataclasses.replace(SMALL, model=folder, width=64, heads=2)))
     assert said.startswith("--heads of ")
     assert "lacks num_attention_heads" in said
 
@@ -81,6 +81,9 @@ def test_overrides_reach_architectures_with_names_of_their_own(tmp_path, other_c
     architecture, _ = read_architecture(run)
     assert (architecture.n_embd, architecture.n_layer, architecture.n_head) == (48, 3, 6)
     assert build_model(run, 1000).get_input_embeddings().weight.shape == (1056, 48)
+    said = refusal(lambda: read_architecture(dataclasses.replace(run, feed_forward=64)))
+    assert "--feed-forward of" in said
+    assert "lacks intermediate_size" in said
 
 
 @pytest.mark.parametrize(
