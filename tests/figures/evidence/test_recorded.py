@@ -11,6 +11,7 @@ import pytest
 from figures.evidence.record import configurations
 from figures.evidence.runs import RECORDED, Runs, recorded
 from figures.evidence.stored import INDEX, PROVENANCE, provenance, read_folders, read_packed
+from llm.data.documents import load_documents
 from llm.launch.campaign.timing import network
 from llm.runs.finished import Run
 from llm.tasks.order import episode_order
@@ -111,6 +112,20 @@ def test_runs_on_the_same_documents_have_the_same_tasks_and_starting_points():
         weights.setdefault(key, set()).add(run.manifest["model"]["sha256"])
     assert all(len(found) == 1 for found in weights.values())
     assert len(set.union(*weights.values())) == len(weights)
+
+
+def test_the_articles_are_those_of_the_command_that_makes_the_file(tmp_path, monkeypatch):
+    """Names and rows follow from the file and the seed; with the tokenizer the hash of tokens does too."""
+    pytest.importorskip("gensim")
+    monkeypatch.chdir(tmp_path)
+    for command in provenance(REAL)["documents"]["commands"]:
+        if command.startswith("reawaken "):
+            assert main(command.split()[1:]) == 0
+    for run in read_folders(REAL):
+        config = replace(run.config, model="embedded", weights="random", tokenizer=None)
+        tasks = load_documents(config).manifest()
+        assert tasks["names"] == run.manifest["tasks"]["names"]
+        assert tasks["rows"] == run.manifest["tasks"]["rows"]
 
 
 def test_the_scores_are_the_published_ones(runs):
