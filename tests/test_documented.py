@@ -44,6 +44,8 @@ SMALLER = [
     (r"python3? -m llm\.launch\.campaign (run|rehearse) ", "--device cpu --budget 0.5 --only fig9"),
     (r"python3? benchmarks/gpu\.py", "--help"),
     (r"python docs/draw_architecture\.py", "--out architecture.png"),
+    (r"python docs/draw_explorer\.py", "--help"),
+    (r"python -m figures\.explorer\.fits", "--out fits.json"),
     (r"make ", "--dry-run"),
 ]
 
@@ -60,6 +62,7 @@ NOT_HERE = [
     (r"source ", "changes the shell it is typed in"),
     (r"pip install ", "needs the package registry; what is installed here came by it"),
     (r"python3? -m pytest ", "the tests themselves"),
+    (r"node ", "tests/figures/explorer/test_javascript.py runs these, where node is installed"),
     (r"reawaken llm prefetch --documents cnn_dailymail ", "downloads from a hub"),
     (r"tar ", "packs what the campaign on a GPU has collected"),
     (r"python3? -m llm\.launch\.campaign collect ", "collects a campaign; a rehearsal is never collected"),
@@ -96,7 +99,14 @@ def place(tmp_path, finished, monkeypatch):
     """An empty folder in which the repository's own files have their places, and placeholders are runs."""
     for name in PLACEHOLDERS:
         (tmp_path / name).symlink_to(finished)
-    for name in ("benchmarks", "figures", "docs/gpu-campaign.md", "docs/draw_architecture.py", "tests"):
+    for name in (
+        "benchmarks",
+        "figures",
+        "docs/gpu-campaign.md",
+        "docs/draw_architecture.py",
+        "docs/draw_explorer.py",
+        "tests",
+    ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).symlink_to(ROOT / name)
     own_files(tmp_path)

@@ -33,7 +33,7 @@ SMALL = (
 )  # fmt: skip
 """Presets of small networks that are offered, one seed each; of real networks every recorded run is."""
 
-EXAMPLES = (("Pythia-1B, Adam", "pythia-1b-adam-seed0"), ("Pythia-1B, plain descent", "pythia-1b-sgd-seed0"))
+EXAMPLES = (("Pythia-1B, Adam", "pythia-1b-adam-seed0"), ("Pythia-1B, SGD", "pythia-1b-sgd-seed0"))
 """Links in the head of the page: words, and the run they show."""
 
 _PUBLISHED, _SMALL = "Networks of published shapes", "Small networks"

@@ -20,8 +20,9 @@ const controls = new Controls(change);
 const numbers = new NumbersView();
 const views = [...makeCharts(), new MatrixView(), new RingView(() => {}), new CircleView()];
 
+/** @param {object | ((state: object) => object)} part what changes, or how it follows from what is */
 function change(part) {
-  state = { ...state, ...part };
+  state = { ...state, ...(typeof part === "function" ? part(state) : part) };
   state.document = Math.max(1, Math.min(state.tasks, Math.round(state.document) || 1));
   // Many events in a frame are one redraw.
   if (!waiting) requestAnimationFrame(redraw);

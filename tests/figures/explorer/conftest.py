@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from figures.explorer.commands import write_explorer
+from tests.figures.explorer.browser import headless
 
 WEB_TESTS = Path(__file__).with_name("web")
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
 class Node:
@@ -54,14 +54,6 @@ def page_file(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def chromium():
-    """Headless Chromium, as the system has it."""
-    sync_api = pytest.importorskip(
-        "playwright.sync_api", reason="playwright is not installed: pip install playwright"
-    )
-    program = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if program is None:
-        pytest.skip(f"no browser is installed ({', '.join(BROWSERS)}): apt-get install chromium")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program)
+    """Headless Chromium."""
+    with headless() as browser:
         yield browser
-        browser.close()

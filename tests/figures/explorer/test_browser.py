@@ -3,7 +3,6 @@
 import base64
 import io
 import json
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -11,6 +10,7 @@ import pytest
 import toymodel as tm
 from figures.evidence.runs import recorded
 from figures.explorer.fits import recorded_runs
+from tests.figures.explorer.browser import TIMED, opened, settled
 
 pytestmark = pytest.mark.browser
 
@@ -24,39 +24,6 @@ DROP = """([name, data]) => {
     document.body.dispatchEvent(new DragEvent(kind, how));
   }
 }"""
-# Moves a slider by steps and gives the milliseconds of every redraw.
-TIMED = """async ([id, from, count]) => {
-  const slider = document.getElementById(id);
-  performance.clearMeasures("redraw");
-  for (let n = 0; n < count; n++) {
-    slider.value = String(from + n);
-    slider.dispatchEvent(new Event("input", { bubbles: true }));
-    await new Promise((resume) => requestAnimationFrame(() => setTimeout(resume)));
-  }
-  return performance.getEntriesByName("redraw").map((entry) => entry.duration);
-}"""
-
-
-@contextmanager
-def opened(chromium, page_file, state="", **options):
-    """The page, opened; afterwards no error may have been logged and nothing asked for."""
-    context = chromium.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
-    page = context.new_page()
-    said, asked = [], []
-    page.on("console", lambda message: said.append(f"{message.type}: {message.text}"))
-    page.on("pageerror", lambda error: said.append(f"error: {error}"))
-    page.on("request", lambda request: asked.append(request.url))
-    page.goto(f"file://{page_file}{state}")
-    page.wait_for_selector("html[data-ready=yes]")
-    settled(page)
-    yield page
-    context.close()
-    assert said == []
-    assert [url for url in asked if not url.startswith(("data:", f"file://{page_file}"))] == []
-
-
-def settled(page):
-    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 
 def type_number(page, name, value):
@@ -203,6 +170,18 @@ def test_a_recorded_network_at_its_fit_and_away_from_it(chromium, page_file):
         assert "set T to 25" in page.locator("#mismatch").inner_text()
 
 
+def test_shares_that_drift_are_sliders_too(chromium, page_file):
+    with opened(chromium, page_file, "#run=pythia-1b-sgd-seed0") as page:
+        found = next(one for one in recorded_runs() if one.id == "pythia-1b-sgd-seed0")
+        at = float(tile(page, "R² over all losses"))
+        assert f"{at:.3f}" in found.facts
+        drift = page.locator("#number-slowDrift input.value")
+        assert drift.is_visible()
+        assert float(drift.input_value()) == pytest.approx(found.numbers["slowDrift"], abs=1e-3)
+        type_number(page, "slowDrift", 0)
+        assert float(tile(page, "R² over all losses")) < at - 0.01
+
+
 def test_every_recorded_run_can_be_shown(chromium, page_file):
     with opened(chromium, page_file) as page:
         runs = page.locator("#run option").evaluate_all("all => all.map((one) => one.value)")
@@ -231,7 +210,7 @@ def test_links_of_the_head(chromium, page_file):
         for link in page.locator("nav a").all():
             link.click()
             settled(page)
-        page.locator("nav a", has_text="Pythia-1B").click()
+        page.locator("nav a", has_text="Pythia-1B, Adam").click()
         settled(page)
         assert float(tile(page, "R² over all losses")) > 0.95
 

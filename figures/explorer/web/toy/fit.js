@@ -70,6 +70,7 @@ export function* fitFour(matrix) {
   };
   const varianceOf = (residuals) => squares(residuals) / Math.max(1, values.length - tasks - 4);
 
+  const enough = values.length > LARGE ? 1e-4 : 1e-10;
   const tried = [];
   const starts = startsOf(values.length > LARGE ? 10 : 24);
   for (const [n, theta] of starts.entries()) {
@@ -83,7 +84,7 @@ export function* fitFour(matrix) {
     let theta = start.theta;
     let variance = varianceOf(residualsOf(theta));
     for (let round = 0; round < ROUNDS; round++) {
-      const search = descend(residualsOf, theta, variance, round === 0 ? 30 : 15);
+      const search = descend(residualsOf, theta, variance, round === 0 ? 30 : 15, enough);
       let step = search.next();
       while (!step.done) {
         yield 0.3 + (0.7 * (n + (round + step.value) / ROUNDS)) / kept.length;
@@ -92,7 +93,7 @@ export function* fitFour(matrix) {
       theta = step.value;
       // The priors count in units of the residuals' own variance, which the fit decides.
       const found = varianceOf(residualsOf(theta));
-      const settled = Math.abs(Math.log(found / variance)) < 1e-4;
+      const settled = Math.abs(Math.log(found / variance)) < Math.max(1e-4, enough);
       variance = found;
       if (settled) break;
     }
@@ -136,8 +137,11 @@ function distance(theta) {
   return theta.reduce((sum, x, p) => sum + ((x - CENTRE[p]) / WIDTH[p]) ** 2, 0);
 }
 
-/** Levenberg's and Marquardt's descent in the box, with derivatives from differences. */
-function* descend(residualsOf, start, weight, most) {
+/**
+ * Levenberg's and Marquardt's descent in the box, with derivatives from differences; ends with a step that
+ * lowers the cost by less than the part `enough` of it.
+ */
+function* descend(residualsOf, start, weight, most, enough) {
   const size = start.length;
   let theta = start.slice();
   let residuals = residualsOf(theta);
@@ -167,7 +171,7 @@ function* descend(residualsOf, start, weight, most) {
       const there = residualsOf(next);
       const value = squares(there) + weight * distance(next);
       if (value < cost) {
-        gained = cost - value > 1e-10 * cost;
+        gained = cost - value > enough * cost;
         [theta, residuals, cost] = [next, there, value];
         damping = Math.max(damping / 5, 1e-9);
         break;

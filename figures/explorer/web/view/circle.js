@@ -1,7 +1,7 @@
 // Eigenvalues of an epoch in the unit circle: inside patterns die out, outside losses grow.
 
 import { themed } from "#view/colours.js";
-import { byId, element, fitCanvas, Place, short } from "#view/dom.js";
+import { byId, element, fitCanvas, Place, pace, short } from "#view/dom.js";
 
 const SIZE = 300;
 
@@ -74,7 +74,8 @@ export class CircleView {
 /** What the circle says, in words. */
 function describe({ spectrum, stable }) {
   const { kind, own, re, im, factor } = spectrum;
-  const growth = factor === null ? "" : ` In the end losses change by ${short(factor)} per epoch.`;
+  const { does, every } = pace(factor ?? Number.NaN);
+  const growth = factor === null ? "" : ` In the end the loss ${does} every ${every}.`;
   if (!stable) return `Past the stability limit: an eigenvalue has left the circle.${growth}`;
   if (kind === "palindrome" && own) {
     return `One forward and one backward epoch: every eigenvalue is real, so nothing turns.${growth}`;

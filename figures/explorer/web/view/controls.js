@@ -21,7 +21,7 @@ export class Controls {
     }
     this.order = this.list("order", ORDERS);
     this.link = this.list("link", LINKS);
-    byId("seed").addEventListener("click", () => change({ seed: this.state.seed + 1 }));
+    byId("seed").addEventListener("click", () => change((state) => ({ seed: state.seed + 1 })));
     byId("document").addEventListener("input", (event) => change({ document: Number(event.target.value) }));
   }
 
@@ -50,7 +50,8 @@ export class Controls {
         const by = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1 }[event.key];
         if (!by) return;
         event.preventDefault();
-        this.change({ [name]: within(name, this.state[name] + by, low) });
+        // From what is, not from what was last shown: two presses may come in one frame.
+        this.change((state) => ({ [name]: within(name, state[name] + by, low) }));
       });
     }
     box.addEventListener("change", () => {

@@ -28,6 +28,12 @@ export function short(value, digits = 3) {
   return Number(value.toPrecision(digits)).toString().replace("-", "−");
 }
 
+/** How fast losses change in the end, from the factor of an epoch. */
+export function pace(factor) {
+  const epochs = Math.LN2 / Math.abs(Math.log(factor));
+  return { does: factor < 1 ? "halves" : "doubles", every: `${short(epochs)} epochs` };
+}
+
 function superscript(exponent) {
   return String(exponent).replace(/[-\d]/g, (c) => (c === "-" ? "⁻" : "⁰¹²³⁴⁵⁶⁷⁸⁹"[Number(c)]));
 }

@@ -1,6 +1,6 @@
 // The numbers in words: a table of scores and losses, the key figures, and what a screen reader is told.
 
-import { byId, element, short } from "#view/dom.js";
+import { byId, element, pace, short } from "#view/dom.js";
 
 export class NumbersView {
   draw(result) {
@@ -28,7 +28,10 @@ export class NumbersView {
     }
     if (agreement) add("R² over all losses", short(agreement.r2));
     if (approached) add("Recovery approached", scored(approached), approached.reason);
-    if (spectrum.factor !== null) add("Loss per epoch, in the end", `× ${short(spectrum.factor)}`);
+    if (spectrum.factor !== null) {
+      const { does, every } = pace(spectrum.factor);
+      add(`Loss ${does}, in the end, every`, every);
+    }
     if (turns !== null) add("Turns of w per epoch", short(turns));
     add("Slow share / its limit", `${short(state.slowShare, 2)} / ${short(limit)}`);
     if (toy.online.length > 1) {
@@ -74,7 +77,7 @@ export class NumbersView {
   alarm({ stable, limit, state, spectrum }) {
     const place = byId("alarm");
     document.body.classList.toggle("unstable", !stable);
-    const grows = spectrum.factor > 1 ? ` Losses grow by ${short(spectrum.factor)} per epoch.` : "";
+    const grows = spectrum.factor > 1 ? ` The loss doubles every ${pace(spectrum.factor).every}.` : "";
     const text = stable
       ? ""
       : `Past the stability limit: a slow share of ${short(state.slowShare, 4)} lies above ${short(limit, 4)}.${grows}`;
