@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from figures.evidence.runs import Runs, recorded
-from figures.panels.fig09 import path, turns_per_epoch
+from figures.panels.movement import path, turns_per_epoch
 from llm.presets import family
 from llm.runs.finished import Run
 from toymodel import LossMatrix, intervals, online_loss, recovery_scores

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from figures.evidence.matching import SOURCE, model_name
@@ -123,4 +124,4 @@ class Experiment:
 
 def experiment_name(run: Run) -> str:
     """Name of a run without its seed."""
-    return run.name.rpartition("-seed")[0] or run.name
+    return re.sub(r"-seed\d+", "", run.name) or run.name
