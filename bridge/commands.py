@@ -140,6 +140,7 @@ def fit_command(
         found = find(
             result,
             ahead,
+            reason="the fullest form that so many losses can bear" if describe and not asked else "",
             predictions=predictions,
             later=later,
             candidates=candidates,

@@ -29,8 +29,8 @@ class Recovery:
         epoch: n of paper eq. 1, from 1.
         network: the run's score.
         toy: that of the fitted expectation.
-        toy_with_noise: the same with noise like the residuals': a score takes the largest loss of an
-            interval, which noise raises, so this is the one to compare the network's with.
+        toy_with_noise: the same with the documents' own departures in it: a score takes the largest loss of
+            an interval, which they raise, so this is the one to compare the network's with.
     """
 
     epoch: int
@@ -173,7 +173,7 @@ def _failures(found: Findings) -> list[str]:
         if better:
             failures.append(f"held-out epochs: predicted less well than by: {', '.join(better)}")
     for prediction in found.predictions:
-        if prediction.r2 <= prediction.null_r2:
+        if prediction.r2 <= prediction.null_r2 and not prediction.change.nothing:
             failures.append(f"{prediction.run}: predicted no better than as if nothing had changed")
     unstable = [i for i in found.implications if i.radius > 1]
     for i in unstable:
@@ -188,7 +188,8 @@ def _failures(found: Findings) -> list[str]:
     )
     if worst is not None and abs(worst.network.value - worst.toy_with_noise.value) > 0.1:
         failures.append(
-            f"recovery of epoch {worst.epoch}: toy {worst.toy_with_noise} with noise, network {worst.network}"
+            f"recovery of epoch {worst.epoch}: toy {worst.toy_with_noise} with the documents' departures, "
+            f"network {worst.network}"
         )
     return failures
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import lfilter
 
 from bridge.estimate.checks import unknowns
 from bridge.estimate.fit import fit
@@ -18,6 +16,7 @@ from bridge.judge.nulls import NULLS
 from bridge.model.mechanism import MOST_PAIRED, Mechanism
 from toymodel import InputError, LossMatrix, RecoveryScore, recovery_scores, shift_averaged
 from toymodel.measures.agreement import r_squared
+from toymodel.measures.lag import lags
 
 __all__ = ["Candidate", "Goodness", "family", "goodness", "noisy_recovery", "residuals_by_lag", "table"]
 
@@ -57,36 +56,22 @@ def compare_losses(data: LossMatrix, guess: LossMatrix) -> Goodness:
     )
 
 
-def noisy_recovery(result: FitResult, draws: int = 40, seed: int = 0) -> list[RecoveryScore]:
-    """Recovery scores of runs like the fitted one, with departures like its own; means over draws.
+def noisy_recovery(result: FitResult) -> list[RecoveryScore]:
+    """Recovery scores of the prediction with the documents' own departures in it.
 
-    A score takes the largest loss of each document's interval. The largest of noisy losses is above that of
-    their expectations: a network's score is to be compared with this one, the expectation's own lies lower.
+    A score takes the largest loss of each document's interval, and the largest of losses that depart from a
+    curve is above the curve's own. So a network's score is to be compared with this one: its losses with what
+    documents share (the mean by visit and lag) replaced by the mechanism's, all else as it was found.
     """
-    rng = np.random.default_rng(seed)
-    guess = result.prediction
-    matrices = (
-        result.sample(guess.order, draws, rng, anew=True)
-        if result.curves is not None
-        else _with_noise(result, draws, rng)
-    )
-    drawn = [recovery_scores(LossMatrix(values, guess.order)) for values in matrices]
-    scores = []
-    for column in zip(*drawn, strict=True):
-        values = [s.value for s in column if s]
-        enough = len(values) > draws // 2
-        scores.append(RecoveryScore(float(np.mean(values))) if enough else column[0])
-    return scores
-
-
-def _with_noise(result: FitResult, draws: int, rng: np.random.Generator) -> Iterator[Floats]:
-    """The prediction with first-order autoregressive noise along episodes."""
-    guess, rho = result.prediction, result.noise.correlation
-    deviation = result.deviation * math.sqrt(1 - rho**2)
-    for _ in range(draws):
-        raw = rng.normal(0, deviation, guess.values.shape)
-        raw[0] /= math.sqrt(1 - rho**2)
-        yield guess.values + lfilter([1.0], [1.0, -rho], raw, axis=0)
+    data, guess = result.data, result.prediction
+    residual = data.values - guess.values
+    visits, since = lags(data.order)
+    mean, count = means_by_visit_and_lag(data.order, residual)
+    own = residual - mean[visits, since]
+    # A mean takes its share of every departure with it; where it is of one, nothing is known of that one.
+    seen = count[visits, since]
+    own = own * np.sqrt(seen / np.maximum(seen - 1, 1))
+    return recovery_scores(LossMatrix(guess.values + own, data.order))
 
 
 def residuals_by_lag(data: LossMatrix, guess: LossMatrix) -> tuple[Floats, Floats]:

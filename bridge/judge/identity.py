@@ -17,6 +17,7 @@ __all__ = ["Change", "Identity", "identify", "relate"]
 _MODELLED = {"schedule", "order", "shuffle_until", "reverse_block", "steps", "epochs", "num_documents"}
 _IRRELEVANT = {"documents", "tokenizer", "device", "probes", "probe_documents", "probe_layer", "precision",
                "evaluate_summaries", "selection"}  # fmt: skip
+_SAME = "the same run again"
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +56,11 @@ class Change:
     steps: float = 1.0
     unmodelled: tuple[str, ...] = ()
     unchecked: str = ""
+
+    @property
+    def nothing(self) -> bool:
+        """Whether it is the same run again."""
+        return self.words == _SAME
 
 
 def identify(path: str | os.PathLike[str], losses: LossMatrix) -> Identity:
@@ -97,7 +103,7 @@ def relate(fitted: Identity, other: Identity) -> Change:
         words.append(f"{theirs.get('schedule', 'another')} order")
     unmodelled = [f"{name} {theirs[name]} for {mine[name]}" for name in both
                   if name not in _MODELLED | _IRRELEVANT]  # fmt: skip
-    return Change(", ".join(words) or "the same run again", kept, steps, tuple(unmodelled), unchecked)
+    return Change(", ".join(words) or _SAME, kept, steps, tuple(unmodelled), unchecked)
 
 
 def _documents(fitted: Identity, other: Identity) -> tuple[tuple[int, ...] | None, str]:

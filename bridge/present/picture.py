@@ -129,8 +129,8 @@ def _recovery(axes: Any, found: Findings) -> None:
     looks: tuple[tuple[str, str, dict[str, Any], float], ...] = (
         ("network", "network", {"marker": "o", **NETWORK}, -0.04),
         ("toy", "toy", {"marker": "s", **TOY}, 0.04),
-        ("toy_with_noise", "toy, with noise", {"marker": "^", "color": TOY["color"], "linestyle": ":",
-                                               "markerfacecolor": "white"}, 0.0),
+        ("toy_with_noise", "toy, documents' departures",
+         {"marker": "^", "color": TOY["color"], "linestyle": ":", "markerfacecolor": "white"}, 0.0),
     )  # fmt: skip
     for kind, label, look, shift in looks:
         known = [r for r in found.recovery if getattr(r, kind)]

@@ -115,7 +115,7 @@ def _recovery(found: Findings) -> list[str]:
         for label, scores in (
             ("network", [r.network for r in part]),
             ("toy", [r.toy for r in part]),
-            ("toy with noise", [r.toy_with_noise for r in part]),
+            ("toy, documents' departures", [r.toy_with_noise for r in part]),
         ):
             lines.append(f"  {label:<{_LABEL - 2}}" + "".join(f"{_score(s):>8}" for s in scores))
     return lines + [f"  - {reason}" for reason in reasons]

@@ -24,8 +24,8 @@ class Comparison:
         networks: loss matrices of the network, one per seed, all of one shape and order.
         toy: loss matrix of the toy model fitted to all epochs.
         r2: share of the network's variance that `toy` accounts for, all entries.
-        toy_noisy: recovery scores of the toy with noise like its residuals added, per epoch. A score takes
-            the largest loss of an interval, which noise raises: the network's is to be compared with these.
+        toy_noisy: recovery scores of the toy with the documents' own departures in it, per epoch. A score
+            takes the largest loss of an interval, which they raise: the network's compares with these.
         held_out: full-size prediction of a fit to the first `fitted_epochs` epochs only, or None.
         fitted_epochs: number of epochs behind `held_out`, from 1 to E - 1.
         held_out_r2: R^2 of `held_out` over the entries after those epochs.
@@ -108,7 +108,7 @@ class RecoveryRow:
         seeds: number of seeds that have a score.
         network_reason: why the other seeds have none; empty where all have one.
         toy: the toy model's score.
-        toy_noisy: the same with noise like the residuals added; None where it is not known.
+        toy_noisy: the same with the documents' own departures; None where it is not known.
     """
 
     epoch: int

@@ -56,8 +56,9 @@ def write_report(
         picture(figure_png, alt),
         "<h2>Recovery score per epoch</h2>",
         "<p>The share of an epoch's forgetting that is undone before the document returns: 0 is none, 1 is "
-        f"all of it. {seeds} Where a column says so, noise like the fit's residuals was added to the toy's "
-        "losses: a score takes the largest loss of an epoch, which noise raises.</p>",
+        f"all of it. {seeds} Where a column says noise, the documents' own departures from the curves that "
+        "they share were added to the toy's losses: a score takes the largest loss of an epoch, which they "
+        "raise.</p>",
         _recovery(recovery_table(comparison), comparison.seeds),
         "<h2>Goodness of fit</h2>",
         f"<p>{html.escape(_verdict(comparison))}</p>",
