@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-__all__ = ["hidden_states", "streamline"]
+__all__ = ["hidden_states", "rotate", "streamline"]
 
 
 def streamline(model: Any) -> None:
@@ -77,7 +77,7 @@ class _Split(torch.autograd.Function):
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """`qkv` has shape ``(B, C, heads, 3, d)``; the three results ``(B, heads, C, d)``."""
         ctx.save_for_backward(cos, sin)
-        _rotate(qkv, cos, sin)
+        rotate(qkv[..., :2, :], cos, sin)
         query, key, value = qkv.permute(3, 0, 2, 1, 4).unbind(0)
         return query, key, value
 
@@ -86,13 +86,20 @@ class _Split(torch.autograd.Function):
         """By the opposite angle."""
         cos, sin = ctx.saved_tensors
         joint = torch.stack([g.transpose(1, 2) for g in gradients], 3)
-        _rotate(joint, cos, -sin)
+        rotate(joint[..., :2, :], cos, -sin)
         return joint, None, None
 
 
-def _rotate(qkv: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> None:
+def rotate(heads: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> None:
+    """Turn the first 2h components of every head in place: component i with i + h, by its position's angle.
+
+    Args:
+        heads: last dimension the head's.
+        cos: last dimension h, else broadcast against `heads`.
+        sin: likewise.
+    """
     half = cos.shape[-1]
-    first, second = qkv[..., :2, :half], qkv[..., :2, half : 2 * half]
+    first, second = heads[..., :half], heads[..., half : 2 * half]
     turned = first * cos - second * sin
     second.mul_(cos).add_(first * sin)
     first.copy_(turned)
