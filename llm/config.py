@@ -146,6 +146,10 @@ class RunConfig:
     """Seeds the choice of documents, the initial weights, the schedule and every random variation."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """'auto' takes a GPU where there is one."""
+    version: int = 2
+    """Of drawing and descending: 2 draws each parameter from its own stream and lets plain descent change
+    matrices in the backward products; 1 makes recorded runs again, bit for bit: one stream, and gradients
+    first. Equal in distribution, and to rounding."""
 
     def __post_init__(self) -> None:
         def need(good: bool, name: str, expected: str, fix: object) -> None:
@@ -157,6 +161,7 @@ class RunConfig:
         self._take_order()
         need(self.num_documents >= 2, "num_documents", "at least 2 documents", 25)
         need(self.context >= 2, "context", "at least 2 tokens (one to predict from, one to predict)", 256)
+        need(1 <= self.version <= 2, "version", "1 or 2", 2)
         need(self.batch >= 1, "batch", "at least 1 image", 32)
         need(self.image_size is None or self.image_size >= 2, "image_size", "at least 2 pixels", 32)
         need(self.steps >= 1, "steps", "at least 1 gradient step per episode", 10)
@@ -289,7 +294,7 @@ class RunConfig:
                 expected="fields of this version: " + ", ".join(sorted(known)),
                 fix="open the run with the version that its manifest.json names",
             )
-        return cls(**values)
+        return cls(**(_LATER | dict(values)))
 
     def differences(self, other: RunConfig) -> list[str]:
         """Fields in which two configurations differ, as ``name: mine against theirs``."""
@@ -303,14 +308,13 @@ class RunConfig:
 
 def config_id(values: Mapping[str, Any]) -> str:
     """`RunConfig.id` of a configuration as ``config.json`` has it, written by any version."""
-    # A field that came later doesn't rename the runs from before it, which had its default.
-    default = {name: getattr(RunConfig, name) for name in _LATER}
-    named = {k: v for k, v in values.items() if k not in default or v != default[k]}
+    # A field that came later doesn't rename the runs from before it.
+    named = {k: v for k, v in values.items() if k not in _LATER or v != _LATER[k]}
     return hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()[:12]
 
 
-# Fields that came after runs had been recorded.
-_LATER = ("order", "weight_decay")
+# Fields that came after runs had been recorded, and what their absence means.
+_LATER: dict[str, Any] = {"order": None, "weight_decay": None, "version": 1}
 
 _TOKENS = ("language", "image-modelling")
 # Settings that say nothing about the other kinds of task; a value that would be ignored is refused.

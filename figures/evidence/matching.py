@@ -21,7 +21,7 @@ __all__ = [
 ]  # fmt: skip
 
 # Settings that say how a run was executed or what else was measured.
-FREE = {"seed", "device", "precision", "probes", "probe_layer", "evaluate_summaries"}
+FREE = {"seed", "device", "precision", "version", "probes", "probe_layer", "evaluate_summaries"}
 # Settings that say where documents and weights came from: the same within a group, any for a preset.
 SOURCE = {"documents", "documents_subset", "documents_revision", "documents_split", "text_field",
            "selection", "tokenizer", "weights", "revision", "weights_file"}  # fmt: skip

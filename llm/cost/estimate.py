@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 import time
 from dataclasses import dataclass
@@ -10,9 +11,9 @@ from typing import TYPE_CHECKING
 from llm.config import RunConfig
 from llm.cost.device_rates import copy_bandwidth, matrix_rate
 from llm.cost.memory import free_memory
-from llm.cost.records import Record, nearest_record
+from llm.cost.records import nearest_record
 from llm.cost.size import Size, measure_size, with_few_tasks
-from llm.cost.work import Work, count_work
+from llm.cost.work import count_work
 
 if TYPE_CHECKING:
     pass
@@ -88,8 +89,7 @@ def estimate(config: RunConfig, *, timed: bool = False) -> Estimate:
         step, evaluation, device = _measured(config)
         how = f"measured here, {device}: a gradient step {step:.3g} s, an evaluation {evaluation:.3g} s"
     else:
-        work = count_work(config, size.parameters, size.operations)
-        step, evaluation, how = _on_gpu(config, work, reason) if _for_gpu(config, reason) else _on_cpu(work)
+        step, evaluation, how = (_on_gpu if _for_gpu(config, reason) else _on_cpu)(config, size, reason)
     kinds = 2 if config.evaluate_summaries else 1
     seconds = steps * step + evaluations * evaluation * kinds
     return Estimate(config, size, steps, evaluations, seconds, how)
@@ -114,21 +114,24 @@ def _not_here(config: RunConfig, size: Size) -> str:
     return ""
 
 
-def _on_gpu(config: RunConfig, work: Work, reason: str) -> tuple[float, float, str]:
+def _on_gpu(config: RunConfig, size: Size, reason: str) -> tuple[float, float, str]:
     """Seconds of a step and an evaluation, by the record of the most similar run."""
-    record: Record = nearest_record(config, work)
+    record = nearest_record(config, count_work(config, size.parameters, size.operations))
+    # What was recorded of an earlier way of descending says nothing yet of a later one.
+    same = dataclasses.replace(config, version=record.version)
+    work = count_work(same, size.parameters, size.operations)
     step, evaluation = work.least_seconds(record.matrix_rate, record.copy_bandwidth)
     how = f"arithmetic for one {record.device}, {config.precision}: as close to its bounds as {record}"
     return step / record.step_share, evaluation / record.evaluation_share, how + (reason and f"; {reason}")
 
 
-def _on_cpu(work: Work) -> tuple[float, float, str]:
+def _on_cpu(config: RunConfig, size: Size, reason: str) -> tuple[float, float, str]:
     """Seconds of a step and an evaluation at the rates of this machine's CPU."""
     import torch
 
     device = torch.device("cpu")
     rate, bandwidth = matrix_rate(device), copy_bandwidth(device)
-    step, evaluation = work.least_seconds(rate, bandwidth)
+    step, evaluation = count_work(config, size.parameters, size.operations).least_seconds(rate, bandwidth)
     rates = f"products at {rate / 1e9:.0f} Gflop/s and copies at {bandwidth / 1e9:.1f} GB/s"
     threads = f"this cpu with {torch.get_num_threads()} threads"
     return step, evaluation, f"arithmetic, at best: {rates}, as now on {threads}"

@@ -29,6 +29,7 @@ class Record:
         model: the network.
         precision: ``ieee``, ``tf32`` or ``bf16``.
         optimizer: of the steps.
+        version: of drawing and descending (`RunConfig.version`).
         matrix_rate: operations per second of a large matrix product.
         copy_bandwidth: bytes per second, read and written, of a large copy.
         step_operations: that a gradient step cannot do without.
@@ -40,6 +41,7 @@ class Record:
     model: str
     precision: str
     optimizer: str
+    version: int
     matrix_rate: float
     copy_bandwidth: float
     step_operations: float
@@ -80,6 +82,7 @@ def _record(report: dict[str, Any], result: dict[str, Any]) -> Record:
         model=result["model"],
         precision=result["precision"],
         optimizer=result.get("optimizer", report["settings"]["optimizer"]),
+        version=result.get("version", 1),
         matrix_rate=result["matrix_rate"],
         copy_bandwidth=result["copy_bandwidth"],
         step_operations=result["work"]["step_operations"],

@@ -56,7 +56,8 @@ def count_work(config: RunConfig, parameters: int, forward: int | None = None) -
 
     Per weight of 4 bytes a step reads it forward and backward, writes its gradient, and then descends: plain
     descent reads both and writes the weight, 24 bytes in all; Adam also reads and writes two moments, 40. A
-    table of embeddings is looked up rather than read, 8 bytes less.
+    table of embeddings is looked up rather than read, 8 bytes less. Descent in the backward products writes
+    no gradient: forward, backward, and the weight read and written, 16 bytes, and of a table none.
 
     Args:
         config: what is trained.
@@ -72,10 +73,11 @@ def count_work(config: RunConfig, parameters: int, forward: int | None = None) -
         table = architecture.vocab_size * width
         forward = 2 * (parameters - table) * length + 2 * layers * width * length * (length + 1)
     assert forward is not None, "operations of a network of images are counted by running it"
-    per_weight = 24 if config.optimizer == "sgd" else 40
+    in_products = config.optimizer == "sgd" and config.version >= 2
+    per_weight = 16 if in_products else 24 if config.optimizer == "sgd" else 40
     return Work(
         step_operations=3 * forward,
-        step_bytes=per_weight * parameters - 8 * table,
+        step_bytes=per_weight * parameters - (16 if in_products else 8) * table,
         evaluation_operations=config.num_documents * forward,
         evaluation_bytes=4 * (parameters - table),
     )

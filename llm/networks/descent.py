@@ -19,7 +19,7 @@ from llm.networks.descent_parts import (
     join,
 )
 
-__all__ = ["DescentNetwork", "descent_network", "why_not"]
+__all__ = ["DescentNetwork", "why_not"]
 
 _gelu_backward = torch.ops.aten.gelu_backward
 _silu_backward = torch.ops.aten.silu_backward
@@ -57,6 +57,44 @@ class DescentNetwork:
         self._embeddings, self._blocks, self._norm, self._head = embeddings, blocks, norm, head
         self._update, self._lowest = update, lowest
 
+    @classmethod
+    def of(cls, model: Any, context: int, rate: float, decay: float = 0.0) -> DescentNetwork:
+        """Steps of plain descent for a model that `why_not` has no objection to.
+
+        Args:
+            model: on its device; its parameters are changed in place, and those of Llama's that read the same
+                input become parts of one matrix.
+            context: tokens per document C.
+            rate: learning rate.
+            decay: part of a weight, times the rate, that a step takes away beside the gradient.
+        """
+        update = Update(rate, decay)
+        base, head = model.base_model, model.get_output_embeddings()
+        table = model.get_input_embeddings()
+        shared = head.weight is table.weight
+        embeddings = [(Embedding(table.weight, update, shared), lambda tokens: tokens)]
+        blocks: list[_Block]
+        norm: LayerNorm | RMSNorm
+        if model.config.model_type == "gpt_neox":
+            layers, turns = base.layers, _turns(base, table.weight, context)[..., None, :]
+            blocks = [_NeoX(layer, (turns[0], turns[1]), update) for layer in layers]
+            norm = LayerNorm(base.final_layer_norm, update)
+        elif model.config.model_type == "llama":
+            layers, turns = base.layers, _turns(base, table.weight, context)
+            blocks = [_Llama(layer, (turns[0], turns[1]), update) for layer in layers]
+            norm = RMSNorm(base.norm, update)
+        else:
+            layers = base.h
+            positions = torch.arange(context, device=table.weight.device)
+            embeddings.append((Embedding(base.wpe.weight, update), lambda tokens: positions))
+            blocks = [_GPT2(layer, update) for layer in layers]
+            norm = LayerNorm(base.ln_f, update)
+        trains = [any(p.requires_grad for p in layer.parameters()) for layer in layers]
+        lowest = trains.index(True) if True in trains else len(layers)
+        if any(part.trains for part, _ in embeddings):
+            lowest = 0
+        return cls(embeddings, blocks, norm, Head(Linear.of(head, update)), update, lowest)
+
     @torch.no_grad()
     def descend(self, tokens: Tensor, targets: Tensor, counted: Tensor) -> None:
         """One gradient step on the mean cross entropy of a document's counted positions.
@@ -66,6 +104,7 @@ class DescentNetwork:
             targets: int64, shape ``(C,)``; anything where not counted.
             counted: bool, shape ``(C,)``.
         """
+        self._update.start()
         places = tokens[0]
         hidden: Tensor | None = None
         for table, where in self._embeddings:
@@ -90,8 +129,9 @@ class _NeoX:
         attention = layer.attention
         self._parallel = layer.use_parallel_residual
         self._size = attention.head_size
-        self._norms = LayerNorm(layer.input_layernorm, update), LayerNorm(
-            layer.post_attention_layernorm, update
+        self._norms = (
+            LayerNorm(layer.input_layernorm, update),
+            LayerNorm(layer.post_attention_layernorm, update),
         )
         self._joint = Linear.of(attention.query_key_value, update)
         self._attention = Attention(table, attention.scaling)
@@ -195,42 +235,6 @@ def why_not(model: Any) -> str | None:
         if len(flags) > 1:
             return f"a part of {name} is frozen"
     return None
-
-
-def descent_network(model: Any, context: int, update: Update) -> DescentNetwork:
-    """Steps of plain descent for a model that `why_not` has no objection to.
-
-    Args:
-        model: on its device; its parameters are changed in place, and those of Llama's that read the same
-            input become parts of one matrix.
-        context: tokens per document C.
-        update: how parameters change.
-    """
-    base, head = model.base_model, model.get_output_embeddings()
-    table = model.get_input_embeddings()
-    shared = head.weight is table.weight
-    embeddings = [(Embedding(table.weight, update, shared), lambda tokens: tokens)]
-    blocks: list[_Block]
-    norm: LayerNorm | RMSNorm
-    if model.config.model_type == "gpt_neox":
-        layers, turns = base.layers, _turns(base, table.weight, context)[..., None, :]
-        blocks = [_NeoX(layer, (turns[0], turns[1]), update) for layer in layers]
-        norm = LayerNorm(base.final_layer_norm, update)
-    elif model.config.model_type == "llama":
-        layers, turns = base.layers, _turns(base, table.weight, context)
-        blocks = [_Llama(layer, (turns[0], turns[1]), update) for layer in layers]
-        norm = RMSNorm(base.norm, update)
-    else:
-        layers = base.h
-        positions = torch.arange(context, device=table.weight.device)
-        embeddings.append((Embedding(base.wpe.weight, update), lambda tokens: positions))
-        blocks = [_GPT2(layer, update) for layer in layers]
-        norm = LayerNorm(base.ln_f, update)
-    trains = [any(p.requires_grad for p in layer.parameters()) for layer in layers]
-    lowest = trains.index(True) if True in trains else len(layers)
-    if any(part.trains for part, _ in embeddings):
-        lowest = 0
-    return DescentNetwork(embeddings, blocks, norm, Head(Linear.of(head, update)), update, lowest)
 
 
 def _turns(base: Any, like: Tensor, context: int) -> Tensor:

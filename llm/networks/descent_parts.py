@@ -35,6 +35,10 @@ class Update:
         self._vectors: list[Tensor] = []
         self._gradients: list[Tensor] = []
 
+    def start(self) -> None:
+        """Forget what a step that broke has left."""
+        self._vectors, self._gradients = [], []
+
     def product(self, weight: Tensor, left: Tensor, right: Tensor) -> None:
         """Descend along ``left^T right``."""
         weight.addmm_(left.t(), right, beta=self.keep, alpha=self.alpha)

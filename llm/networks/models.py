@@ -10,6 +10,7 @@ from llm.data.quiet import quiet
 from llm.names import hub_id
 from llm.networks.architecture import check_fit, check_room, read_architecture
 from llm.networks.causal import check_causal
+from llm.networks.drawing import deviations, draw
 from llm.networks.weights import initialize, load_weights
 from toymodel.base.errors import InputError
 
@@ -60,11 +61,7 @@ def build_model(config: RunConfig, vocabulary: int) -> Any:
         if config.vocabulary == "tokenizer":
             model.resize_token_embeddings(vocabulary)
     else:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(config.seed)
-            with quiet():
-                model = _construct(AutoModelForCausalLM, architecture, config.model, common)
-            initialize(model, config.init)
+        model = _drawn(AutoModelForCausalLM, architecture, config, common)
     model.config.use_cache = False
     if source is not None and hub_id(config.model):
         model.config._commit_hash = source.name  # the cache's folders are called by their commit
@@ -75,6 +72,28 @@ def build_model(config: RunConfig, vocabulary: int) -> Any:
     if source is not None and not laid_out:
         check_causal(model, config.model)
     freeze(model, config)
+    return model
+
+
+def _drawn(kind: Any, architecture: Any, config: RunConfig, common: dict[str, Any]) -> Any:
+    """A model with random weights."""
+    import torch
+
+    if config.version >= 2:
+        from transformers.initialization import no_init_weights
+
+        # The library would draw weights of its own first, and take longer for it than for all the rest.
+        with quiet(), no_init_weights():
+            model = _construct(kind, architecture, config.model, common)
+            model.tie_weights()
+        if deviations(model, config.init) is not None:
+            draw(model, config.init, config.seed)
+            return model
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        with quiet():
+            model = _construct(kind, architecture, config.model, common)
+        initialize(model, config.init)
     return model
 
 

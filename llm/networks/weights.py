@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llm.config import RunConfig
 from llm.data.gguf import library_arguments, loading_gguf, quantization
 from llm.data.quiet import quiet
+from llm.networks.drawing import deviations, in_threads
 from toymodel.base.errors import InputError
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
 __all__ = ["initialize", "load_weights", "weight_hash"]
+
+_PIECE = 1 << 22  # numbers hashed at a time
 
 
 def load_weights(kind: Any, folder: Path | None, config: RunConfig, common: dict[str, Any]) -> Any:
@@ -84,34 +87,47 @@ def _dequantized(more: dict[str, Any]) -> dict[str, Any]:
 
 
 def initialize(model: Any, scheme: str) -> None:
-    """Draw random weights; biases 0, normalisations the identity.
+    """Draw random weights, one parameter after another from torch's generator; biases 0, gains of norms 1.
 
-    ``pythia`` (Biderman et al. 2023): std sqrt(2 / 5d) everywhere but where a block writes its output, there
-    2 / (L sqrt d). ``normal``: std 0.02 everywhere (paper section B.4). Other architectures than GPT-NeoX
-    keep the library's own scheme under ``pythia``.
+    Networks of version 1 are drawn so (`llm.networks.drawing` has the later way); of those but GPT-NeoX the
+    scheme ``pythia`` keeps the library's own drawing.
     """
     import torch
 
-    architecture = model.config
-    if scheme == "pythia" and architecture.model_type != "gpt_neox":
+    scale = deviations(model, scheme)
+    if scheme == "pythia" and model.config.model_type != "gpt_neox":
         return
-    width, layers = architecture.hidden_size, architecture.num_hidden_layers
-    small, output = math.sqrt(2 / (5 * width)), 2 / (layers * math.sqrt(width))
+    assert scale is not None
     for name, parameter in model.named_parameters():
         if parameter.ndim < 2:
             identity = name.endswith("weight")  # vectors called weight are normalisations' gains
             torch.nn.init.constant_(parameter, float(identity))
-        elif scheme == "normal":
-            torch.nn.init.normal_(parameter, 0.0, 0.02)
         else:
-            writes = name.endswith(("attention.dense.weight", "dense_4h_to_h.weight"))
-            torch.nn.init.normal_(parameter, 0.0, output if writes else small)
+            torch.nn.init.normal_(parameter, 0.0, scale[name])
 
 
-def weight_hash(model: torch.nn.Module) -> str:
-    """SHA-256 over names and bytes of all parameters, in name order."""
+def weight_hash(model: torch.nn.Module, version: int = 1) -> str:
+    """SHA-256 of all parameters, in name order.
+
+    Args:
+        model: whose.
+        version: 1 over names and bytes; 2 over names and the hashes of pieces, which all cores take.
+    """
     digest = hashlib.sha256()
+    if version == 1:
+        for name, parameter in sorted(model.named_parameters()):
+            digest.update(name.encode())
+            digest.update(parameter.detach().cpu().contiguous().numpy().data)
+        return digest.hexdigest()
+    pieces = []
     for name, parameter in sorted(model.named_parameters()):
+        values = parameter.detach().cpu().contiguous().numpy().reshape(-1)
+        pieces += [(name, values[k : k + _PIECE]) for k in range(0, len(values), _PIECE)]
+    for (name, _), found in zip(pieces, in_threads(lambda piece: _digest(piece[1]), pieces), strict=True):
         digest.update(name.encode())
-        digest.update(parameter.detach().cpu().contiguous().numpy().data)
+        digest.update(found)
     return digest.hexdigest()
+
+
+def _digest(values: np.ndarray) -> bytes:
+    return hashlib.sha256(values.data).digest()

@@ -43,7 +43,7 @@ def describe(config: RunConfig, adapter: TaskAdapter, device: torch.device) -> d
             "revision": getattr(getattr(model, "config", None), "_commit_hash", None),
             "parameters": sum(p.numel() for p in model.parameters()),
             "trainable": sum(p.numel() for p in model.parameters() if p.requires_grad),
-            "sha256": weight_hash(model),
+            "sha256": weight_hash(model, config.version),
         }
         | ({"quantization": stored} if (stored := getattr(model, "quantization", None)) else {}),
         "tasks": dict(adapter.data),

@@ -140,7 +140,7 @@ class GraphStep:
         self.optimizer.reset()
 
     def _step(self) -> None:
-        self.optimizer.update(self.adapter.loss())
+        self.optimizer.update(self.adapter)
 
     def _recorded(self, name: str, work: Work, *, trains: bool) -> Work:
         """The recording of that name, made now if there is none; the work itself where that failed."""

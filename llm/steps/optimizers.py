@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from llm.config import RunConfig
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Optimizer", "make_optimizer"]
+    from llm.networks.descent import DescentNetwork
+    from llm.tasks.protocol import TaskAdapter
+
+__all__ = ["DescentInProducts", "GradientDescent", "Optimizer", "make_optimizer", "why_gradients"]
 
 
 class Optimizer(Protocol):
     """Updates parameters in place; parameters and state never change their address."""
 
-    def update(self, loss: torch.Tensor) -> None:
-        """One gradient step on the loss."""
+    @property
+    def form(self) -> str:
+        """How gradients become steps, for the manifest."""
+
+    def update(self, adapter: TaskAdapter) -> None:
+        """One gradient step on the loss of what is in the adapter's buffers."""
 
     def reset(self) -> None:
         """Forget the state, as at the start of a run."""
@@ -34,7 +41,11 @@ def make_optimizer(config: RunConfig, model: torch.nn.Module) -> Optimizer:
 
     trainable = [p for p in model.parameters() if p.requires_grad]
     if config.optimizer == "sgd":
-        return GradientDescent(trainable, config.rate, config.weight_decay or 0.0)
+        apart = config.weight_decay or 0.0
+        reason = why_gradients(config, model)
+        if reason is None:
+            return DescentInProducts(model, config.rate, apart)
+        return GradientDescent(trainable, config.rate, apart, reason)
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.optimizer]
     capturable = trainable[0].device.type == "cuda"
     # Fused kernels update in one pass over each tensor.
@@ -43,6 +54,17 @@ def make_optimizer(config: RunConfig, model: torch.nn.Module) -> Optimizer:
     # Capturable steps also run as they are (before a capture, or without one); torch would warn of each.
     chosen._warned_capturable_if_run_uncaptured = True
     return Moments(chosen)
+
+
+def why_gradients(config: RunConfig, model: torch.nn.Module) -> str | None:
+    """Why plain descent forms gradients; None where it descends in the backward products."""
+    if config.version < 2:
+        return "version 1"
+    if config.task != "language" or config.dropout or config.precision == "bf16":
+        return "dropout" if config.dropout else config.task if config.task != "language" else "bf16"
+    from llm.networks.descent import why_not
+
+    return why_not(model)
 
 
 class GradientDescent:
@@ -55,10 +77,14 @@ class GradientDescent:
         parameters: what to train.
         rate: learning rate.
         decay: part of a weight, times the rate, that a step takes away beside the gradient.
+        reason: why not in the backward products, where there was a choice.
     """
 
-    def __init__(self, parameters: list[torch.nn.Parameter], rate: float, decay: float = 0.0) -> None:
+    def __init__(
+        self, parameters: list[torch.nn.Parameter], rate: float, decay: float = 0.0, reason: str = ""
+    ) -> None:
         self.rate = rate
+        self.form = "gradients, each applied as soon as it exists" + (f" ({reason})" if reason else "")
         self.decay = decay
         self._updating = False
         for parameter in parameters:
@@ -73,13 +99,58 @@ class GradientDescent:
             parameter.data.add_(parameter.grad, alpha=-self.rate)
             parameter.grad = None
 
-    def update(self, loss: torch.Tensor) -> None:
-        """One gradient step on the loss."""
+    def update(self, adapter: TaskAdapter) -> None:
+        """One gradient step on the loss of what is in the adapter's buffers."""
         self._updating = True
         try:
-            loss.backward()
+            adapter.loss().backward()
         finally:
             self._updating = False
+
+    def reset(self) -> None:
+        """Nothing to forget."""
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """No state."""
+        return {}
+
+    def load_state(self, state: dict[str, torch.Tensor]) -> None:
+        """No state."""
+
+
+class DescentInProducts:
+    """Plain gradient descent that never forms the gradient of a matrix: see `llm.networks.descent_parts`.
+
+    Equal to `GradientDescent` to rounding. Outside `update` the model is the library's, and has gradients.
+
+    Args:
+        model: one that `why_gradients` has no objection to, on its device.
+        rate: learning rate.
+        decay: part of a weight, times the rate, that a step takes away beside the gradient.
+    """
+
+    def __init__(self, model: Any, rate: float, decay: float = 0.0) -> None:
+        self.rate, self.decay = rate, decay
+        self.form = "descent in the backward products"
+        self._model = model
+        self._networks: dict[int, DescentNetwork] = {}
+        self._places: list[int] = []
+
+    def update(self, adapter: TaskAdapter) -> None:
+        """One gradient step on the loss of what is in the adapter's buffers."""
+        self._network(adapter.inputs.shape[1]).descend(adapter.inputs, adapter.targets, adapter.counted())
+
+    def _network(self, context: int) -> DescentNetwork:
+        from llm.networks.descent import DescentNetwork
+
+        # It holds the parameters' memory; where that was exchanged meanwhile, it is made anew.
+        places = [p.data_ptr() for p in self._model.parameters()]
+        if places != self._places:
+            self._networks.clear()
+        if context not in self._networks:
+            self._networks[context] = DescentNetwork.of(self._model, context, self.rate, self.decay)
+            self._places = [p.data_ptr() for p in self._model.parameters()]
+        return self._networks[context]
 
     def reset(self) -> None:
         """Nothing to forget."""
@@ -101,12 +172,13 @@ class Moments:
 
     def __init__(self, optimizer: torch.optim.Optimizer) -> None:
         self.optimizer = optimizer
+        self.form = f"gradients, then {type(optimizer).__name__} in one pass"
         self._parameters = [p for group in optimizer.param_groups for p in group["params"]]
 
-    def update(self, loss: torch.Tensor) -> None:
-        """One gradient step on the loss."""
+    def update(self, adapter: TaskAdapter) -> None:
+        """One gradient step on the loss of what is in the adapter's buffers."""
         self._clear()
-        loss.backward()
+        adapter.loss().backward()
         self.optimizer.step()
         self._clear()  # frees them before all tasks are evaluated
 

@@ -56,7 +56,7 @@ class EagerStep:
         """Take `steps` gradient steps on one task; `episode` seeds the random variations."""
         for step in range(steps):
             self.adapter.load(task, episode, step)
-            self.optimizer.update(self.adapter.loss())
+            self.optimizer.update(self.adapter)
 
     def evaluate(self) -> torch.Tensor:
         """Loss of every task, on the device, shape ``(T,)``."""

@@ -65,7 +65,8 @@ def open_session(
         chosen = list(make_probes(config) if probes is None else probes)
         for probe in chosen:
             probe.check(state)
-        yield Session(state, folder, chosen, rows, describe(config, adapter, device))
+        manifest = describe(config, adapter, device) | {"steps": step.optimizer.form}
+        yield Session(state, folder, chosen, rows, manifest)
 
 
 @dataclass

@@ -29,7 +29,7 @@ def test_an_estimate_of_what_was_recorded_is_what_was_recorded(monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     (record,) = [r for r in read_records() if (r.model, r.precision) == ("pythia-160m", "tf32")]
     found = estimate(SMALL)
-    work = count_work(SMALL, found.size.parameters)
+    work = count_work(dataclasses.replace(SMALL, version=record.version), found.size.parameters)
     step, evaluation = work.least_seconds(record.matrix_rate, record.copy_bandwidth)
     measured = 1250 * step / record.step_share + 126 * evaluation / record.evaluation_share
     assert found.seconds == pytest.approx(measured)
