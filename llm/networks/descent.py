@@ -18,6 +18,7 @@ from llm.networks.descent_parts import (
     Update,
     join,
 )
+from llm.networks.neox import RotaryTable
 
 __all__ = ["DescentNetwork", "why_not"]
 
@@ -243,5 +244,6 @@ def _turns(base: Any, like: Tensor, context: int) -> Tensor:
     with torch.no_grad():
         cos, sin = base.rotary_emb(like.new_zeros(()), positions)
     both = torch.stack([cos, sin]).reshape(2, context, -1)
-    half = both.shape[-1] if base.config.model_type == "gpt_neox" else both.shape[-1] // 2
+    # The library has every angle twice, for both halves of what is turned; a streamlined table once.
+    half = both.shape[-1] // (1 if isinstance(base.rotary_emb, RotaryTable) else 2)
     return both[:, :, None, :half].contiguous()

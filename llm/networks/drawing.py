@@ -60,8 +60,12 @@ def draw(model: Any, scheme: str, seed: int) -> None:
     """
     import torch
 
+    from torch._subclasses.fake_tensor import FakeTensor
+
     scale = deviations(model, scheme)
     assert scale is not None
+    if any(isinstance(parameter.detach(), FakeTensor) for parameter in model.parameters()):
+        return  # a network that is only laid out has no numbers
     blocks: list[tuple[np.ndarray, str, int, float]] = []
     for name, parameter in model.named_parameters():
         values = parameter.detach().numpy().reshape(-1)

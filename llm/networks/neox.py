@@ -12,13 +12,13 @@ from typing import Any
 
 import torch
 
-__all__ = ["hidden_states", "rotate", "streamline"]
+__all__ = ["RotaryTable", "hidden_states", "rotate", "streamline"]
 
 
 def streamline(model: Any) -> None:
     """Replace attention and rotary table of a GPT-NeoX model by the forms below, in place."""
     base = model.base_model
-    base.rotary_emb = _Rotary(base.rotary_emb)
+    base.rotary_emb = RotaryTable(base.rotary_emb)
     for layer in base.layers:
         layer.attention.forward = types.MethodType(_attention, layer.attention)
 
@@ -40,7 +40,7 @@ def hidden_states(base: Any, tokens: torch.Tensor) -> torch.Tensor:
     return base.final_layer_norm(hidden)
 
 
-class _Rotary(torch.nn.Module):
+class RotaryTable(torch.nn.Module):
     """Cosines and sines of every position, computed once: positions always count from 0 here.
 
     Args:

@@ -27,6 +27,8 @@ class Checkpoint:
         weights: trainable parameters and buffers by name.
         optimizer: the optimizer's state tensors; empty where it is reset per episode.
         probes: state tensors of each probe, by the probe's name.
+        trajectories: checksums of the states on the disk that it relies on, by name; None to take all that
+            are there when it is written.
     """
 
     episode: int
@@ -34,6 +36,7 @@ class Checkpoint:
     weights: Tensors
     optimizer: Tensors = field(default_factory=dict)
     probes: dict[str, Tensors] = field(default_factory=dict)
+    trajectories: Mapping[str, str | None] | None = None
 
     def flat(self) -> Tensors:
         """All tensors under one level of names, as they are stored."""
@@ -81,12 +84,14 @@ class Checkpoints:
         """Write a checkpoint, keeping the one before it; seconds it took."""
         started = time.monotonic()
         newest, previous = self._files
-        about = {
-            "episode": checkpoint.episode,
-            "trajectories": {name: last_digest(self.folder / name) for name in self._states()},
-        }
+        states = self.trajectories() if checkpoint.trajectories is None else checkpoint.trajectories
+        about = {"episode": checkpoint.episode, "trajectories": dict(states)}
         save_tensors(newest, checkpoint.flat(), about, older=previous)
         return time.monotonic() - started
+
+    def trajectories(self) -> dict[str, str | None]:
+        """Checksums of the states of trajectories on the disk, by name."""
+        return {name: last_digest(self.folder / name) for name in self._states()}
 
     def load(self) -> tuple[Checkpoint | None, str]:
         """The newest checkpoint that is as it was written; where a newer one is not, a line that says so."""

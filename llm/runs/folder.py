@@ -157,6 +157,10 @@ class RunFolder:
         """Write a checkpoint, keeping the one before it; seconds it took."""
         return self._checkpoints.save(checkpoint)
 
+    def trajectories(self) -> dict[str, str | None]:
+        """Checksums of the states of probes' trajectories that are on the disk, by name."""
+        return self._checkpoints.trajectories()
+
     def load(self) -> tuple[Checkpoint | None, str]:
         """The newest checkpoint that is as it was written; where a newer one is not, a line that says so."""
         return self._checkpoints.load()

@@ -12,7 +12,7 @@ from llm.config import RunConfig
 from llm.runs.finished import Run, running_score
 from llm.runs.folder import RunFolder
 from llm.training.interrupt import Interrupted, signals
-from llm.training.saving import SavePolicy, ShareOfTime
+from llm.training.saving import CheckpointWriter, SavePolicy, ShareOfTime
 from llm.training.session import Session, open_session
 from toymodel.base.errors import InputError
 
@@ -70,7 +70,13 @@ def _train(session: Session, saving: SavePolicy, trackers: Sequence[Tracker], pr
     """All episodes that are left."""
     state, folder = session.state, session.folder
     listeners: list[Probe | Tracker] = [*session.probes, *trackers]
-    with signals() as stop, _bar(session, progress) as bar, contextlib.ExitStack() as ending:
+    writer = CheckpointWriter(folder, saving)
+    with (
+        signals() as stop,
+        _bar(session, progress) as bar,
+        writer.closing(),
+        contextlib.ExitStack() as ending,
+    ):
         for tracker in trackers:
             ending.callback(tracker.close)
         saving.start()
@@ -83,11 +89,13 @@ def _train(session: Session, saving: SavePolicy, trackers: Sequence[Tracker], pr
             mean = float(state.rows[session.done].mean())
             folder.log({"episode": session.done, "task": task, "mean_loss": mean})
             if stop:
-                folder.save(session.checkpoint())
+                writer.save(session.checkpoint())
+                writer.wait()
                 raise Interrupted(f"stopped after episode {session.done} of {session.episodes}; "
                                   "the same command goes on from there")  # fmt: skip
+            writer.poll()
             if session.done < session.episodes and saving.due(session.done):
-                saving.saved(folder.save(session.checkpoint()))
+                writer.save(session.checkpoint())
             bar.set_postfix_str(running_score(state.rows, state.order, session.done), refresh=False)
             bar.update()
 

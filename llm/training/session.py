@@ -144,6 +144,7 @@ class Session:
             _trained(self.state.model),
             self.state.step.optimizer.state() if keep_moments else {},
             {probe.name: probe.state() for probe in self.probes},
+            self.folder.trajectories(),
         )
 
     def load(self, weights: dict[str, torch.Tensor], moments: dict[str, torch.Tensor]) -> None:

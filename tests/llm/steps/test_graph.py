@@ -129,7 +129,7 @@ class Waits:
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_a_failed_recording_falls_back_to_the_same_numbers(capsys, optimizer):
-    config = dataclasses.replace(TINY, optimizer=optimizer)
+    config = dataclasses.replace(TINY, optimizer=optimizer, version=1)  # version 2 never asks for the loss
     adapter, descent = parts(config)
     EagerStep(adapter, descent).train(0, 4)
     expected = adapter.losses()

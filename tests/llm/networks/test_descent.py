@@ -1,0 +1,178 @@
+"""Descent in the backward products, against torch's plain optimizer on the library's own networks."""
+
+import copy
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from transformers import (
+    GPT2Config,
+    GPT2LMHeadModel,
+    GPTNeoXConfig,
+    GPTNeoXForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+)
+
+from llm import RunConfig, run
+from llm.networks.descent import DescentNetwork, why_not
+from llm.registry import make_adapter
+from llm.steps.optimizers import DescentInProducts, GradientDescent, make_optimizer, why_gradients
+from llm.steps.step import EagerStep
+
+VOCABULARY, LENGTH, RATE = 97, 12, 0.1
+SHAPE = {"vocab_size": VOCABULARY, "hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4}
+ROTARY = {"rope_type": "default", "rope_theta": 1e4, "partial_rotary_factor": 0.5}
+LLAMA = LlamaConfig(**SHAPE, num_key_value_heads=2, intermediate_size=48)
+GPT2 = GPT2Config(
+    vocab_size=VOCABULARY, n_embd=32, n_layer=3, n_head=4, n_positions=16, resid_pdrop=0, embd_pdrop=0,
+    attn_pdrop=0, bos_token_id=0, eos_token_id=0,
+)  # fmt: skip
+MODELS = {
+    "neox": lambda: GPTNeoXForCausalLM(GPTNeoXConfig(**SHAPE, intermediate_size=64, rope_parameters=ROTARY)),
+    "neox, one after the other": lambda: GPTNeoXForCausalLM(
+        GPTNeoXConfig(**SHAPE, intermediate_size=64, rope_parameters=ROTARY, use_parallel_residual=False)
+    ),
+    "llama": lambda: LlamaForCausalLM(LLAMA),
+    "llama, tied and biased": lambda: LlamaForCausalLM(
+        LlamaConfig(
+            **LLAMA.to_dict() | {"tie_word_embeddings": True, "attention_bias": True, "mlp_bias": True}
+        )
+    ),
+    "gpt2": lambda: GPT2LMHeadModel(GPT2),
+}
+TINY = RunConfig(
+    model="embedded", width=32, depth=2, heads=2, feed_forward=64, context=16, num_documents=4, steps=3,
+    epochs=2, lr=0.1, seed=5, device="cpu",
+)  # fmt: skip
+
+
+def doubled(model):
+    for tensor in (*model.parameters(), *model.buffers()):
+        if tensor.dtype == torch.float32:
+            tensor.data = tensor.data.double()
+    return model.eval()
+
+
+def steps(model, freeze, number=3, decay=0.0):
+    """The model after plain steps, and a copy of it after steps in products."""
+    generator = torch.Generator().manual_seed(1)
+    freeze(model)
+    ours = copy.deepcopy(model)
+    network = DescentNetwork.of(ours, LENGTH, RATE, decay)
+    trained = [p for p in model.parameters() if p.requires_grad]
+    for _ in range(number):
+        tokens = torch.randint(0, VOCABULARY, (1, LENGTH), generator=generator)
+        tokens[0, 3] = tokens[0, 5]  # a row of the embedding that is used twice
+        targets = torch.full((LENGTH,), -100)
+        targets[:-3] = tokens[0, 1:-2]
+        logits = model(input_ids=tokens, use_cache=False).logits[0]
+        loss = torch.nn.functional.cross_entropy(logits, targets)  # -100 counts in nothing
+        for parameter, gradient in zip(trained, torch.autograd.grad(loss, trained), strict=True):
+            parameter.data.mul_(1 - RATE * decay).sub_(gradient, alpha=RATE)
+        network.descend(tokens, targets, targets != -100)
+    return model, ours
+
+
+def agree(model, ours, before):
+    for (name, ref), comp, start in zip(model.named_parameters(), ours.parameters(), before, strict=True):
+        if ref.requires_grad:
+            assert not torch.equal(ref.data, start), name
+            torch.testing.assert_close(comp.data, ref.data, atol=2e-7, rtol=1e-6, msg=name)
+        else:
+            assert torch.equal(comp.data, start), name
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.3])
+@pytest.mark.parametrize("name", MODELS)
+def test_steps_are_those_of_the_plain_optimizer(name, decay):
+    torch.manual_seed(3)
+    model = doubled(MODELS[name]())
+    assert why_not(model) is None
+    before = [p.detach().clone() for p in model.parameters()]
+    agree(*steps(model, lambda model: None, decay=decay), before)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_what_is_frozen_stays(name):
+    torch.manual_seed(4)
+    model = doubled(MODELS[name]())
+
+    def freeze(model):
+        layers = getattr(model.base_model, "layers", None) or model.base_model.h
+        layers[0].requires_grad_(False)
+        layers[2].requires_grad_(False)
+        model.get_input_embeddings().requires_grad_(False)
+        if hasattr(model.base_model, "wpe"):
+            model.base_model.wpe.requires_grad_(False)
+
+    before = [p.detach().clone() for p in model.parameters()]
+    agree(*steps(model, freeze), before)
+
+
+@pytest.mark.parametrize("changes", [{}, {"weight_decay": 0.1}, {"mask_probability": 0.3}])
+def test_a_run_is_that_of_gradients_to_rounding(tmp_path, changes):
+    config = dataclasses.replace(TINY, **changes)
+    found = []
+    for kind in (DescentInProducts, GradientDescent):
+        adapter = make_adapter(config, torch.device("cpu"))
+        optimizer = make_optimizer(config, adapter.model)
+        assert isinstance(optimizer, DescentInProducts)
+        if kind is GradientDescent:
+            optimizer = GradientDescent(
+                list(adapter.model.parameters()), config.rate, config.weight_decay or 0.0
+            )
+        step = EagerStep(adapter, optimizer)
+        rows = []
+        for episode in range(8):
+            step.train(episode % 4, config.steps, episode)
+            rows.append(step.evaluate().numpy())
+        found.append(np.array(rows))
+    assert np.ptp(found[0], axis=0).min() > 0.1
+    np.testing.assert_allclose(*found, atol=2e-5)
+    assert run(config, tmp_path / "run").manifest["steps"] == "descent in the backward products"
+
+
+def test_outside_of_steps_the_network_has_gradients_and_may_move():
+    adapter = make_adapter(TINY, torch.device("cpu"))
+    optimizer = make_optimizer(TINY, adapter.model)
+    adapter.load(0)
+    optimizer.update(adapter)
+    assert all(p.grad is None for p in adapter.model.parameters())
+    adapter.loss().backward()
+    assert all(p.grad is not None for p in adapter.model.parameters())
+    # Memory that is exchanged between steps is found again.
+    before = [p.detach().clone() for p in adapter.model.parameters()]
+    for parameter in adapter.model.parameters():
+        parameter.data = parameter.data.clone()
+    optimizer.update(adapter)
+    after = adapter.model.parameters()
+    assert not any(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+def test_where_gradients_are_formed_the_reason_is_said():
+    model = make_adapter(TINY, torch.device("cpu")).model
+    assert why_gradients(TINY, model) is None
+    assert why_gradients(dataclasses.replace(TINY, version=1), model) == "version 1"
+    assert why_gradients(dataclasses.replace(TINY, precision="bf16"), model) == "bf16"
+    assert why_gradients(dataclasses.replace(TINY, dropout=True), model) == "dropout"
+    model.config.hidden_act = "relu"
+    assert "relu" in why_gradients(TINY, model)
+
+
+def test_joined_weights_can_be_saved_and_loaded(tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    torch.manual_seed(5)
+    model = MODELS["llama"]()
+    network = DescentNetwork.of(model, LENGTH, RATE)
+    tokens = torch.arange(LENGTH)[None]
+    save_file({name: p.detach() for name, p in model.named_parameters()}, tmp_path / "weights.safetensors")
+    network.descend(tokens, tokens[0], tokens[0] < 9)
+    after = [p.detach().clone() for p in model.parameters()]
+    with torch.no_grad():
+        for name, value in load_file(tmp_path / "weights.safetensors").items():
+            model.get_parameter(name).copy_(value)
+    network.descend(tokens, tokens[0], tokens[0] < 9)
+    assert all(torch.equal(a, b) for a, b in zip(after, model.parameters(), strict=True))
