@@ -59,7 +59,6 @@ def draw(model: Any, scheme: str, seed: int) -> None:
         seed: 0 to 2**63 - 1.
     """
     import torch
-
     from torch._subclasses.fake_tensor import FakeTensor
 
     scale = deviations(model, scheme)
