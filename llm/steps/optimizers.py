@@ -134,7 +134,7 @@ class DescentInProducts:
         self.form = "descent in the backward products"
         self._model = model
         self._networks: dict[int, DescentNetwork] = {}
-        self._places: list[int] = []
+        self._places: list[tuple[int, int]] = []
 
     def update(self, adapter: TaskAdapter) -> None:
         """One gradient step on the loss of what is in the adapter's buffers."""
@@ -144,13 +144,15 @@ class DescentInProducts:
         from llm.networks.descent import DescentNetwork
 
         # It holds the parameters' memory; where that was exchanged meanwhile, it is made anew.
-        places = [p.data_ptr() for p in self._model.parameters()]
-        if places != self._places:
+        if self._places != self._memory():
             self._networks.clear()
         if context not in self._networks:
             self._networks[context] = DescentNetwork.of(self._model, context, self.rate, self.decay)
-            self._places = [p.data_ptr() for p in self._model.parameters()]
+            self._places = self._memory()  # after it has joined some of it
         return self._networks[context]
+
+    def _memory(self) -> list[tuple[int, int]]:
+        return [(p.untyped_storage()._cdata, p.storage_offset()) for p in self._model.parameters()]
 
     def reset(self) -> None:
         """Nothing to forget."""

@@ -15,8 +15,8 @@ def test_counted_work():
     attention = 6 * 2 * 128 * 256 * 257
     assert work.step_operations == 3 * (2 * 256 * (size.parameters - 50304 * 128) + attention)
     assert work.evaluation_operations == 25 * work.step_operations // 3
-    assert work.step_bytes == 16 * (size.parameters - 50304 * 128)
-    first = count_work(RunConfig(model="pythia-14m", version=1), size.parameters)
-    assert first.step_bytes == 24 * size.parameters - 8 * 50304 * 128
+    assert work.step_bytes == 24 * size.parameters - 8 * 50304 * 128
+    in_products = count_work(RunConfig(model="pythia-14m", version=2), size.parameters)
+    assert in_products.step_bytes == 16 * (size.parameters - 50304 * 128)
     adam = count_work(RunConfig(model="pythia-14m", optimizer="adam"), size.parameters)
-    assert adam.step_bytes - first.step_bytes == 16 * size.parameters
+    assert adam.step_bytes - work.step_bytes == 16 * size.parameters

@@ -44,7 +44,7 @@ MODELS = {
 }
 TINY = RunConfig(
     model="embedded", width=32, depth=2, heads=2, feed_forward=64, context=16, num_documents=4, steps=3,
-    epochs=2, lr=0.1, seed=5, device="cpu",
+    epochs=2, lr=0.1, seed=5, device="cpu", version=2,
 )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from llm.networks import drawing
 from llm.networks.models import build_model
 from llm.networks.weights import weight_hash
 
-TINY = RunConfig(width=64, depth=3, heads=4, feed_forward=128, seed=7)
+TINY = RunConfig(width=64, depth=3, heads=4, feed_forward=128, seed=7, version=2)
 
 
 def test_weights_are_of_their_scheme():

@@ -85,6 +85,17 @@ def test_losses_neither_leave_the_device_nor_ask_it(gpu, name):
     assert losses.shape == (adapter.tasks,)
 
 
+def test_steps_in_products_stay_on_the_device(gpu):
+    config = dataclasses.replace(TASKS["sgd"], device="cuda", version=2)
+    adapter = make_adapter(config, gpu)
+    optimizer = make_optimizer(config, adapter.model)
+    adapter.load(1, 0, 0)
+    with Devices() as devices:
+        optimizer.update(adapter)
+        optimizer.update(adapter)
+    assert set(devices.seen) == {"cuda"}, devices.seen
+
+
 @pytest.mark.parametrize("name", ["adam", "adamw"])
 def test_moments_and_step_counts_live_on_the_device(gpu, name):
     adapter = make_adapter(dataclasses.replace(TASKS[name], device="cuda"), gpu)

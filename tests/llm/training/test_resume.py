@@ -10,7 +10,7 @@ import pytest
 import llm.runs.folder
 from llm import RunConfig, run
 from llm.training.saving import AfterEpisodes
-from tests.llm.stopped import Child, logged
+from tests.llm.stopped import Child, killed_and_whole, logged
 from toymodel import InputError, LossMatrix
 
 TINY = RunConfig(
@@ -51,6 +51,11 @@ def test_killed_twice(tmp_path, whole, reset):
     records = [json.loads(line)["episode"] for line in (out / "log.jsonl").read_text().splitlines()]
     assert records == list(range(1, losses.episodes + 1))
     assert not (out / "checkpoint").exists()
+
+
+def test_killed_with_descent_in_products_and_drawn_weights(tmp_path):
+    losses = killed_and_whole(dataclasses.replace(TINY, optimizer="sgd", lr=0.05, version=2), tmp_path)
+    assert np.array_equal(*losses)
 
 
 @pytest.mark.parametrize("schedule", ["iid", "reshuffled"])
