@@ -25,7 +25,9 @@ def write_explorer(path: str | Path, runs: Sequence[Any] = ()) -> Path:
     where = Path(path)
     check_output(where, suffixes=(".html",))
     state = f"#run={runs[0].id}" if runs else ""
-    page = explorer_html([*runs, *recorded_runs()], examples=EXAMPLES, state=state)
+    own = {run.id for run in runs}
+    others = [run for run in recorded_runs() if run.id not in own]  # a recorded run may be given, too
+    page = explorer_html([*runs, *others], examples=EXAMPLES, state=state)
     with atomic_write(where, "w") as file:
         file.write(page)
     return where

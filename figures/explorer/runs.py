@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
 from bridge import FitResult, fit
 from llm.config import RunConfig
@@ -113,7 +115,8 @@ def load_shown(paths: Iterable[str | os.PathLike[str]]) -> list[ShownRun]:
         InputError: when one cannot be read.
     """
     loaded = [(Path(path), LossMatrix.load(path)) for path in paths]
-    return [shown(path.resolve().name, losses, facts=_facts(path)) for path, losses in loaded]
+    fitting = tqdm(loaded, desc="fitting", disable=None, leave=False)
+    return distinct([shown(_name(path), losses, facts=_facts(path)) for path, losses in fitting])
 
 
 def named(values: Iterable[Any]) -> list[ShownRun]:
@@ -132,7 +135,24 @@ def named(values: Iterable[Any]) -> list[ShownRun]:
             raise InputError(f"a {type(value).__name__} as a run", expected="a loss matrix, a run, or a path",
                              fix="explore(LossMatrix.from_values(values))")  # fmt: skip
         found.append(shown(getattr(value, "name", f"run {number}"), losses))
-    return found
+    return distinct(found)
+
+
+def distinct(runs: Sequence[ShownRun]) -> list[ShownRun]:
+    """The same runs, those of one name told apart by a number."""
+    seen: Counter[str] = Counter()
+    result = []
+    for run in runs:
+        seen[run.id] += 1
+        more = f" ({seen[run.id]})" if seen[run.id] > 1 else ""
+        result.append(replace(run, id=identifier(run.name + more), name=run.name + more))
+    return result
+
+
+def _name(path: Path) -> str:
+    """Of a run folder; a file that is called as every run's losses goes by its folder's name."""
+    whole = path.resolve()
+    return whole.parent.name if whole.name == "losses.npz" else whole.name
 
 
 def identifier(name: str) -> str:

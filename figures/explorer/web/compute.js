@@ -86,7 +86,7 @@ function referenceOf({ tasks, epochs, varianceW }, shares, halfPoint, scales) {
 function spectrumOf({ order: kind, tasks }, slow, fast, order) {
   if (kind === "palindrome") {
     const re = palindromeEigenvalues(slow, fast, tasks);
-    if (re) {
+    if (re?.every(Number.isFinite)) {
       const factor = Math.max(...re.map(Math.abs));
       return { kind, own: true, re, im: new Float64Array(tasks), factor };
     }

@@ -7,6 +7,7 @@ import pytest
 
 import reawaken
 from bridge import fit
+from figures.evidence.runs import RECORDED
 from figures.explorer.commands import write_explorer
 from figures.explorer.runs import numbers_of
 from toymodel import LossMatrix, cyclic_order, share_losses
@@ -33,6 +34,26 @@ def test_a_run_of_ones_own_comes_first_and_is_shown(tmp_path, losses, capsys):
     assert {"pythia-1b-adam-seed0", "fig1-small"} <= {run["id"] for run in others}
     assert 'data-state="#run=mine.npz"' in out.read_text()
     assert first["fit"] == pytest.approx(numbers_of(fit(LossMatrix.load(losses), intervals_by="none")))
+
+
+def test_runs_of_one_name_are_told_apart(tmp_path, losses):
+    out = tmp_path / "explorer.html"
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "mine.npz").write_bytes(losses.read_bytes())
+    (tmp_path / "a" / "losses.npz").write_bytes(losses.read_bytes())
+    recorded = RECORDED / "h100" / "pythia-1b-adam-seed0"
+    given = [
+        tmp_path / "a" / "mine.npz",
+        tmp_path / "b" / "mine.npz",
+        tmp_path / "a" / "losses.npz",
+        recorded,
+    ]
+    assert reawaken.main(["explore", "--run", *map(str, given), "--out", str(out)]) == 0
+    names = [run["name"] for run in runs_of(out)]
+    assert names[:4] == ["mine.npz", "mine.npz (2)", "a", "pythia-1b-adam-seed0"]
+    ids = [run["id"] for run in runs_of(out)]
+    assert len(set(ids)) == len(ids)
 
 
 def test_places_that_are_no_page_are_refused(tmp_path, capsys):

@@ -44,6 +44,7 @@ export function recoveryScores(matrix) {
 /** Paper eq. 1 from its three losses; `start` is the size of the losses whose rounding they carry. */
 export function scoreOf(after, peak, before, start = 0) {
   const none = (reason) => ({ value: Number.NaN, reason });
+  if (!Number.isFinite(peak - after)) return none("the losses have grown beyond all numbers");
   if (peak <= 64 * EPSILON * start) return none("the losses have sunk to rounding");
   if (peak - after <= 8 * EPSILON * Math.max(Math.abs(peak), Math.abs(after))) {
     return none("nothing was forgotten: the loss only falls");

@@ -57,44 +57,28 @@ export function ringRoots(slow, fast, tasks) {
   // mu^p (mu (mu - 1 + B)) - (1 - A) mu + left for p = T - 1; divided by mu where left is 0.
   const [constant, linear] = zero ? [-(1 - slow), 0] : [left, -(1 - slow)];
   const high = zero ? tasks : tasks + 1;
+  const above = 1 - fast;
   for (let sweep = 0; sweep < 200; sweep++) {
     let moved = 0;
     for (let k = 0; k < count; k++) {
-      const x = re[k];
-      const y = im[k];
-      const modulus = Math.hypot(x, y);
-      const angle = Math.atan2(y, x);
-      const power = modulus ** (high - 2);
-      const pr = power * Math.cos((high - 2) * angle); // mu^(high-2)
-      const pi = power * Math.sin((high - 2) * angle);
-      const qr = pr * x - pi * y; // mu^(high-1)
-      const qi = pr * y + pi * x;
-      // f = mu^(high-1) (mu - (1-B)) + linear mu + constant
-      const mr = x - (1 - fast);
-      const fr = qr * mr - qi * y + linear * x + constant;
-      const fi = qr * y + qi * mr + linear * y;
-      // f' = high mu^(high-1) - (1-B) (high-1) mu^(high-2) + linear
-      const dr = high * qr - (1 - fast) * (high - 1) * pr + linear;
-      const di = high * qi - (1 - fast) * (high - 1) * pi;
-      const size = dr * dr + di * di;
-      if (size === 0) continue;
-      const nr = (fr * dr + fi * di) / size; // Newton's step f / f'
-      const ni = (fi * dr - fr * di) / size;
-      let sr = 0;
-      let si = 0;
-      const repel = (ax, ay) => {
-        const d = ax * ax + ay * ay || 1e-300;
-        sr += ax / d;
-        si -= ay / d;
+      const mu = [re[k], im[k]];
+      const modulus = Math.hypot(...mu);
+      // f = mu^(high-1) (mu - above) + linear mu + constant; its logarithmic derivative f'/f.
+      const slope =
+        modulus > 1
+          ? slopeOutside(mu, high, above, linear, constant)
+          : slopeInside(mu, high, above, linear, constant);
+      if (slope === null) continue;
+      // Aberth: Newton's step against the pull of all other roots, the known root 1 among them.
+      let [sr, si] = slope;
+      const repel = (x, y) => {
+        const d = x * x + y * y || 1e-300;
+        sr -= x / d;
+        si += y / d;
       };
-      repel(x - 1, y);
-      for (let m = 0; m < count; m++) if (m !== k) repel(x - re[m], y - im[m]);
-      // Aberth: n / (1 - n s)
-      const br = 1 - (nr * sr - ni * si);
-      const bi = -(nr * si + ni * sr);
-      const b = br * br + bi * bi || 1e-300;
-      const stepR = (nr * br + ni * bi) / b;
-      const stepI = (ni * br - nr * bi) / b;
+      repel(mu[0] - 1, mu[1]);
+      for (let m = 0; m < count; m++) if (m !== k) repel(mu[0] - re[m], mu[1] - im[m]);
+      const [stepR, stepI] = divide([1, 0], [sr, si]);
       re[k] -= stepR;
       im[k] -= stepI;
       moved = Math.max(moved, Math.hypot(stepR, stepI) / Math.max(modulus, 1e-3));
@@ -102,6 +86,42 @@ export function ringRoots(slow, fast, tasks) {
     if (moved < 1e-15) break;
   }
   return sorted(re, im);
+}
+
+const times = ([a, b], [c, d]) => [a * c - b * d, a * d + b * c];
+const plus = ([a, b], [c, d]) => [a + c, b + d];
+const by = (factor, [a, b]) => [factor * a, factor * b];
+
+function divide([a, b], [c, d]) {
+  const size = c * c + d * d || 1e-300;
+  return [(a * c + b * d) / size, (b * c - a * d) / size];
+}
+
+function raised([x, y], exponent) {
+  const size = Math.hypot(x, y) ** exponent;
+  const angle = exponent * Math.atan2(y, x);
+  return [size * Math.cos(angle), size * Math.sin(angle)];
+}
+
+/** f'/f inside the unit circle, from the powers of mu; null at a root. */
+function slopeInside(mu, high, above, linear, constant) {
+  const low = raised(mu, high - 2);
+  const next = times(low, mu);
+  const f = plus(times(next, plus(mu, [-above, 0])), plus(by(linear, mu), [constant, 0]));
+  const slope = plus(by(high, next), plus(by(-above * (high - 1), low), [linear, 0]));
+  return f[0] === 0 && f[1] === 0 ? null : divide(slope, f);
+}
+
+/** The same outside, where powers of mu overflow and those of 1/mu do not: f = mu^high g. */
+function slopeOutside(mu, high, above, linear, constant) {
+  const inverse = divide([1, 0], mu);
+  const low = raised(inverse, high);
+  const g = plus(plus([1, 0], by(-above, inverse)), plus(by(linear, times(low, mu)), by(constant, low)));
+  const slope = plus(
+    by(above, times(inverse, inverse)),
+    plus(by(linear * (1 - high), low), by(-constant * high, times(low, inverse))),
+  );
+  return g[0] === 0 && g[1] === 0 ? null : plus(by(high, inverse), divide(slope, g));
 }
 
 /** Largest modulus first; of a conjugate pair the one above the axis. */

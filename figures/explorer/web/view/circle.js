@@ -74,14 +74,16 @@ export class CircleView {
 /** What the circle says, in words. */
 function describe({ spectrum, stable }) {
   const { kind, own, re, im, factor } = spectrum;
-  const { does, every } = pace(factor ?? Number.NaN);
-  const growth = factor === null ? "" : ` In the end the loss ${does} every ${every}.`;
+  const growth = factor === null ? "" : ` In the end the loss ${pace(factor).words}.`;
   if (!stable) return `Past the stability limit: an eigenvalue has left the circle.${growth}`;
   if (kind === "palindrome" && own) {
     return `One forward and one backward epoch: every eigenvalue is real, so nothing turns.${growth}`;
   }
   if (!own) {
     return `No two epochs are alike, so there is no spectrum; grey: the same shares in a fixed order.${growth}`;
+  }
+  if (Math.abs(im[0]) <= 1e-9 * Math.abs(re[0])) {
+    return `The leading eigenvalue is real: nothing turns.${growth}`;
   }
   const angle = (Math.abs(Math.atan2(im[0], re[0])) * 180) / Math.PI;
   return `The leading pair turns by ${short(angle)}° per epoch: the pattern moves along the ring.${growth}`;

@@ -28,10 +28,13 @@ export function short(value, digits = 3) {
   return Number(value.toPrecision(digits)).toString().replace("-", "−");
 }
 
-/** How fast losses change in the end, from the factor of an epoch. */
+/** How fast losses change in the end, from the factor of an epoch: what a tile says, and a sentence. */
 export function pace(factor) {
-  const epochs = Math.LN2 / Math.abs(Math.log(factor));
-  return { does: factor < 1 ? "halves" : "doubles", every: `${short(epochs)} epochs` };
+  if (Math.abs(factor - 1) < 1e-9) return { name: "Loss, in the end", value: "stays", words: "stays" };
+  if (factor < 1e-30) return { name: "Loss", value: "gone at once", words: "is gone after an epoch" };
+  const does = factor < 1 ? "halves" : "doubles";
+  const value = `${short(Math.LN2 / Math.abs(Math.log(factor)))} epochs`;
+  return { name: `Loss ${does}, in the end, every`, value, words: `${does} every ${value}` };
 }
 
 function superscript(exponent) {

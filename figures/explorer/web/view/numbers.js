@@ -29,8 +29,8 @@ export class NumbersView {
     if (agreement) add("R² over all losses", short(agreement.r2));
     if (approached) add("Recovery approached", scored(approached), approached.reason);
     if (spectrum.factor !== null) {
-      const { does, every } = pace(spectrum.factor);
-      add(`Loss ${does}, in the end, every`, every);
+      const { name, value } = pace(spectrum.factor);
+      add(name, value);
     }
     if (turns !== null) add("Turns of w per epoch", short(turns));
     add("Slow share / its limit", `${short(state.slowShare, 2)} / ${short(limit)}`);
@@ -77,10 +77,10 @@ export class NumbersView {
   alarm({ stable, limit, state, spectrum }) {
     const place = byId("alarm");
     document.body.classList.toggle("unstable", !stable);
-    const grows = spectrum.factor > 1 ? ` The loss doubles every ${pace(spectrum.factor).every}.` : "";
+    const grows = spectrum.factor > 1 ? ` The loss ${pace(spectrum.factor).words}.` : "";
     const text = stable
       ? ""
-      : `Past the stability limit: a slow share of ${short(state.slowShare, 4)} lies above ${short(limit, 4)}.${grows}`;
+      : `Past the stability limit: a slow share of ${short(state.slowShare, 6)} lies above ${short(limit, 6)}.${grows}`;
     if (place.textContent !== text) place.textContent = text;
     place.hidden = stable;
   }

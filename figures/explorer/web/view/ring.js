@@ -145,10 +145,11 @@ export class RingView {
     context.fillText("w", x(w, 0) + 9, y(w, 0) + 12);
 
     const epoch = Math.floor(this.episode / this.tasks);
-    const part = short((100 * this.path.radius[epoch]) / this.path.radius[0]);
+    const grown = (100 * this.path.radius[epoch]) / this.path.radius[0];
+    const part = Number.isFinite(grown) ? `to ${short(grown)} %` : "beyond all numbers";
     const note = this.stable
-      ? `The view follows the pattern, which has shrunk to ${part} % of its size before training, and evens its spread.`
-      : `The view follows the pattern, which has grown to ${part} % of its size before training.`;
+      ? `The view follows the pattern, which has shrunk ${part} of its size before training, and evens its spread.`
+      : `The view follows the pattern, which has grown ${part}${Number.isFinite(grown) ? " of its size before training" : ""}.`;
     this.note.textContent = note;
     this.canvas.setAttribute(
       "aria-label",

@@ -79,7 +79,12 @@ export class Runs {
       event.preventDefault();
       inside = 0;
       mark(0);
-      this.take(await filesOf(event.dataTransfer));
+      try {
+        await this.take(await filesOf(event.dataTransfer));
+      } catch (error) {
+        if (!(error instanceof FileProblem)) throw error;
+        this.say(`${error.cause}: ${error.message}.`, true);
+      }
     });
   }
 
@@ -133,12 +138,25 @@ function unpacked(text) {
   return Float64Array.from(new Float32Array(bytes.buffer));
 }
 
-/** Dropped files; of a folder its losses.npz, or else all that it holds. */
+/** Dropped files; of a folder its losses.npz. */
 async function filesOf(transfer) {
-  const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
-  const folder = entries.find((entry) => entry.isDirectory);
-  if (!folder) return [...transfer.files];
-  const inside = await new Promise((resolve, reject) => folder.createReader().readEntries(resolve, reject));
-  const wanted = inside.find(({ name }) => name === "losses.npz");
-  return wanted ? [await new Promise((resolve, reject) => wanted.file(resolve, reject))] : [];
+  // Both must be asked for before anything is awaited: afterwards the browser has forgotten the drop.
+  const plain = [...transfer.files];
+  const handles = [...transfer.items].map((item) => item.getAsFileSystemHandle?.());
+  const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.());
+  const number = entries.findIndex((entry) => entry?.isDirectory);
+  if (number < 0) return plain;
+  const folder = entries[number];
+  try {
+    const handle = await handles[number];
+    if (handle) return [await (await handle.getFileHandle("losses.npz")).getFile()];
+    return [
+      await new Promise((found, lost) => folder.getFile("losses.npz", {}, (e) => e.file(found, lost), lost)),
+    ];
+  } catch {
+    throw new FileProblem(
+      "no losses.npz could be read in this folder (some browsers let no page look into one); drop the file itself",
+      { cause: folder.name },
+    );
+  }
 }
