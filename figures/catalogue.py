@@ -21,8 +21,8 @@ from toymodel.base.errors import InputError
 from toymodel.base.words import nearest
 
 __all__ = [
-    "FIGURES", "Entry", "Panel", "caption", "choose", "commands", "families", "identity", "kind", "panel",
-    "render",
+    "FIGURES", "Entry", "Panel", "caption", "choose", "commands", "documents", "families", "identity", "kind",
+    "panel", "render",
 ]  # fmt: skip
 
 
@@ -269,18 +269,21 @@ _EMBEDDED = {"language": "the Python manual"}
 _PHOTOGRAPH = "pieces of a photograph"
 
 
-def kind(one: Family) -> str:
-    """What kind of networks and documents a family's runs have, as a sentence."""
+def documents(one: Family) -> str:
+    """What a family's runs were trained on, in words."""
     config = one.members[0].config
     data = config.documents
     if data == "embedded":
         data = _EMBEDDED.get(config.task, _PHOTOGRAPH)
-    if config.tokenizer:
-        data += f" (tokenizer {config.tokenizer})"
+    return data + (f" (tokenizer {config.tokenizer})" if config.tokenizer else "")
+
+
+def kind(one: Family) -> str:
+    """What kind of networks and documents a family's runs have, as a sentence."""
     settings = f"; with {one.settings} in place of the preset's" if one.settings else ""
     if one.scale == "small":
-        return f"Small networks with random weights on {data}; not the paper's{settings}."
-    return f"{one.title}, on {data}{settings}."
+        return f"Small networks with random weights on {documents(one)}; not the paper's{settings}."
+    return f"{one.title}, on {documents(one)}{settings}."
 
 
 def _size(config: RunConfig) -> str:

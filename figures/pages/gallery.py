@@ -11,9 +11,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from bridge.present.html_page import page
-from figures.catalogue import FIGURES, caption, commands, families, kind, panel
+from figures.catalogue import FIGURES, caption, commands, documents, families, panel
 from figures.claims.claims import Judgement
 from figures.claims.verdicts import Verdict
+from figures.evidence.groups import Family
+from figures.evidence.matching import model_name
 from figures.evidence.runs import Runs
 from figures.evidence.scales import Scale
 from figures.panels.curves import Curves
@@ -98,14 +100,20 @@ def write_gallery(
 
 def _kinds(runs: Runs) -> list[str]:
     """Which networks stand behind the page, a line for each scale, as HTML."""
-    found: dict[Scale, dict[str, None]] = {}
+    found: dict[Scale, list[Family]] = {}
     for name in FIGURES:
         for one in families(name, runs):
-            found.setdefault(one.scale, {})[kind(one)] = None
+            found.setdefault(one.scale, []).append(one)
     lines = []
-    for scale, kinds in found.items():
-        title = _COLUMNS.get(scale, "Others")
-        lines.append(f"<strong>{title}</strong>: {html.escape(' '.join(kinds))}")
+    for scale, several in found.items():
+        shown = {run.config.id: run for one in several for run in one.runs}.values()
+        ordered = sorted(shown, key=lambda run: run.manifest.get("model", {}).get("parameters", 0))
+        names = ", ".join(dict.fromkeys(model_name(run.config.model) for run in ordered))
+        data = " and ".join(dict.fromkeys(documents(one) for one in several))
+        weights = "pretrained" if scale == "pretrained" else "random"
+        what = {"small": "random networks, not the paper's"}.get(scale, f"{names} with {weights} weights")
+        line = f"{what}, on {data}; {len(shown)} runs."
+        lines.append(f"<strong>{_COLUMNS.get(scale, 'Others')}</strong>: {html.escape(line)}")
     return lines or ["There are no runs of networks yet."]
 
 
@@ -199,7 +207,7 @@ def _found(name: str, runs: Runs, judged: Sequence[Judgement]) -> list[str]:
             continue
         verdicts = {_COLUMNS[scale]: verdict for scale, verdict in judgement.networks.items()}
         told = [
-            f"{where}: {_state(v)}" + (f" ({html.escape(_effect(v))})" if v.values else "")
+            f"{where}: {_state(v)}" + (f", {html.escape(_effect(v))}" if v.values else "")
             for where, v in (verdicts | {"Toy": judgement.toy}).items()
             if v.values or where == "Toy"
         ]

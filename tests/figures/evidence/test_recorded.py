@@ -168,7 +168,7 @@ def refused(folder, what):
     assert len(str(error.value).splitlines()) == 1
 
 
-def test_tasks_that_differ_from_what_is_said_are_refused(copied):
+def test_tasks_that_differ_from_what_is_said_are_refused(copied, tmp_path, capsys):
     file = copied / "pythia-1b-adam-seed0" / "manifest.json"
     manifest = json.loads(file.read_text())
     other = dict(manifest, tasks=dict(manifest["tasks"], sha256="c916d16f"))
@@ -181,6 +181,9 @@ def test_tasks_that_differ_from_what_is_said_are_refused(copied):
     file.write_text(json.dumps(other))
     replace(losses, meta=dict(losses.meta, tasks_sha256="c916d16f")).save(file.parent / "losses.npz")
     refused(copied, f"has other tasks than {PROVENANCE} says")
+    assert main(["figures", "6", "--runs", str(copied), "--out", str(tmp_path / "out")]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert not (tmp_path / "out").exists()
 
 
 def test_files_of_another_run_are_refused(copied):
