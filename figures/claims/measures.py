@@ -61,6 +61,8 @@ def gap(family: str, more: str, less: str, other: str | None = None) -> By:
     """Score of one member less that of another, by seed."""
 
     def values(world: World) -> dict[int, float]:
+        if other is not None:
+            world.check_alike((family, more), (other, less))
         first, second = scores(family, more)(world), scores(other or family, less)(world)
         return {seed: first[seed] - second[seed] for seed in first if seed in second}
 

@@ -10,7 +10,10 @@ from numpy.typing import NDArray
 
 from figures.catalogue import panel
 from figures.evidence.counterparts import counterpart, toy_losses
-from figures.evidence.lookup import find_member
+from figures.evidence.groups import Member
+from figures.evidence.lookup import MissingRuns, find_member
+from figures.evidence.matching import differing
+from figures.evidence.reproduce import sweep_command
 from figures.evidence.runs import Runs
 from figures.evidence.scales import Scale
 from figures.panels.matrices import Probed, toy_state
@@ -36,6 +39,9 @@ class World(Protocol):
 
     def losses(self, family: str, label: str) -> Mapping[int, LossMatrix]:
         """Loss matrices of a preset."""
+
+    def check_alike(self, one: tuple[str, str], other: tuple[str, str]) -> None:
+        """Raise MissingRuns if two presets of different families were run with different networks."""
 
     def matrices(self, figure: str) -> Mapping[int, Floats]:
         """What Figs. 8 and 18 show."""
@@ -67,9 +73,21 @@ class Networks:
         Raises:
             MissingRuns: when the preset has no run.
         """
-        figure = member(family, label).figure
-        found = find_member(self._runs, figure, family, label, self._scale)
-        return {run.config.seed: run.losses for run in found.runs}
+        return {run.config.seed: run.losses for run in self._member(family, label).runs}
+
+    def check_alike(self, one: tuple[str, str], other: tuple[str, str]) -> None:
+        """As `World`: the runs may differ in what the presets differ in, and in nothing else.
+
+        Raises:
+            MissingRuns: when they do, or when there are none.
+        """
+        mine, theirs = self._member(*one), self._member(*other)
+        differ = set(differing(mine.config, theirs.config))
+        if not differ <= set(differing(mine.preset.config, theirs.preset.config)):
+            raise MissingRuns(f"runs of {mine.preset.name} and {theirs.preset.name} differ in "
+                              + ", ".join(sorted(differ)),
+                              expected="runs of one network on one set of documents",
+                              fix=sweep_command(one[0]))  # fmt: skip
 
     def matrices(self, figure: str) -> dict[int, Floats]:
         """As `World`."""
@@ -87,6 +105,9 @@ class Networks:
     def tasks(self, figure: str) -> int:
         """As `World`."""
         return self._found(figure)[0].config.num_documents
+
+    def _member(self, family: str, label: str) -> Member:
+        return find_member(self._runs, member(family, label).figure, family, label, self._scale)
 
     def _found(self, figure: str) -> tuple[Run, ...]:
         return probed(figure).at(self._runs, self._scale).runs
@@ -115,6 +136,9 @@ class Toy:
                 f"the toy has no {preset.varies}", expected="what the toy has", fix="fig5-steps"
             )
         return {seed: toy_losses(setting, seed) for seed in range(self._seeds)}
+
+    def check_alike(self, one: tuple[str, str], other: tuple[str, str]) -> None:
+        """As `World`: the toy is always one."""
 
     def matrices(self, figure: str) -> dict[int, Floats]:
         """As `World`."""

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,8 @@ from figures.claims.statements import CLAIMS
 from figures.claims.verdicts import Claim, Verdict
 from figures.claims.worlds import Networks, Toy
 from figures.evidence.runs import Runs, recorded
-from tests.figures.runs import write_family
+from llm.presets import preset
+from tests.figures.runs import write_family, write_run
 from toymodel import LossMatrix
 
 
@@ -68,6 +70,17 @@ def test_gaps_pair_seeds():
     assert measures.least("any", ["more", "less"])(world) == {0: pytest.approx(0.5), 1: pytest.approx(0.2)}
     assert measures.spread("any", ["more", "less"])(world)[1] == pytest.approx(0.5)
     assert measures.document("any", "more")(world)[2] == pytest.approx(0.9)
+
+
+def test_families_of_different_networks_are_not_compared(tmp_path):
+    for config in (preset("fig16b-40-small"), replace(preset("fig1-small"), width=48)):
+        write_run(tmp_path / "other", config, losses=with_score(0.5, tasks=25, epochs=5))
+    for name in ("fig16b-40-small", "fig1-small"):
+        write_run(tmp_path / "same", preset(name), losses=with_score(0.5, tasks=25, epochs=5))
+    (claim,) = (c for c in CLAIMS if c.figure == "16b")
+    assert claim.judge(Networks(Runs.load(tmp_path / "same"), "small")).values == (0.0,)
+    other = claim.judge(Networks(Runs.load(tmp_path / "other"), "small"))
+    assert (other.values, other.reason) == ((), "no runs")
 
 
 def test_measures_of_matrices():

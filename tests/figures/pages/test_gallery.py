@@ -1,4 +1,5 @@
 import importlib
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -68,6 +69,21 @@ def test_the_command_writes_what_was_asked_for(root, tmp_path, capsys):
     assert (tmp_path / "fig5b.png").read_bytes() == png_bytes(render("5b", Runs.load(root)))
     assert "nats per token" in (tmp_path / "fig5b.txt").read_text()
     assert COMMANDS[""] is figures
+
+
+def test_all_figures_come_with_the_gallery_and_the_claims_as_data(root, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("figures.catalogue.render", lambda name, runs: plain())
+    assert main(["figures", "all", "--runs", str(root), "--out", str(tmp_path), "--formats", "png"]) == 0
+    assert {"gallery.html", "claims.json", "fig6.png"} <= {path.name for path in tmp_path.iterdir()}
+    (claim,) = (
+        one
+        for one in json.loads((tmp_path / "claims.json").read_text())
+        if (one["figure"], one["scale"]) == ("6", "small")
+    )
+    assert claim["claim"] == "Adam recovers more than gradient descent"
+    assert claim["holds"] in (True, False)
+    assert claim["seeds"] == 2
+    assert "claims.json" in capsys.readouterr().out
 
 
 def test_missing_runs_are_named_and_the_others_drawn(root, tmp_path, capsys):
