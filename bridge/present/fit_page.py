@@ -32,7 +32,7 @@ def write_html(path: str | os.PathLike[str], found: Findings) -> None:
         for p in fit.parameters
     ]
     body = [
-        f"<p>{html.escape(fit.mechanism.name)}. {html.escape(found.reason)}</p>",
+        f"<p>Form: {html.escape(fit.mechanism.name)}.<br>Why: {html.escape(found.reason)}.</p>",
         "<h2>Picture</h2>",
         picture(_png(plot(found)), "Losses by lag, network and toy; residuals, scores and nulls"),
         "<h2>Parameters</h2>",
@@ -43,7 +43,7 @@ def write_html(path: str | os.PathLike[str], found: Findings) -> None:
             "<h2>Runs predicted from this fit alone</h2>",
             picture(_png(plot_predictions(found.predictions)), "Losses of other runs, found and predicted"),
             table(
-                ["run", "what it changes", "R²", "as if nothing changed", "R² after epoch 1", "as if so"],
+                ["run", "what it changes", "R²", "as if nothing changed", "R² after epoch 1", "null"],
                 [[p.run, p.change.words, f"{p.r2:.3f}", f"{p.null_r2:.3f}", _maybe(p.later_r2),
                   _maybe(p.later_null_r2)] for p in found.predictions],
             ),

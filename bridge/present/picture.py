@@ -147,7 +147,7 @@ def _recovery(axes: Any, found: Findings) -> None:
         last += len(found.later.scores)
     axes.set(title="(d) recovery score", xlabel="epoch", ylabel="recovery score", ylim=(-0.03, 1.05))
     axes.set_xticks(range(1, last + 1, max(1, last // 8)))
-    axes.legend(frameon=False, fontsize=8, loc="upper left")
+    axes.legend(frameon=False, fontsize=8, loc="best")
 
 
 def _nulls(axes: Any, found: Findings) -> None:
