@@ -23,6 +23,7 @@ REFIT = "python -m figures.explorer.fits"
 UPLOT = "1.6.32"
 VENDORED: Mapping[str, str] = {
     "uplot/uPlot.iife.min.js": "19c8d4c6ad88929a79f4ae49d6f7161566dfd0ba3d15cc495e974f787eb78f1f",
+    "uplot/LICENSE": "8f989229699b4fe2f1a0432d0e9edc338a8a911e250e2d1b01ecd770a5f5b1bd",
     "uplot/uPlot.min.css": "df630c6a8d6f8eeaff264b50f73ce5b114f646ffd9a0bb74f049b0a00135fa04",
 }
 """Third-party files that the page carries, with their SHA-256 as the registry's package has them."""
@@ -63,7 +64,13 @@ def explorer_html(
     )
     template = Template((WEB / "page.html").read_text(encoding="utf-8"))
     return template.substitute(
-        parts, policy=_policy(parts), examples=links, state=escape(state), uplot=UPLOT, command=escape(REFIT)
+        parts,
+        policy=_policy(parts),
+        examples=links,
+        licence=escape(_vendored("uplot/LICENSE")),
+        state=escape(state),
+        uplot=UPLOT,
+        command=escape(REFIT),
     )
 
 

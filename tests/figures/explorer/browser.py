@@ -41,6 +41,23 @@ def settled(page):
     page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 
+def type_number(page, name, value):
+    box = page.locator(f"#number-{name} input.value")
+    box.fill(str(value))
+    box.press("Tab")
+    settled(page)
+
+
+def tile(page, name):
+    found = page.locator(".tile", has=page.locator("dt", has_text=name)).first.locator("dd").inner_text()
+    return found.replace("−", "-")
+
+
+def table(page):
+    rows = page.locator("#table tbody tr").all()
+    return [[cell.inner_text() for cell in row.locator("th, td").all()] for row in rows]
+
+
 @contextmanager
 def headless():
     """Chromium as the system has it; skipped, with the reason, where it or playwright is missing."""
