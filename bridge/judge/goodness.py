@@ -7,9 +7,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
-from bridge.estimate.checks import unknowns
-from bridge.estimate.fit import fit
+from bridge.estimate.checks import check_data, check_size, unknowns
+from bridge.estimate.fit import search
+from bridge.estimate.linear import project
+from bridge.estimate.pose import pose
 from bridge.estimate.result import FitResult
 from bridge.judge.curves import means_by_visit_and_lag
 from bridge.judge.nulls import NULLS
@@ -138,12 +141,10 @@ def table(losses: LossMatrix) -> list[Candidate]:
     rows: list[tuple[str, Floats, float]] = []
     for name, form in family(losses.tasks).items():
         try:
-            result = fit(losses, form, starts=3, intervals_by="none")
+            values, pairs = _least_squares(losses, form)
         except InputError:
             continue
-        rows.append(
-            (name, result.prediction.values, unknowns(form, losses.tasks) + result.noise.pairs_determined)
-        )
+        rows.append((name, values, unknowns(form, losses.tasks) + pairs))
     for build in NULLS:
         null = build(losses)
         rows.append((f"null: {null.name}", null.values, null.parameters))
@@ -158,6 +159,27 @@ def table(losses: LossMatrix) -> list[Candidate]:
         )  # fmt: skip
     aic, bic = min(c.aic for c in judged), min(c.bic for c in judged)
     return [replace(c, aic=c.aic - aic, bic=c.bic - bic) for c in judged]
+
+
+def _least_squares(losses: LossMatrix, form: Mechanism) -> tuple[Floats, float]:
+    """A form fitted to every loss, as all of the table are, and how many pair correlations are determined.
+
+    A fit takes forms that explain to what documents share, where least squares over all losses has no say.
+
+    Raises:
+        InputError: for a form too rich for the data.
+    """
+    everything = np.ones(losses.values.shape)
+    check_data([losses], [everything > 0])
+    check_size(form, losses, losses.values.size)
+    unit = float(np.abs(losses.values).max())
+    problem, _ = pose([losses], form, (), {}, [everything], unit)
+    with threadpool_limits(1, user_api="blas"):
+        best, noise, _, _ = search(problem, 3, 0)
+    block = problem.blocks[0]
+    shapes = form.losses(best.theta[block.index], block.order, best.pairs[0] if form.pairs else None)
+    part = project(form, block, shapes)
+    return (part.floors + part.scales * shapes) * unit, noise.pairs_determined
 
 
 def _log_likelihood(residual: Floats) -> float:
