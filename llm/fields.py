@@ -74,9 +74,12 @@ def _conformed(value: Any, hint: Any) -> Any:
         except (TypeError, ValueError, OverflowError):
             raise TypeError(f"{_words(plain)}, or None") from None
     if get_origin(hint) is tuple:
-        if not isinstance(value, list | tuple):
-            raise TypeError(_words(hint))
-        return tuple(_conformed(item, options[0]) for item in value)
+        try:
+            if isinstance(value, list | tuple):
+                return tuple(_conformed(item, options[0]) for item in value)
+        except (TypeError, ValueError, OverflowError):
+            pass
+        raise TypeError(_words(hint))
     kind = str if get_origin(hint) is Literal else hint
     if isinstance(value, np.generic):
         value = value.item()

@@ -40,7 +40,7 @@ def kills(number: int, seed: int) -> list[Row]:
         whole = undisturbed(scene)
         rows += [row := Row(f"{scene} killed before an operation on a file", "kills"),
                  timed := Row(f"{scene} killed at a random moment", "kills")]  # fmt: skip
-        done, at = 0, 0
+        done, at = 0, 40 * seed
         while done < round(number * share):
             with folder() as out:
                 for _ in range(rng.randint(1, 3)):

@@ -1,3 +1,4 @@
+import sys
 from typing import get_args, get_type_hints
 
 import numpy as np
@@ -85,3 +86,26 @@ def test_sweep_prints_and_saves(tmp_path, capsys):
 def test_bad_input_is_one_line(argv, capsys):
     assert call(*argv) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "out", "fix"),
+    [
+        ("run", "x.csv", "x.npz"), ("run", "x", "x.npz"), ("run", "/dev/full", "/dev/full.npz"),
+        ("run", "/dev/null/x.npz", "--out"), ("sweep", "s.csv", "s.nc"), ("sweep", "/proc/x.nc", "--out"),
+    ],
+)  # fmt: skip
+def test_an_output_that_cannot_be_is_found_first(tmp_path, monkeypatch, capsys, command, out, fix):
+    def computed(*_, **__):
+        raise AssertionError("computed")
+
+    monkeypatch.chdir(tmp_path)
+    # By name: the package has a function where it has a module too.
+    monkeypatch.setattr(sys.modules["toymodel.simulate"], "simulate", computed)
+    monkeypatch.setattr(sys.modules["toymodel.sweeps.sweep"], "_compute", computed)
+    assert reawaken.main(["toy", command, "--out", out]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.count("\n") == 1
+    assert fix in said.err.partition("Fix:")[2]
+    assert list(tmp_path.iterdir()) == []

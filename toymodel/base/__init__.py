@@ -1,4 +1,4 @@
-"""What every package stands on: the one error, whole files, memory.
+"""What every package stands on: the one error, whole files, checksums, locks, memory, words.
 
 Imports nothing of the project.
 """

@@ -175,7 +175,7 @@ def _refuse_irregular(path: Path, flag: str) -> None:
         raise InputError(
             f"{flag}{path} is {_kind(path)}",
             expected="a regular file, or a new name",
-            fix=f"{flag}{path / 'result' if path.is_dir() else path.name + '-result'}",
+            fix=f"{flag}{path.with_name(f'{path.stem}-2{path.suffix}')}",
         )
 
 

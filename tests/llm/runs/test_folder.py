@@ -269,3 +269,7 @@ def test_a_held_folder_is_refused_at_once(tmp_path, stopped):
 
 def test_what_is_no_configuration():
     assert "RunConfig" in refusal(lambda: run({}, "nowhere"))
+
+
+def test_a_probe_that_is_not_there(whole):
+    assert "expected one of residuals" in refusal(lambda: whole.probe("gradients"))

@@ -289,3 +289,8 @@ def test_functions_of_other_arguments_are_told_what_a_map_takes(function):
         maps.from_functions(function, function)
     assert "def forward(w, theta, out)" in str(error.value)
     assert "ascontiguousarray" not in str(error.value)
+
+
+def test_a_task_map_of_bare_functions():
+    with pytest.raises(InputError, match=r"forward a function.*from_functions\(forward, inverse, name='x'\)"):
+        maps.TaskMap("x", lambda w, theta, out: None, lambda z, theta, out: None)
