@@ -1,11 +1,18 @@
 """Milliseconds per gradient step and evaluation, against the plain loop and the hardware's bounds.
 
-    python benchmarks/gpu.py --sizes 160m 410m 1b 2.8b --precision ieee tf32 --out gpu.json
+    python benchmarks/gpu.py --sizes 160m 410m 1b 2.8b llama-135m --precision ieee tf32 --out gpu.json
+    python benchmarks/gpu.py --optimizer adam --whole-runs --out adam.json
 
 The plain loop is the one of the paper's program: the library's model and loss as they come, `torch.optim`'s
 step, one document at a time evaluated in batches of one with its loss fetched each time. Ours is measured
 without and with CUDA graphs. All run in one process, from the same weights, on the same documents, and the
 losses after one episode of each are compared.
+
+Set-up is everything from a configuration to the first step: documents, weights, hash, recording. With
+`--whole-runs` the whole of `llm.run` is timed as well, in a new folder, beside what the plain loop needs for
+as many steps and evaluations by its own times (its set-up left out): the number that a user feels.
+
+A file in `llm/cost/records/` is what `reawaken llm run --dry-run` estimates from.
 
 The bounds are operations and bytes counted from shapes (`llm.cost.work`) over the rate of a large matrix
 product and the bandwidth of a large copy, both measured here in the precision in force. Times are medians
@@ -20,6 +27,8 @@ import gc
 import json
 import platform
 import sys
+import tempfile
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
@@ -28,18 +37,22 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))  # runs from the tree, installed or not
 
 import torch
+from llama_135m import write_folder
 
 from llm.config import RunConfig
 from llm.cost.device_rates import copy_bandwidth, matrix_rate, timed
 from llm.cost.work import Work, count_work
 from llm.networks.precision import in_force, precision
+from llm.networks.weights import weight_hash
 from llm.registry import make_adapter
 from llm.runs.manifest import now
 from llm.steps.graph import CudaRecorder, GraphStep
 from llm.steps.optimizers import make_optimizer
 from llm.steps.step import EagerStep
+from llm.training.loop import run
 from toymodel.base.files import atomic_write
 
+LLAMA = "llama-135m"
 SIZES = ("160m", "410m", "1b", "2.8b")
 
 
@@ -47,12 +60,14 @@ class PlainStep:
     """The loop one would first write, on a model as the library makes it."""
 
     def __init__(self, adapter: Any, config: RunConfig, device: torch.device) -> None:
-        from transformers import AutoModelForCausalLM, GPTNeoXConfig
+        from transformers import AutoModelForCausalLM
 
         settings = {k: v for k, v in adapter.model.config.to_dict().items() if not k.startswith("_")}
         with device:
             self.model = AutoModelForCausalLM.from_config(
-                GPTNeoXConfig(**settings), dtype=torch.float32, attn_implementation="sdpa"
+                type(adapter.model.config).from_dict(settings),
+                dtype=torch.float32,
+                attn_implementation="sdpa",
             )
         lacking, _ = self.model.load_state_dict(adapter.model.state_dict(), strict=False)
         assert not lacking, lacking  # ours may hold tables of its own, the library's must be complete
@@ -84,11 +99,20 @@ def tokens_of(adapter: Any) -> list[Any]:
         documents.tokens, documents.labels, strict=True)]  # fmt: skip
 
 
-def measure(config: RunConfig, device: torch.device, repeats: int, profile: bool) -> dict[str, Any]:
+def measure(
+    config: RunConfig, device: torch.device, repeats: int, profile: bool, whole: bool, name: str
+) -> dict[str, Any]:
     """Everything about one size in one precision."""
     with precision(config):
-        found: dict[str, Any] = {"model": config.model, "precision": config.precision, **_ceilings(device)}
+        found: dict[str, Any] = {
+            "model": name, "precision": config.precision, "optimizer": config.optimizer,
+            "version": config.version, **_ceilings(device),
+        }  # fmt: skip
+        began = time.perf_counter()
         adapter = make_adapter(config, device)
+        built = time.perf_counter()
+        weight_hash(adapter.model, config.version)
+        found["setup_s"] = {"documents and weights": built - began, "hash": time.perf_counter() - built}
         parameters = sum(p.numel() for p in adapter.model.parameters())
         work = count_work(config, parameters)
         found |= {"parameters": parameters, "in_force": in_force(config), "work": dataclasses.asdict(work)}
@@ -97,9 +121,17 @@ def measure(config: RunConfig, device: torch.device, repeats: int, profile: bool
         losses = {}
         for name, make in _variants(adapter, config, device).items():
             adapter.model.load_state_dict(start)
+            began = time.perf_counter()
+            make().train(0, 1)
+            if device.type == "cuda":
+                torch.cuda.synchronize()
+            found["setup_s"][f"first step, {name}"] = time.perf_counter() - began
+            adapter.model.load_state_dict(start)
             step = make()
             found[name], losses[name] = _one(step, config, device, repeats)
             found[name]["execution"] = getattr(step, "execution", "plain")
+            if name != "plain":
+                found[name]["steps"] = step.optimizer.form
             if profile:
                 found[name]["kernels_ms"] = _kernels(lambda step=step: step.train(0, config.steps), device)
             del step
@@ -108,7 +140,22 @@ def measure(config: RunConfig, device: torch.device, repeats: int, profile: bool
             name: float(((value - losses["plain"]) / losses["plain"]).abs().max())
             for name, value in losses.items() if name != "plain"
         }  # fmt: skip
+        del adapter, start
+        _free(device)
+    if whole:
+        found["whole_run_s"] = _whole(config, found["plain"])
     return found
+
+
+def _whole(config: RunConfig, plain: dict[str, Any]) -> dict[str, float]:
+    """Seconds of a run from nothing to its finished folder, and of the plain loop by its times."""
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.perf_counter()
+        run(config, Path(folder) / "run")
+        ours = time.perf_counter() - began
+    episodes = config.epochs * config.num_documents
+    theirs = (episodes * plain["episode_ms"] + plain["evaluation_ms"]) / 1000
+    return {"ours": ours, "plain loop": theirs, "ratio": theirs / ours}
 
 
 def _variants(adapter: Any, config: RunConfig, device: torch.device) -> dict[str, Callable[[], Any]]:
@@ -194,18 +241,25 @@ def table(results: Sequence[dict[str, Any]]) -> str:
                 f"{one['evaluation_ms']:>10.3g}{plain['evaluation_ms'] / one['evaluation_ms']:>9.2f}"
                 f"{bounds['evaluation'] / one['evaluation_ms']:>9.0%}{gap:>11}"
             )
+        setup = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in result["setup_s"].items())
+        lines.append(f"{'':<14}set-up: {setup}")
+        if whole := result.get("whole_run_s"):
+            times = f"{whole['ours']:.1f} s, the plain loop {whole['plain loop']:.1f} s"
+            lines.append(f"{'':<14}whole run: {times}, ratio {whole['ratio']:.2f}")
     return "\n".join(lines)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--sizes", nargs="+", default=SIZES, help="Pythia sizes, or 'embedded'")
+    parser.add_argument("--sizes", nargs="+", default=SIZES, help="Pythia sizes, 'embedded', 'llama-135m'")
     parser.add_argument("--precision", nargs="+", default=["ieee"], choices=["ieee", "tf32", "bf16"])
     parser.add_argument("--optimizer", default="sgd", choices=["sgd", "adam"])
     parser.add_argument("--documents", type=int, default=25)
     parser.add_argument("--context", type=int, default=256)
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--version", type=int, default=2, choices=[1, 2], help="of drawing and descending")
+    parser.add_argument("--whole-runs", action="store_true", help="also whole runs, from nothing")
     parser.add_argument("--device", default="cuda", choices=["cuda", "cpu"])
     parser.add_argument("--profile", action="store_true", help="also the longest kernels of each")
     parser.add_argument("--out", type=Path, help="where the JSON goes")
@@ -220,6 +274,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"gpu.py: {error}", file=sys.stderr)
             return 2
     device = torch.device(options.device)
+    scratch = tempfile.TemporaryDirectory()
     report: dict[str, Any] = {
         "started": now(),
         "device": torch.cuda.get_device_name() if device.type == "cuda" else f"cpu ({platform.machine()})",
@@ -229,16 +284,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     }
     for size in options.sizes:
         for arithmetic in options.precision:
+            name = size if size in ("embedded", LLAMA) else f"pythia-{size}"
+            model = str(write_folder(Path(scratch.name) / LLAMA)) if name == LLAMA else name
             config = RunConfig(
-                model=size if size == "embedded" else f"pythia-{size}", precision=arithmetic,
+                model=model, precision=arithmetic, version=options.version,
                 optimizer=options.optimizer, num_documents=options.documents, context=options.context,
                 steps=options.steps, device=options.device,
             )  # fmt: skip
             try:
-                result = measure(config, device, options.repeats, options.profile)
+                result = measure(config, device, options.repeats, options.profile, options.whole_runs, name)
             except torch.OutOfMemoryError as error:
                 words = str(error).splitlines()[0]
-                result = {"model": config.model, "precision": arithmetic, "error": words}
+                result = {"model": name, "precision": arithmetic, "error": words}
             _free(device)
             report["results"].append(result)
             print(table([result]), flush=True)

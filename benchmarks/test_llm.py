@@ -107,8 +107,27 @@ def test_embedded_network_against_the_plain_loop(benchmark, preset_name, least):
     assert compare(benchmark, preset(preset_name), episodes=10, rounds=3) >= least
 
 
-def test_pythia_70m_against_the_plain_loop(benchmark):
+def test_embedded_network_in_products_against_the_plain_loop(benchmark):
+    import dataclasses
+
+    from llm import preset
+
+    config = dataclasses.replace(preset("embedded-sgd"), version=2)
+    assert compare(benchmark, config, episodes=10, rounds=3) >= 1.8
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_pythia_70m_against_the_plain_loop(benchmark, version):
     from llm import RunConfig
 
-    config = RunConfig(model="pythia-70m")
+    config = RunConfig(model="pythia-70m", version=version)
+    assert compare(benchmark, config, episodes=2, rounds=3) > 1
+
+
+def test_a_llama_of_135m_at_64_tokens_against_the_plain_loop(benchmark, tmp_path):
+    from llama_135m import write_folder
+
+    from llm import RunConfig
+
+    config = RunConfig(model=str(write_folder(tmp_path / "llama")), context=64, version=2)
     assert compare(benchmark, config, episodes=2, rounds=3) > 1

@@ -172,6 +172,19 @@ FIGURES: dict[str, Entry] = {
     "headline": Entry(
         "figures.panels.headline", "a network with Adam beside the toy model fitted to it by four numbers"
     ),
+    "online": Entry(
+        "figures.panels.orders.networks",
+        "online loss by model size and order (second version)",
+        "A fixed order has the lower online loss, the more so the larger the model.",
+    ),
+    "pretraining": Entry(
+        "figures.panels.orders.networks",
+        "recovery by steps of pretraining (second version)",
+        "Recovery grows with pretraining.",
+    ),
+    "orders": Entry(
+        "figures.panels.orders.theory", "orders of training: theory, and two networks on it", "", _TOY
+    ),
     "geometry": Entry("figures.panels.geometry", "Figs. 8, 9, 17 and 18 for the toy model", "", _TOY),
     "theory": Entry(
         "figures.panels.theory", "every statement of docs/theory.md beside a simulation", "", _TOY

@@ -23,6 +23,7 @@ from bridge.judge.curves import lag_curves
 from bridge.judge.forecast import carry_residuals
 from toymodel import InputError, LossMatrix, online_loss, recovery_scores
 from toymodel.measures.lag import lags
+from toymodel.measures.schedules import each_once
 
 __all__ = ["EpochsAhead", "Interval", "epochs_ahead"]
 
@@ -101,8 +102,10 @@ def epochs_ahead(result: FitResult, count: int, *, draws: int = 200, seed: int =
 def _numbers(losses: LossMatrix, seen: int) -> Floats:
     """After, before and score of every further epoch; shape ``(3, count)``."""
     ends = losses.tasks * np.arange(seen + 1, losses.epochs + 1)
-    scores = [s.value for s in recovery_scores(losses)]
-    return np.array([losses.values[ends].mean(1), online_loss(losses)[seen:], scores[seen - 1 :]])
+    scores = np.full(losses.epochs - seen, math.nan)
+    if each_once(losses.order):  # else the n-th visit is in no one epoch
+        scores[:] = [s.value for s in recovery_scores(losses)][seen - 1 :]
+    return np.array([losses.values[ends].mean(1), online_loss(losses)[seen:], scores])
 
 
 def _described(

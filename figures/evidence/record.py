@@ -53,12 +53,23 @@ def configurations(seeds: tuple[int, ...] = (0, 1, 2)) -> list[RunConfig]:
     return sorted(every, key=lambda c: seeds.index(c.seed) + 1.5 * (c.num_documents >= _MANY))
 
 
+def configurations_of_orders(seeds: tuple[int, ...] = (0, 1, 2)) -> list[RunConfig]:
+    """The runs of docs/predictions.md: the orders seed by seed, then the two long ones."""
+    from llm import family
+
+    return [
+        replace(member.config, seed=seed)
+        for name in ("orders-embedded", "crossing-embedded") for seed in seeds for member in family(name)
+    ]  # fmt: skip
+
+
 def record(
     runs: Path = Path("runs/recorded"),
     out: Path = Path("figures/recorded"),
     seeds: tuple[int, ...] = (0, 1, 2),
     workers: int = 2,
     train: bool = True,
+    orders: bool = False,
 ) -> None:
     """Train the small networks behind the recorded results and pack what they found.
 
@@ -70,10 +81,13 @@ def record(
         seeds: Seeds to run each configuration with.
         workers: Processes at a time, one thread each where there are as many as cores.
         train: With --no-train only pack what is finished.
+        orders: The embedded network in the orders of docs/predictions.md, into a folder of their own.
     """
+    if orders:
+        out = out / "orders"
     check_output_folder(out)
     check_output_folder(runs, flag="--runs")
-    configs = configurations(seeds)
+    configs = configurations_of_orders(seeds) if orders else configurations(seeds)
     if train:
         from llm.launch.sweeps import sweep
 

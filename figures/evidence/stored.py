@@ -30,11 +30,12 @@ _IDENTITY = ("started", "finished", "git_commit", "device", "threads", "versions
 
 
 def read_packed(root: Path) -> Iterator[Run]:
-    """The runs packed into a folder; none where it has no index."""
-    if not (root / INDEX).is_file():
-        return
-    for entry in json.loads((root / INDEX).read_text()):
-        yield Run(RunConfig.from_json(entry["config"]), entry["manifest"], root / f"{entry['id']}.npz")
+    """The runs packed into a folder, and into the folders in it; none where there is no index."""
+    for index in (root / INDEX, *sorted(root.glob(f"*/{INDEX}"))):
+        if index.is_file():
+            for entry in json.loads(index.read_text()):
+                place = index.parent / f"{entry['id']}.npz"
+                yield Run(RunConfig.from_json(entry["config"]), entry["manifest"], place)
 
 
 def read_folders(root: Path) -> Iterator[Run]:

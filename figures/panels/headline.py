@@ -95,10 +95,11 @@ class Headline:
         run = member.runs[0]
         result = fitted_toy(run)
         numbers = ", ".join(
-            f"{p.name} {p.value:.3g}"
-            + (f" ({p.low:.3g} to {p.high:.3g})" if p.low is not None and p.high is not None else "")
+            f"{p.name} {p.value:.3g} "
+            + (f"({p.low:.3g} to {p.high:.3g})" if p.low is not None and p.high is not None
+               else "(no interval)")
             for p in result.parameters
-        )
+        )  # fmt: skip
         what = "Left: loss averaged over documents aligned at their first training; circles: just before a "
         what += "document is trained. Right: recovery score (paper eq. 1) by epoch: "
         what += "; ".join(

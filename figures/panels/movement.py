@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -16,10 +16,11 @@ from figures.evidence.runs import Runs
 from figures.panels.matrices import Beside, Probed, ToyState, toy_state
 from figures.style import figure_style, letter, new_figure
 from llm.config import RunConfig
+from llm.presets import family
 from llm.runs.finished import Run
 from toymodel.theory.trajectories import pca, step_sizes, turns, weight_step_gram, weight_step_sizes
 
-__all__ = ["PANELS", "Helix", "Sizes", "path", "turns_per_epoch"]
+__all__ = ["PANELS", "Helix", "Sizes", "helix_and_nulls", "path", "turns_per_epoch", "walks"]
 
 Floats = NDArray[np.float64]
 
@@ -41,11 +42,51 @@ def turns_per_epoch(points: Floats, tasks: int) -> float:
     return turns(pca(around, 2).coordinates) * tasks / (len(around) - 1)
 
 
+def walks(steps: int, tasks: int, *, draws: int = 20, dimension: int = 200, smooth: int = 6) -> Floats:
+    """Turns per epoch and explained variance of smooth random walks: the null of a helix.
+
+    Principal components of any random walk are Lissajous curves (Antognini and Sohl-Dickstein, 2018).
+
+    Args:
+        steps: episodes.
+        tasks: T, the window of the moving axis.
+        draws: walks.
+        dimension: of each.
+        smooth: steps over which increments are averaged.
+
+    Returns:
+        shape ``(draws, 2)``.
+    """
+    found = []
+    for seed in range(draws):
+        increments = np.random.default_rng(seed).normal(size=(steps + smooth, dimension))
+        mean = np.cumsum(increments, axis=0)
+        components = pca(np.cumsum(mean[smooth:] - mean[:-smooth], axis=0), 3)
+        turned = turns_per_epoch(components.coordinates, tasks)
+        found.append((turned, float(components.explained.sum())))
+    return np.array(found)
+
+
+def helix_and_nulls(runs: Runs) -> list[tuple[str, Floats]]:
+    """Turns per epoch and explained variance by run, shape ``(seeds, 2)``: the helix's, and its controls'."""
+
+    def of(found: Sequence[Run]) -> Floats:
+        measured = [(path(run), run.losses.tasks) for run in found]
+        return np.array([(turns_per_epoch(p, tasks), float(e.sum())) for (p, e), tasks in measured])
+
+    rows = [(f"Fig. 9: {one.title}", of(one.members[0].runs)) for one in runs.families("fig9")]
+    for preset in family("orders-embedded"):
+        alike = runs.member(preset).runs
+        if alike and preset.label in ("cyclic", "palindrome", "reshuffled"):
+            rows.append((f"Adam, {preset.label}", of(alike)))
+    return [*rows, ("smooth random walks", walks(75, 25))]
+
+
 class Helix(Probed):
     """Figure 9."""
 
     def draw(self, runs: Runs) -> Figure:
-        """The first seed's path at each scale, beside the toy's.
+        """The first seed's path at each scale, beside the toy's, and turns beside those of controls.
 
         Raises:
             MissingRuns: when there is no run.
@@ -60,18 +101,34 @@ class Helix(Probed):
         ]  # fmt: skip
         toy = pca(toy_state(config).w[1:], 3).coordinates
         with figure_style():
-            figure = new_figure(3.6 * (1 + len(found)), 3.6)
+            figure = new_figure(3.6 * (1 + len(found)) + 4.2, 3.6)
             for place, (name, points, tasks) in enumerate(
                 [*panels, ("toy: w", toy, config.num_documents)], start=1
             ):
-                axes = figure.add_subplot(1, 1 + len(found), place, projection="3d")
+                axes = figure.add_subplot(1, 2 + len(found), place, projection="3d")
                 self._path(axes, points, tasks)
                 letter(axes, self.figure, name) if place == 1 else axes.set_title(name)
             for epoch in range(1, config.epochs + 1):
                 figure.axes[0].plot([], [], [], "o", markersize=4, label=f"epoch {epoch}",
                                     color=_shade(epoch - 1, config.epochs))  # fmt: skip
-            figure.legend(loc="outside lower center", ncols=config.epochs)
+            self._nulls(figure.add_subplot(1, 2 + len(found), 2 + len(found)), runs)
+            figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center",
+                          ncols=config.epochs)  # fmt: skip
         return figure
+
+    @staticmethod
+    def _nulls(axes: Axes, runs: Runs) -> None:
+        rows = helix_and_nulls(runs)
+        for place, (_, values) in enumerate(rows):
+            axes.plot(values[:, 0], np.full(len(values), place - 0.12), "o", markersize=4, color="#0072B2",
+                      label="turns per epoch" if not place else "_")  # fmt: skip
+            axes.plot(values[:, 1], np.full(len(values), place + 0.12), "s", markersize=4, color="#D55E00",
+                      markerfacecolor="none", label="variance in 3 PCs" if not place else "_")  # fmt: skip
+        axes.axvline(1, color="0.6", linewidth=0.8)
+        axes.set_yticks(range(len(rows)), [name for name, _ in rows], fontsize=8)
+        axes.set(xlim=(0, 1.1), ylim=(len(rows) - 0.4, -1.4))
+        axes.legend(loc="upper left", fontsize=8, ncols=2)
+        axes.set_title("turns, and what has none to make")
 
     def caption(self, runs: Runs) -> Caption:
         """What is drawn."""
@@ -84,9 +141,12 @@ class Helix(Probed):
                 f"They hold {explained.sum():.0%} of the variance ({one.title}), and about its moving axis "
                 f"the path turns {turned:.2f} times per epoch."
             )
-        what = f"{self.words} {' '.join(told)} The first document of each epoch is ringed."
+        what = (
+            f"{self.words} {' '.join(told)} The first document of each epoch is ringed. "
+            "Right, by seed: turns and variance, also of orders that cannot make a helix and of random walks."
+        )
         counts = ", ".join(f"{one.members[0].seeds} ({one.title})" for one in found)
-        return Caption(what, self.unit, f"The first seed of {counts}.", "Right: the toy's fast weights.")
+        return Caption(what, self.unit, f"The first seed of {counts}.", "Beside it the toy's fast weights.")
 
     @staticmethod
     def _path(axes: Any, points: Floats, tasks: int) -> None:

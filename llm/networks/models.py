@@ -17,7 +17,7 @@ from toymodel.base.errors import InputError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["build_model", "freeze", "split_head"]
+__all__ = ["build_model", "forward_form", "freeze", "split_head"]
 
 
 # Architectures whose attention is plainly causal (no sliding window, no bias by position) and whose logits
@@ -149,10 +149,21 @@ def split_head(model: Any) -> tuple[Callable[[torch.Tensor], torch.Tensor], Call
 
         return lambda tokens: hidden_states(model.base_model, tokens), model.get_output_embeddings()
     if model.config.model_type in _PLAIN:
-        body, head = model.base_model, model.get_output_embeddings()
-        return lambda tokens: body(input_ids=tokens, use_cache=False).last_hidden_state, head
+        from llm.networks.unwrapped import Unwrapped
+
+        return Unwrapped(model.base_model), model.get_output_embeddings()
     # A copy, because the loss overwrites logits, which the rest of such a model may still need.
     return lambda tokens: model(input_ids=tokens, use_cache=False).logits, lambda logits: logits.clone()
+
+
+def forward_form(model: Any) -> str:
+    """Which form of the network computes, for the manifest."""
+    kind = getattr(getattr(model, "config", None), "model_type", None)
+    if kind == "gpt_neox":
+        return "gpt_neox, attention and rotary table in a form of our own"
+    if kind in _PLAIN:
+        return f"{kind}, unwrapped, rotary table made once" if kind == "llama" else f"{kind}, unwrapped"
+    return "as the library has it"
 
 
 def _register_attention() -> None:

@@ -152,7 +152,7 @@ def _facts(config: RunConfig, manifest: dict[str, Any]) -> list[str]:
     lines = [
         f"started   {manifest.get('started')} on {manifest.get('device')}, "
         f"{manifest.get('threads')} threads, {execution}"
-        + (f"; {steps}" if (steps := manifest.get("steps")) else ""),
+        + "".join(f"; {manifest[part]}" for part in ("forward", "steps") if part in manifest),
         f"made with {versions}, commit {(manifest.get('git_commit') or 'unknown')[:12]}",
         f"precision matrix products {precision.get('matmul')}, autocast {autocast}",
         f"model     {model.get('parameters', math.nan):,} parameters, {model.get('trainable', math.nan):,} "

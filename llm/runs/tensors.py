@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toymodel.base.checksum import Damaged, checksum
+from toymodel.base.checksum import Damaged, agrees, checksum
 from toymodel.base.files import atomic_path
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def save_tensors(
     from safetensors.torch import save_file
 
     flat = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    sums = {name: _checksum(tensor) for name, tensor in flat.items()}
+    sums = {name: checksum(_parts(tensor)) for name, tensor in flat.items()}
     content = json.dumps({"about": about, "checksums": sums}, sort_keys=True)
     with atomic_path(path, older) as temporary:
         try:
@@ -67,20 +67,16 @@ def load_tensors(path: Path, only: str | None = None) -> tuple[Tensors, dict[str
         if {"checksum", "content"} & set(metadata):
             raise Damaged("its checksums are missing")
         return tensors, metadata
-    if checksum([metadata["content"]]) != metadata["checksum"]:
+    if not agrees(metadata["checksum"], [metadata["content"]]):
         raise Damaged("its header does not agree with its checksum")
     content = json.loads(metadata["content"])
     sums: dict[str, str] = content["checksums"]
     if only is None and set(sums) != set(tensors):
         raise Damaged("it does not hold the tensors that were written")
     for name, tensor in tensors.items():
-        if sums.get(name) != _checksum(tensor):
+        if not agrees(sums.get(name), _parts(tensor)):
             raise Damaged(f"{name} does not agree with its checksum")
     return tensors, content["about"]
-
-
-def _checksum(tensor: torch.Tensor) -> str:
-    return checksum(_parts(tensor))
 
 
 def _parts(tensor: torch.Tensor) -> Iterator[Any]:

@@ -45,6 +45,7 @@ def open_session(
         InputError: for anything in the configuration that cannot be read, built or fitted into memory.
     """
     from llm.cost.memory import enough_memory, large_pages
+    from llm.networks.models import forward_form
     from llm.networks.precision import precision
     from llm.probes import make_probes
     from llm.registry import make_adapter
@@ -65,7 +66,10 @@ def open_session(
         chosen = list(make_probes(config) if probes is None else probes)
         for probe in chosen:
             probe.check(state)
-        manifest = describe(config, adapter, device) | {"steps": step.optimizer.form}
+        manifest = describe(config, adapter, device) | {
+            "forward": forward_form(adapter.model),
+            "steps": step.optimizer.form,
+        }
         yield Session(state, folder, chosen, rows, manifest)
 
 

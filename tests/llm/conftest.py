@@ -39,7 +39,7 @@ def checkpoint(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def other_checkpoints(tmp_path_factory):
-    """Other causal models: tied embeddings and learned positions, grouped queries, sliding windows."""
+    """Other causal models with a tokenizer: tied embeddings, grouped queries, sliding windows."""
     import torch
     from transformers import (
         GPT2Config,
@@ -50,6 +50,8 @@ def other_checkpoints(tmp_path_factory):
         MistralForCausalLM,
     )
 
+    from llm.data.corpus import train_tokenizer
+
     small = {"vocab_size": 1056, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4,
              "intermediate_size": 64, "num_key_value_heads": 2, "max_position_embeddings": 64}  # fmt: skip
     torch.manual_seed(12)
@@ -59,6 +61,8 @@ def other_checkpoints(tmp_path_factory):
         "mistral": MistralForCausalLM(MistralConfig(**small, sliding_window=6)),
     }
     root = tmp_path_factory.mktemp("others")
+    tokenizer = train_tokenizer(texts(40))
     for name, model in models.items():
         model.save_pretrained(root / name)
+        tokenizer.save(str(root / name / "tokenizer.json"))
     return {name: root / name for name in models}

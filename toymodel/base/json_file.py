@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from toymodel.base.checksum import checksum
+from toymodel.base.checksum import agrees, checksum
 from toymodel.base.errors import InputError
 from toymodel.base.files import atomic_write
 
@@ -62,7 +62,7 @@ def parse_object(text: str, key: str = KEY) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise ValueError(f"a JSON {type(values).__name__}, not an object")
     expected = values.pop(key, None)
-    if expected is not None and expected != checksum([_canonical(values)]):
+    if expected is not None and not agrees(expected, [_canonical(values)]):
         raise ValueError("it was altered since it was written: its checksum does not agree")
     return values
 

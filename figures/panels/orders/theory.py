@@ -126,6 +126,7 @@ def crossing(axes: Axes, runs: Runs) -> None:
     axes.plot(shares, 1.6 / shares + 1, color=INK, linewidth=0.9, label="1.6/a + 1")
     axes.set(xlabel="a = rate·||x||²", ylabel="epoch of crossing", yscale="log")
     axes.set_yticks([2, 3, 5, 10, 20], ["2", "3", "5", "10", "20"])
+    axes.minorticks_off()
     axes.legend(loc="upper right")
 
 
@@ -157,7 +158,7 @@ PANELS: dict[str, tuple[Callable[[Axes, Runs], None], str]] = {
     "a": (spectrum, "eigenvalues of two epochs, T = 25, a = 1/3"),
     "b": (online, "online loss by epoch"),
     "c": (end, "loss over all tasks after each epoch"),
-    "d": (there_and_back, "the same, palindrome"),
+    "d": (there_and_back, "the same, palindrome against cyclic"),
     "e": (crossing, "online losses cross"),
     "f": (bounds, "bounds on cyclic forgetting, a = 1/3"),
 }

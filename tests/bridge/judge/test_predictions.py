@@ -180,6 +180,13 @@ def test_further_epochs_have_intervals_that_hold_the_truth():
     assert np.mean(inside["describes"]) >= 0.5  # the form is not the one they were drawn from
 
 
+def test_orders_that_repeat_documents_have_no_score_of_an_epoch():
+    order = np.random.default_rng(2).integers(0, 8, (4, 8))
+    later = epochs_ahead(fit(made(order), FOUR, starts=1, intervals_by="none"), 1, draws=5)
+    assert later.scores[0].value is None
+    assert later.after[0].low <= later.after[0].high
+
+
 def test_no_further_epoch_is_refused(result):
     with pytest.raises(InputError, match="--epochs-ahead 0"):
         epochs_ahead(result, 0)

@@ -497,6 +497,8 @@ def test_runs_without_the_packages_that_a_gpu_machine_may_lack(tmp_path, documen
         "pyarrow",
         "submitit",
         "torchvision",
+        "xxhash",
+        "gguf",
     )
     argv = ["rehearse", "--device", "cpu", "--out", str(tmp_path / "out"), "--documents", str(documents),
             "--only", "fig8", "fig9", "fig17"]  # fmt: skip
