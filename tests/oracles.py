@@ -208,3 +208,27 @@ def plain_classification(model, batches, labels, order, steps, optimizer, reset=
             current.step()
         rows.append(evaluate())
     return np.array(rows)
+
+
+def departure_covariance(order, departures, level):
+    """Covariance of all losses' departures, rows by rows of the loss matrix and document, entry by entry."""
+    from toymodel.measures.lag import lags
+
+    visits, since = lags(order)
+    repeats = bool((order == order[0]).all())
+    documents = np.tile(np.arange(order.shape[1]), len(visits))
+    cells = list(zip(visits.ravel(), since.ravel(), documents, strict=True))
+    d = departures
+    result = np.zeros((len(cells), len(cells)))
+    for a, (n, lag, j) in enumerate(cells):
+        for b, (m, other, k) in enumerate(cells):
+            carried = float(n == m)
+            if n > 0 and m > 0 and repeats:
+                carried = d.carried ** abs(n - m)
+            size = (level[n, lag] * level[m, other]) ** d.power
+            own = d.first if n == 0 else 1.0, d.first if m == 0 else 1.0
+            common = d.common_first if n == 0 else d.common, d.common_first if m == 0 else d.common
+            smooth = (1 - d.rough) * np.exp(-abs(lag - other) / d.length) + d.rough * (lag == other)
+            result[a, b] = size * carried * (own[0] * own[1] * smooth * (j == k)
+                                             + common[0] * common[1] * (lag == other))  # fmt: skip
+    return result * d.deviation**2

@@ -8,12 +8,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import solve_triangular
-from scipy.optimize import minimize, minimize_scalar
+from scipy.optimize import minimize
 
+from bridge.estimate.common import OWN as _OWN
+from bridge.estimate.common import CommonSizes, Turned, penalty
 from bridge.estimate.departures import HYPERPARAMETERS, Departures, Whitening
 from bridge.estimate.descent import Box, Point, Stop, descend
 from bridge.estimate.likelihood import Curves, Matrix, Scaled, scaled
+from bridge.estimate.posterior import Draws
 from bridge.model.mechanism import Mechanism
 
 __all__ = ["CurveFit", "MatrixFit", "Prior", "fit_curves"]
@@ -21,8 +23,6 @@ __all__ = ["CurveFit", "MatrixFit", "Prior", "fit_curves"]
 Floats = NDArray[np.float64]
 # Rounds of theta and covariance in turn; real runs settle in two to four.
 _ROUNDS = 5
-# The numbers of own departures come first, then the sizes of the common misfit.
-_OWN = len(HYPERPARAMETERS) - 2
 # A misfit that is smoother leaves fewer than one mean in twenty: the data would say nothing any more.
 _MOST_PERSISTENT = 0.9
 
@@ -82,6 +82,7 @@ class CurveFit:
         searches: begin, end and cost of each search, the best first.
         evaluations: of the mechanism.
         converged: whether rounds ended by themselves.
+        draws: from the posterior of theta; None where it is taken as Gaussian.
     """
 
     mechanism: Mechanism
@@ -96,6 +97,14 @@ class CurveFit:
     searches: tuple[tuple[Floats, Floats, float], ...]
     evaluations: int
     converged: bool
+    draws: Draws | None = None
+
+    def some(self, count: int, rng: np.random.Generator) -> Floats:
+        """Draws of theta, ``(count, p)``."""
+        if self.draws is not None:
+            return self.draws.some(count, rng)
+        root = np.linalg.cholesky(self.covariance)
+        return np.asarray(self.theta + rng.standard_normal((count, len(root))) @ root.T)
 
 
 def fit_curves(
@@ -132,7 +141,7 @@ def fit_curves(
             part = scaled(matrix, curves.whitenings[n], shapes)
             if not matrix.observed[:, matrix.seen].all():
                 data[n] = matrix = _filled(matrix, curves.whitenings[n], part.scales * shapes)
-            new = _covariance(matrix, matrix.values - part.scales * shapes, numbers[n])
+            new = _covariance(mechanism, matrix, theta, part.scales, prior, numbers[n])
             moved, numbers[n] = max(moved, float(np.abs(new - numbers[n]).max())), new
         curves = _curves(mechanism, data, numbers, theta, prior)
         ended = descend(curves, Point(theta, ()), prior.box, Stop(by=1e-3, evaluations=60))
@@ -173,9 +182,12 @@ def _curves(
     return Curves(mechanism, data, whitenings, relative, variance, prior.centre, prior.width)
 
 
-def _covariance(matrix: Matrix, residual: Floats, free: Floats) -> Floats:
-    """The covariance's numbers given residuals: own departures from deviations, common ones from means."""
-    cells = matrix.cells
+def _covariance(
+    mechanism: Mechanism, matrix: Matrix, theta: Floats, scales: Floats, prior: Prior, free: Floats
+) -> Floats:
+    """The covariance's numbers: those of own departures from deviations, of common ones from means."""
+    cells, value = matrix.cells, mechanism.evaluate(theta[matrix.index], matrix.order)
+    residual = matrix.values - scales * value.shapes
     spare, grid = np.maximum(cells.count - 1, 0), cells.grid(residual)
 
     def own(values: Floats) -> float:
@@ -183,37 +195,28 @@ def _covariance(matrix: Matrix, residual: Floats, free: Floats) -> Floats:
         deviation = whitening.split(whitening.white_grid(grid))[1]
         variance = max(float((deviation**2).sum()) / matrix.freedom, 1e-20)
         fit = matrix.freedom * math.log(variance) + 2 * float((spare * whitening.log_size).sum())
-        return fit + sum(
-            ((v - h.centre) / h.width) ** 2 for v, h in zip(values, HYPERPARAMETERS, strict=False)
-        )
+        return fit + penalty(values, 0)
 
     bounds = [(h.low, h.high) for h in HYPERPARAMETERS]
     ended = minimize(own, free[:_OWN], method="L-BFGS-B", bounds=bounds[:_OWN], options={"maxiter": 15})
-    found = np.concatenate([ended.x, free[_OWN:]])
     unit = np.concatenate([ended.x, np.zeros(2)])  # common misfits as large as own departures
     whitening = Whitening(cells, Departures.of(unit), matrix.level)
-    mean, deviation = whitening.split(whitening.white(residual))
+    deviation = whitening.split(whitening.white_grid(grid))[1]
     variance = max(float((deviation**2).sum()) / matrix.freedom, 1e-20)
-    # The first group of cells is that before the first visit, whose size is the last number.
-    for seen, part, place in zip(whitening.observed, whitening.shared_parts, (_OWN + 1, _OWN), strict=True):
-        found[place] = _common(
-            part, 1 / cells.count.ravel()[seen], mean.ravel()[seen] / math.sqrt(variance), place
-        )
-    return found
-
-
-def _common(part: Floats, noise: Floats, means: Floats, place: int) -> float:
-    """Log of the size of the common misfit that whitened cell means show."""
-    prior = HYPERPARAMETERS[place]
-
-    def cost(size: float) -> float:
-        factor = np.linalg.cholesky(math.exp(2 * size) * part + np.diag(noise))
-        white = solve_triangular(factor, means, lower=True)
-        fit = 2 * float(np.log(np.diag(factor)).sum()) + float(white @ white)
-        return fit + ((size - prior.centre) / prior.width) ** 2
-
-    bounds = (prior.low, prior.high)
-    return float(minimize_scalar(cost, bounds=bounds, method="bounded", options={"xatol": 0.02}).x)
+    width, centre = prior.width[matrix.index], prior.centre[matrix.index]
+    columns = np.concatenate([(scales * value.shapes)[None], scales * value.jacobian])
+    turned = Turned(whitening)
+    common = CommonSizes(
+        turned.means(whitening.white_means(residual) / math.sqrt(variance)),
+        turned.means(whitening.white_means(columns) / math.sqrt(variance)),
+        turned.spread,
+        np.concatenate([[0.0], 1 / width**2]),
+        np.concatenate([[0.0], centre - theta[matrix.index]]),
+    )
+    around = np.clip(free[_OWN:] + np.array([[0.0, 0.0], [0.7, 0.0], [0.0, 0.7]]), *np.array(bounds[_OWN:]).T)
+    options = {"xatol": 0.02, "fatol": 0.05, "maxiter": 100, "initial_simplex": around}
+    sizes = minimize(common.cost, free[_OWN:], method="Nelder-Mead", bounds=bounds[_OWN:], options=options)
+    return np.concatenate([ended.x, sizes.x])
 
 
 def _persistence(matrix: Matrix, whitening: Whitening, residual: Floats) -> float:

@@ -168,7 +168,7 @@ class Whitening:
     """
 
     def __init__(self, cells: Cells, departures: Departures, level: Floats) -> None:
-        self.cells, self.departures = cells, departures
+        self.cells, self.departures, self.level = cells, departures, level
         carried = departures.carried if cells.repeats else 0.0
         visits = np.arange(cells.visits)
         between = np.eye(cells.visits + 1)
@@ -261,10 +261,14 @@ class Whitening:
             axis=-1,
         )  # fmt: skip
 
+    def white_means(self, rows: Floats) -> Floats:
+        """Means over documents of every cell, whitened as own departures are, ``(..., V + 1, lags)``."""
+        grid = self.cells.mean(rows) / self.own
+        return np.asarray(np.matmul(self._inverse_visit, grid @ self._inverse_lag.T))
+
     def means(self, rows: Floats) -> Floats:
         """Means over documents of every cell as independent variables, ``(..., cells)``."""
-        grid = self.cells.mean(rows) / self.own
-        return self.independent(np.matmul(self._inverse_visit, grid @ self._inverse_lag.T))
+        return self.independent(self.white_means(rows))
 
     def innovations(self, means: Floats) -> Floats:
         """Expected innovations of the common field given whitened cell means, ``(V + 1, lags)``."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,10 +12,12 @@ from scipy import stats
 
 from bridge.estimate.checks import Bounds, check_bounds
 from bridge.estimate.choice import FAMILY, Choice, Seen, choose_form
+from bridge.estimate.common import Marginal
 from bridge.estimate.curves import CurveFit, Prior, fit_curves
 from bridge.estimate.intervals import Parameter
 from bridge.estimate.likelihood import Matrix
 from bridge.estimate.pose import pose
+from bridge.estimate.posterior import importance
 from bridge.estimate.problem import Problem, Solution, Weights
 from bridge.estimate.profile import LEVEL
 from bridge.estimate.result import FitResult, Start
@@ -25,6 +28,8 @@ from toymodel import LossMatrix
 __all__ = ["choose_for", "explain"]
 
 Floats = NDArray[np.float64]
+# Points of the posterior; with more losses they take seconds, and theta is known well enough to be Gaussian.
+_DRAWS, _MOST_DRAWN = 512, 20_000
 
 
 def choose_for(
@@ -94,6 +99,11 @@ def explain(
         began: when the fit did, by `time.perf_counter`.
     """
     found = _fit(problem, starts, seed)
+    if with_intervals and problem.observations <= _MOST_DRAWN:
+        deviations = [m.departures.deviation for m in found.matrices]
+        weighed = Marginal(found.curves, deviations)
+        drawn = importance(weighed, found.theta, found.covariance, problem.box, _DRAWS)
+        found = replace(found, draws=drawn if drawn.enough else None)
     solution = Solution(found.theta, problem.no_pairs(), found.cost, found.evaluations, found.converged)
     noise = measure_noise(problem, solution, Weights(found.matrices[0].departures.deviation ** 2))
     values, directions = np.linalg.eigh(found.information)
@@ -116,7 +126,7 @@ def explain(
         flat_directions=tuple(combination(row, names) for row in flat),
         starts=tuple(Start(a, b, cost, True) for a, b, cost in found.searches),
         evaluations=found.evaluations,
-        intervals_by="quadratic" if with_intervals else "none",
+        intervals_by=("quadratic" if found.draws is None else "posterior") if with_intervals else "none",
         seconds=time.perf_counter() - began,
         curves=found,
         choice=choice,
@@ -162,6 +172,9 @@ def _parameter(
     for row in flat:
         if row[p] ** 2 > 0.5:
             return without(f"the data say less than the prior about {combination(row, names)}")
-    reach = float(stats.norm.ppf((1 + LEVEL) / 2)) * error
-    low, high = max(best - reach, float(box.low[p])), min(best + reach, float(box.high[p]))
+    if found.draws is None:
+        reach = float(stats.norm.ppf((1 + LEVEL) / 2)) * error
+        low, high = max(best - reach, float(box.low[p])), min(best + reach, float(box.high[p]))
+    else:
+        low, high = (found.draws.quantile(p, level) for level in ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
     return Parameter(name, value, term.natural(low), term.natural(high), "", term.meaning, start)

@@ -154,6 +154,12 @@ class Curves:
             total += float(left @ left) / self.variance[n]
         return total
 
+    def residual_rows(self, n: int, theta: Floats) -> Floats:
+        """Losses of a matrix less the mechanism's at the best common scale, ``(1 + E*T, T)``."""
+        matrix = self.matrices[n]
+        shapes = self.relative[n] * self.mechanism.losses(theta[matrix.index], matrix.order)
+        return np.asarray(matrix.values - self._left(n, self.whitenings[n].means(shapes))[1] * shapes)
+
     def _left(self, n: int, curve: Floats) -> tuple[Floats, float]:
         """What is left of a matrix's curves at their best common scale, and that scale."""
         target = self._targets[n]

@@ -42,12 +42,18 @@ class Outlook:
         return self.fit.matrices[self.dataset]
 
     @property
-    def follows(self) -> bool:
-        """Whether the schedule begins with the fitted one, and departures go on with it."""
+    def begins(self) -> bool:
+        """Whether the schedule begins with the fitted one."""
         known = self._found.matrix.order
         if self.anew or len(self.order) < len(known):
             return False
         return bool((self.order[: len(known)] == known).all())
+
+    @property
+    def follows(self) -> bool:
+        """Whether departures go on: where an order stops repeating, its cells don't come again."""
+        repeats = bool((self.order == self.order[0]).all())
+        return self.begins and repeats == self._found.matrix.cells.repeats
 
     def _room(self) -> tuple[Cells, Cells]:
         """Cells of the fitted schedule and of this one, with as many lags each."""
@@ -59,25 +65,29 @@ class Outlook:
         """Expected losses, shape ``(1 + E*T, T)``; those of the fitted schedule are what was seen."""
         shapes = self.fit.mechanism.losses(self.fit.theta[self._found.matrix.index], self.order)
         mean = self._found.scales * shapes
-        return (
-            mean + self._departures(shapes, self._found.shapes, self._found.scales) if self.follows else mean
-        )
+        if self.follows:
+            mean = mean + self._departures(shapes, self._found.shapes, self._found.scales)
+        return self._with_known(mean)
+
+    def _with_known(self, losses: Floats) -> Floats:
+        if self.begins:
+            losses[..., : len(self._found.matrix.values), :] = self._found.matrix.values
+        return losses
 
     def sample(self, draws: int, rng: np.random.Generator) -> Floats:
         """Losses that may be found, shape ``(draws, 1 + E*T, T)``; not below 0."""
         found, fit = self._found, self.fit
-        root = np.linalg.cholesky(fit.covariance)
         spread = np.linalg.cholesky(found.scale_covariance)
         result = np.empty((draws, 1 + self.order.size, self.order.shape[1]))
-        for draw in result:
-            theta = fit.prior.box.clip(fit.theta + root @ rng.standard_normal(len(root)))[found.matrix.index]
+        for draw, drawn in zip(result, fit.some(draws, rng), strict=True):
+            theta = fit.prior.box.clip(drawn)[found.matrix.index]
             known = fit.mechanism.losses(theta, found.matrix.order)
             scales = scaled(found.matrix, found.whitening, known).scales + spread @ rng.standard_normal(
                 len(spread)
             )
             shapes = fit.mechanism.losses(theta, self.order)
             draw[:] = scales * shapes + self._departures(shapes, known, scales, rng)
-        return np.maximum(result, 0.0)
+        return self._with_known(np.maximum(result, 0.0))
 
     def _departures(
         self, shapes: Floats, known: Floats, scales: Floats, rng: np.random.Generator | None = None
