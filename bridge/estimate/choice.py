@@ -19,7 +19,7 @@ from bridge.model.mechanism import Mechanism
 from toymodel import LossMatrix
 from toymodel.measures.agreement import pooled_r_squared
 
-__all__ = ["FAMILY", "FOUR", "TIE", "Candidate", "Choice", "Seen", "choose_form", "held_out_epochs"]
+__all__ = ["FAMILY", "FIVE", "FOUR", "TIE", "Candidate", "Choice", "Seen", "choose_form", "held_out_epochs"]
 
 Floats = NDArray[np.float64]
 
@@ -31,11 +31,14 @@ def _form(drift: str, link: str) -> Mechanism:
 FOUR = _form("none", "saturating")
 """u, s, v and the half point, constant over the run."""
 
+FIVE = _form("slow", "saturating")
+"""The same with a slow share that falls from epoch to epoch."""
+
 FAMILY: dict[str, Mechanism] = {
     "constant shares, linear link": _form("none", "linear"),
     "constant shares, bounded link": FOUR,
     "falling slow share, linear link": _form("slow", "linear"),
-    "falling slow share, bounded link": _form("slow", "saturating"),
+    "falling slow share, bounded link": FIVE,
     "both shares drifting, bounded link": _form("epoch", "saturating"),
 }
 """From fewest numbers to most; of equally many the one without drift comes first."""
@@ -124,7 +127,8 @@ def choose_form(
     """
     held = held_out_epochs(min(m.losses.epochs for m in matrices))
     if not held:
-        first = FOUR if FOUR in family.values() else next(iter(family.values()))
+        # Whether a share falls two epochs cannot tell; that it may has its prior.
+        first = FIVE if FIVE in family.values() else next(iter(family.values()))
         forms = [
             Candidate(name, form, len(form.terms), None, chosen=form == first)
             for name, form in family.items()

@@ -22,7 +22,9 @@ __all__ = ["CurveFit", "MatrixFit", "Prior", "fit_curves"]
 
 Floats = NDArray[np.float64]
 # Rounds of theta and covariance in turn; real runs settle in two to four.
-_ROUNDS = 5
+_ROUNDS = 8
+# Of own departures of losses of size 1: what real runs have, times neighbouring means that count as one.
+_USUAL_VARIANCE = 0.03**2 * 5
 # A misfit that is smoother leaves fewer than one mean in twenty: the data would say nothing any more.
 _MOST_PERSISTENT = 0.9
 
@@ -126,7 +128,11 @@ def fit_curves(
     data = [_filled(m) for m in matrices]
     usual = np.array([h.centre for h in HYPERPARAMETERS])
     numbers = [usual.copy() for _ in data] if numbers is None else list(numbers)
-    curves = _curves(mechanism, data, numbers, prior.box.clip(begins[0]), prior)
+    # Departures from where a search begins say nothing of those from where it ends.
+    curves = replace(
+        _curves(mechanism, data, numbers, prior.box.clip(begins[0]), prior),
+        variance=[_USUAL_VARIANCE] * len(data),
+    )
     searches, used = [], 0
     for begin in begins:
         ended = descend(curves, Point(begin, ()), prior.box, Stop(by=0.01, evaluations=60))

@@ -263,8 +263,8 @@ class Whitening:
 
     def white_means(self, rows: Floats) -> Floats:
         """Means over documents of every cell, whitened as own departures are, ``(..., V + 1, lags)``."""
-        grid = self.cells.mean(rows) / self.own
-        return np.asarray(np.matmul(self._inverse_visit, grid @ self._inverse_lag.T))
+        # Documents differ in where they end: their white losses are averaged, not their losses whitened.
+        return self.split(self.white(rows))[0]
 
     def means(self, rows: Floats) -> Floats:
         """Means over documents of every cell as independent variables, ``(..., cells)``."""

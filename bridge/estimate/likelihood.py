@@ -82,15 +82,24 @@ class Scaled:
     variance: float
 
 
-def scaled(matrix: Matrix, whitening: Whitening, shapes: Floats) -> Scaled:
+Known = tuple[Floats, Floats]
+"""Whitened losses: cell means as independent variables, and deviations from them, ``(T, cells)``."""
+
+
+def known(matrix: Matrix, whitening: Whitening) -> Known:
+    """What `scaled` needs of the losses, whatever the shapes."""
+    mean, deviation = whitening.split(whitening.white(matrix.values))
+    return whitening.independent(mean), deviation.reshape(matrix.values.shape[1], -1)
+
+
+def scaled(matrix: Matrix, whitening: Whitening, shapes: Floats, losses: Known | None = None) -> Scaled:
     """Generalised least squares for the scales.
 
     With z_j the whitened shape of one document, the mean of ``k_j z_j`` over the n documents of a cell is
     ``sum_j k_j z_j / n``, and deviations have the Gram matrix ``diag(z_j . z_j) - Z diag(1/n) Z^T``.
     """
     tasks = matrix.values.shape[1]
-    mean, deviation = whitening.split(whitening.white(matrix.values))
-    target, own = whitening.independent(mean), deviation.reshape(tasks, -1)
+    target, own = known(matrix, whitening) if losses is None else losses
     z = whitening.white(shapes)
     share = z / np.maximum(whitening.cells.count, 1)
     means = whitening.independent(share)
@@ -139,17 +148,15 @@ class Curves:
         return float((((theta - self.centre) / self.width) ** 2).sum())
 
     @cached_property
-    def _targets(self) -> list[Floats]:
-        return [
-            whitening.independent(whitening.split(whitening.white(matrix.values))[0])
-            for matrix, whitening in zip(self.matrices, self.whitenings, strict=True)
-        ]
+    def _known(self) -> list[Known]:
+        return [known(m, whitening) for m, whitening in zip(self.matrices, self.whitenings, strict=True)]
 
     def cost(self, point: Point) -> float:
         """The objective, without what depends on the covariance alone."""
         total = self.prior(point.theta)
         for n, matrix in enumerate(self.matrices):
-            shapes = self.relative[n] * self.mechanism.losses(point.theta[matrix.index], matrix.order)
+            shapes = self.mechanism.losses(point.theta[matrix.index], matrix.order)
+            shapes = self.relative[n] * shapes
             left = self._left(n, self.whitenings[n].means(shapes))[0]
             total += float(left @ left) / self.variance[n]
         return total
@@ -157,12 +164,13 @@ class Curves:
     def residual_rows(self, n: int, theta: Floats) -> Floats:
         """Losses of a matrix less the mechanism's at the best common scale, ``(1 + E*T, T)``."""
         matrix = self.matrices[n]
-        shapes = self.relative[n] * self.mechanism.losses(theta[matrix.index], matrix.order)
+        shapes = self.mechanism.losses(theta[matrix.index], matrix.order)
+        shapes = self.relative[n] * shapes
         return np.asarray(matrix.values - self._left(n, self.whitenings[n].means(shapes))[1] * shapes)
 
     def _left(self, n: int, curve: Floats) -> tuple[Floats, float]:
         """What is left of a matrix's curves at their best common scale, and that scale."""
-        target = self._targets[n]
+        target = self._known[n][0]
         scale = float(curve @ target) / max(float(curve @ curve), 1e-300)
         return target - scale * curve, scale
 
