@@ -1,9 +1,9 @@
 """Whether the slow share falls with visits or with the loss.
 
-``python -m bridge.studies.drift --runs figures/recorded/h100`` fits the form of five numbers to the first three
-epochs of every run and predicts the others by the mechanism alone, three times: the share goes on falling with
-every epoch; it stays what it was in the third; or both shares move with the log of the loss that an episode
-meets, as a kernel that grows while the network learns would have them.
+``python -m bridge.studies.drift --runs figures/recorded/h100`` fits the form of five numbers to the first
+three epochs of every run and predicts the others by the mechanism alone, three times: the share goes on
+falling with every epoch; it stays what it was in the third; or both shares move with the log of the loss that
+an episode meets, as a kernel that grows while the network learns would have them.
 """
 
 from __future__ import annotations
