@@ -87,10 +87,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--runs", type=Path, required=True, help="folder of run folders or .npz files")
     parser.add_argument("--sample", type=int, default=1, help="every N-th run")
     parser.add_argument("--offset", type=int, default=0, help="the first of them")
+    parser.add_argument("--tasks", type=int, default=10_000, help="runs of at most so many documents")
     parser.add_argument("--only", default="", help="runs whose name holds this")
     parser.add_argument("--out", type=Path, help="JSON of everything")
     options = parser.parse_args(arguments)
-    runs = {name: losses for name, losses in find_runs(options.runs).items() if options.only in name}
+    runs = {
+        name: losses
+        for name, losses in find_runs(options.runs).items()
+        if options.only in name and losses.tasks <= options.tasks
+    }
     chosen = {name: losses for n, (name, losses) in enumerate(runs.items())
               if n % options.sample == options.offset and (losses.order == losses.order[0]).all()
               and losses.epochs >= 4}  # fmt: skip
