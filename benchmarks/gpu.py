@@ -34,6 +34,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1]))  # runs from the tree, installed or not
 
 import torch
@@ -302,6 +303,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             if options.out:  # after every size: what is measured is kept, whatever comes after
                 with atomic_write(options.out, "w") as file:
                     json.dump(report, file, indent=1)
+    scratch.cleanup()
     print("\n" + table(report["results"]))
     return 0
 

@@ -189,10 +189,11 @@ class Moments:
             parameter.grad = None
 
     def reset(self) -> None:
-        """Zero the moments and step counts in place."""
-        for values in self.optimizer.state.values():
-            for tensor in values.values():
-                tensor.zero_()
+        """Zero the moments and step counts in place, all by one call."""
+        import torch
+
+        if tensors := [t for values in self.optimizer.state.values() for t in values.values()]:
+            torch._foreach_zero_(tensors)
 
     def state(self) -> dict[str, torch.Tensor]:
         """Moments and step counts, ``index.key``."""
