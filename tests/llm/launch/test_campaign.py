@@ -28,6 +28,7 @@ from llm.launch.campaign.timing import Pace, memory_needed, network
 from llm.names import SHAPES
 from llm.presets import preset
 from llm.runs.finished import Run
+from llm.runs.folder import RunFolder
 from llm.training.interrupt import Interrupted
 from toymodel import InputError, LossMatrix
 
@@ -153,7 +154,7 @@ def test_stopped_for_lack_of_time_and_gone_on_to_the_same_numbers(tmp_path, go, 
     whole = tmp_path / "whole"
     go(whole, only=[name])
     expected = LossMatrix.load(whole / name)
-    config = json.loads((whole / name / "config.json").read_text())
+    config = RunFolder(whole / name).read_config().to_json()
     monkeypatch.chdir(whole)
     path, clock = tmp_path / "run", Clock()
     states_seen = []
@@ -201,7 +202,7 @@ def test_a_deadline_leaves_time_for_an_episode_and_a_checkpoint():
 
 def test_no_time_left_when_the_weights_are_ready(tmp_path, go, monkeypatch):
     go(only=["a"])
-    config = json.loads((go.out / "a-seed0" / "config.json").read_text())
+    config = RunFolder(go.out / "a-seed0").read_config().to_json()
     monkeypatch.chdir(go.out)
     found = attempt(config, str(tmp_path / "late"), time.monotonic() - 1, 0)
     assert found.state == "paused"
