@@ -5,7 +5,6 @@ from bridge.estimate.fit import fit
 from bridge.estimate.intervals import Parameter
 from bridge.estimate.profile import Profile
 from bridge.estimate.result import FitResult, Start
-from bridge.estimate.uncertainty import Noise
 from bridge.judge.findings import Findings, find
 from bridge.judge.forecast import (
     Forecast,
@@ -18,6 +17,7 @@ from bridge.judge.nulls import NULLS, Null, continuations
 from bridge.model.mechanism import Mechanism
 from bridge.present.record import to_json
 from bridge.present.report import report
+from bridge.search.uncertainty import Noise
 from toymodel.measures.agreement import r_squared
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""Parameters from loss matrices: the problem, its solution, profiles and intervals.
+"""Parameters from loss matrices: inputs, the choice of a form, its fit, intervals, and the finished result.
 
-Imports `bridge.model`; knows nothing of how a fit is judged or shown.
+Imports `bridge.model`, `bridge.search` and `bridge.field`; knows nothing of how a fit is judged or shown.
 """

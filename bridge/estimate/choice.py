@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from bridge.estimate.curves import CurveFit
-from bridge.estimate.outlook import Outlook
+from bridge.field.curves import CurveFit
+from bridge.field.outlook import Outlook
 from bridge.model.mechanism import Mechanism
 from toymodel import LossMatrix
 from toymodel.measures.agreement import pooled_r_squared

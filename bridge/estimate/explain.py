@@ -12,17 +12,17 @@ from scipy import stats
 
 from bridge.estimate.checks import Bounds, check_bounds
 from bridge.estimate.choice import FAMILY, Choice, Seen, choose_form
-from bridge.estimate.common import Marginal
-from bridge.estimate.curves import CurveFit, Prior, fit_curves
 from bridge.estimate.intervals import Parameter
-from bridge.estimate.likelihood import Matrix
 from bridge.estimate.pose import pose
-from bridge.estimate.posterior import importance
-from bridge.estimate.problem import Problem, Solution, Weights
 from bridge.estimate.profile import LEVEL
 from bridge.estimate.result import FitResult, Start
-from bridge.estimate.uncertainty import combination, measure_noise
+from bridge.field.common import Marginal
+from bridge.field.curves import CurveFit, Prior, fit_curves
+from bridge.field.likelihood import Matrix
+from bridge.field.posterior import importance
 from bridge.model.mechanism import Mechanism
+from bridge.search.problem import Problem, Solution, Weights
+from bridge.search.uncertainty import combination, measure_noise
 from toymodel import LossMatrix
 
 __all__ = ["choose_for", "explain"]

@@ -18,11 +18,11 @@ from bridge.estimate.inputs import Losses
 from bridge.estimate.inputs import matrices as as_matrices
 from bridge.estimate.intervals import intervals
 from bridge.estimate.pose import pose
-from bridge.estimate.problem import Problem, Solution, Weights
 from bridge.estimate.result import FitResult, Start
-from bridge.estimate.uncertainty import Noise, measure_noise
 from bridge.model.mechanism import Mechanism
 from bridge.model.terms import WEIGHT
+from bridge.search.problem import Problem, Solution, Weights
+from bridge.search.uncertainty import Noise, measure_noise
 from toymodel import InputError, LossMatrix
 
 __all__ = ["fit", "search"]
@@ -51,8 +51,8 @@ def fit(
     Forms of one channel without correlated documents (`Mechanism.explains`) are fitted to what documents
     share: the likelihood of the means over documents by visit and lag, each document's own departures being
         smooth
-    in lag and coming again from epoch to epoch (`bridge.estimate.curves`). The others describe every loss, by
-    penalised least squares with autoregressive noise (`bridge.estimate.problem`).
+    in lag and coming again from epoch to epoch (`bridge.field.curves`). The others describe every loss, by
+    penalised least squares with autoregressive noise (`bridge.search.problem`).
 
     Args:
         losses: one matrix, or several of one T; an array or nested lists are in the cyclic order.

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from bridge.estimate.problem import Problem, Solution
 from bridge.estimate.profile import LEVEL, Profiler
-from bridge.estimate.uncertainty import Noise, Reduced, combination, reduce
+from bridge.search.problem import Problem, Solution
+from bridge.search.uncertainty import Noise, Reduced, combination, reduce
 
 __all__ = ["Parameter", "intervals"]
 

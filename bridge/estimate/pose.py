@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bridge.estimate.checks import Bounds, check_bounds
-from bridge.estimate.linear import Block
-from bridge.estimate.problem import Problem
 from bridge.model.mechanism import Mechanism
+from bridge.search.linear import Block
+from bridge.search.problem import Problem
 from toymodel import InputError, LossMatrix
 from toymodel.base.words import nearest
 

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from scipy import stats
 from scipy.optimize import root_scalar
 
-from bridge.estimate.curves import CurveFit
-from bridge.estimate.descent import Damped, Damping, Point, Stop, descend
-from bridge.estimate.linear import Pairs
-from bridge.estimate.problem import Problem, Solution
-from bridge.estimate.uncertainty import Noise, Reduced
+from bridge.field.curves import CurveFit
+from bridge.search.descent import Damped, Damping, Point, Stop, descend
+from bridge.search.linear import Pairs
+from bridge.search.problem import Problem, Solution
+from bridge.search.uncertainty import Noise, Reduced
 
 __all__ = ["LEVEL", "Profile", "Profiler", "curve_profile"]
 

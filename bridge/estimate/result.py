@@ -11,15 +11,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bridge.estimate.choice import Choice
-from bridge.estimate.curves import CurveFit
-from bridge.estimate.departures import Departures
 from bridge.estimate.intervals import Parameter
-from bridge.estimate.linear import project
-from bridge.estimate.outlook import Outlook
-from bridge.estimate.problem import Problem, Solution
 from bridge.estimate.profile import Profile, Profiler, curve_profile
-from bridge.estimate.uncertainty import Noise, reduce
+from bridge.field.curves import CurveFit
+from bridge.field.departures import Departures
+from bridge.field.outlook import Outlook
 from bridge.model.mechanism import Mechanism
+from bridge.search.linear import project
+from bridge.search.problem import Problem, Solution
+from bridge.search.uncertainty import Noise, reduce
 from toymodel import InputError, LossMatrix, cyclic_order
 from toymodel.base.notebook import Shown
 from toymodel.base.words import nearest

@@ -1,6 +1,6 @@
 """What training longer will do: further epochs, with an interval.
 
-A form that explains draws parameters, scales and departures together (`bridge.estimate.outlook`). For one
+A form that explains draws parameters, scales and departures together (`bridge.field.outlook`). For one
 that describes, the expectation is the mechanism's with what is left of its residuals
 (`bridge.judge.forecast`), and around it lie draws of the parameters from their covariance, of noise like the
 residuals', and of what the fit does not explain of the documents' common curves: its share of them in the
@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import lfilter
 
-from bridge.estimate.linear import project
 from bridge.estimate.result import FitResult
-from bridge.estimate.uncertainty import reduce
 from bridge.judge.curves import lag_curves
 from bridge.judge.forecast import carry_residuals
+from bridge.search.linear import project
+from bridge.search.uncertainty import reduce
 from toymodel import InputError, LossMatrix, online_loss, recovery_scores
 from toymodel.measures.lag import lags
 from toymodel.measures.schedules import each_once

@@ -11,12 +11,12 @@ from threadpoolctl import threadpool_limits
 
 from bridge.estimate.checks import check_data, check_size, unknowns
 from bridge.estimate.fit import search
-from bridge.estimate.linear import project
 from bridge.estimate.pose import pose
 from bridge.estimate.result import FitResult
 from bridge.judge.curves import means_by_visit_and_lag
 from bridge.judge.nulls import NULLS
 from bridge.model.mechanism import MOST_PAIRED, Mechanism
+from bridge.search.linear import project
 from toymodel import InputError, LossMatrix, RecoveryScore, recovery_scores, shift_averaged
 from toymodel.measures.agreement import r_squared
 from toymodel.measures.lag import lags

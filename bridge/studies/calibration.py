@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from bridge.estimate.choice import FAMILY, FOUR
-from bridge.estimate.departures import HYPERPARAMETERS, Cells, Departures, Whitening
 from bridge.estimate.fit import fit
+from bridge.field.departures import HYPERPARAMETERS, Cells, Departures, Whitening
 from bridge.model.mechanism import Mechanism
 from toymodel import LossMatrix, cyclic_order
 

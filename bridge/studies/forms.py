@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bridge.estimate.departures import Cells
 from bridge.estimate.fit import fit
+from bridge.field.departures import Cells
 from bridge.judge.forecast import forecast
 from bridge.judge.implications import implications
 from bridge.studies.little import find_runs, score_ahead

@@ -4,8 +4,8 @@ from scipy.optimize import least_squares
 
 from bridge import Mechanism, fit, report
 from bridge.estimate.fit import pose
-from bridge.estimate.linear import project
-from bridge.estimate.problem import Weights
+from bridge.search.linear import project
+from bridge.search.problem import Weights
 from tests.bridge.simulated import simulated, truth
 from toymodel import InputError, LossMatrix, cyclic_order
 

@@ -3,7 +3,7 @@ import pytest
 
 from bridge import Mechanism, fit
 from bridge.estimate.bootstrap import bootstrap
-from bridge.estimate.uncertainty import _correlate, combination, reduce
+from bridge.search.uncertainty import _correlate, combination, reduce
 from tests.bridge.simulated import simulated, truth
 from toymodel import InputError
 

@@ -13,9 +13,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from bridge.estimate.departures import HYPERPARAMETERS, Whitening
-from bridge.estimate.descent import Point
-from bridge.estimate.likelihood import Curves
+from bridge.field.departures import HYPERPARAMETERS, Whitening
+from bridge.field.likelihood import Curves
+from bridge.search.descent import Point
 
 __all__ = ["OWN", "CommonSizes", "Marginal", "Turned", "penalty"]
 

@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from bridge.estimate.common import OWN as _OWN
-from bridge.estimate.common import CommonSizes, Turned, penalty
-from bridge.estimate.departures import HYPERPARAMETERS, Departures, Whitening
-from bridge.estimate.descent import Box, Point, Stop, descend
-from bridge.estimate.likelihood import Curves, Matrix, Scaled, scaled
-from bridge.estimate.posterior import Draws
+from bridge.field.common import OWN as _OWN
+from bridge.field.common import CommonSizes, Turned, penalty
+from bridge.field.departures import HYPERPARAMETERS, Departures, Whitening
+from bridge.field.likelihood import Curves, Matrix, Scaled, scaled
+from bridge.field.posterior import Draws
 from bridge.model.mechanism import Mechanism
+from bridge.search.descent import Box, Point, Stop, descend
 
 __all__ = ["CurveFit", "MatrixFit", "Prior", "fit_curves"]
 

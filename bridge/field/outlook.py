@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bridge.estimate.curves import CurveFit, MatrixFit
-from bridge.estimate.departures import Cells, Whitening
-from bridge.estimate.likelihood import scaled
+from bridge.field.curves import CurveFit, MatrixFit
+from bridge.field.departures import Cells, Whitening
+from bridge.field.likelihood import scaled
 
 __all__ = ["Outlook"]
 

@@ -6,11 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.estimate.choice import FOUR
-from bridge.estimate.curves import Prior, fit_curves
-from bridge.estimate.departures import HYPERPARAMETERS, Cells, Departures, Whitening
-from bridge.estimate.descent import Box
-from bridge.estimate.likelihood import Matrix, scaled
-from bridge.estimate.outlook import Outlook
+from bridge.field.curves import Prior, fit_curves
+from bridge.field.departures import HYPERPARAMETERS, Cells, Departures, Whitening
+from bridge.field.likelihood import Matrix, scaled
+from bridge.field.outlook import Outlook
+from bridge.search.descent import Box
 from tests.oracles import departure_covariance
 from toymodel import cyclic_order
 

@@ -19,10 +19,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bridge.estimate.descent import Box, Damped, Point, Stop, descend
-from bridge.estimate.linear import Block, BlockNormal, Pairs, Projection, project
 from bridge.model.mechanism import Mechanism
 from bridge.model.terms import Term
+from bridge.search.descent import Box, Damped, Point, Stop, descend
+from bridge.search.linear import Block, BlockNormal, Pairs, Projection, project
 
 __all__ = ["Problem", "Solution", "Weights"]
 

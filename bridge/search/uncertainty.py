@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import lfilter
 
-from bridge.estimate.linear import Pairs
-from bridge.estimate.problem import Problem, Solution, Weights
+from bridge.search.linear import Pairs
+from bridge.search.problem import Problem, Solution, Weights
 
 __all__ = ["Noise", "Reduced", "combination", "measure_noise", "reduce"]
 

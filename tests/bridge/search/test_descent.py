@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import lsq_linear
 
-from bridge.estimate.descent import Box, Damped, Damping, Point, Stop, descend
-from bridge.estimate.linear import Pairs
+from bridge.search.descent import Box, Damped, Damping, Point, Stop, descend
+from bridge.search.linear import Pairs
 
 
 class Quadratic:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from bridge.estimate.descent import Box, Point
+from bridge.search.descent import Box, Point
 
 __all__ = ["Draws", "Weighed", "importance"]
 

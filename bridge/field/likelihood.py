@@ -1,7 +1,7 @@
 """Restricted likelihood of a loss matrix: the mechanism's curves, a scale per document, and departures.
 
 Scales k_j enter linearly and are integrated out (restricted maximum likelihood), the deviation of the
-departures is solved for, theta is searched by Gauss-Newton steps (`bridge.estimate.descent`).
+departures is solved for, theta is searched by Gauss-Newton steps (`bridge.search.descent`).
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from bridge.estimate.departures import Cells, Whitening
-from bridge.estimate.descent import Damped, Point
+from bridge.field.departures import Cells, Whitening
 from bridge.model.mechanism import Mechanism
+from bridge.search.descent import Damped, Point
 
 __all__ = ["Curves", "Matrix", "Posterior", "Scaled", "scaled"]
 
@@ -208,6 +208,6 @@ class Posterior:
     slope: Floats
 
     def damped(self, damping: float) -> Damped:
-        """As in `bridge.estimate.descent.Normal`."""
+        """As in `bridge.search.descent.Normal`."""
         whole = self.information + self.precision
         return Damped(whole + damping * np.diag(np.diag(whole)), self.slope)
