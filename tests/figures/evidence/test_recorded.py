@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from figures.evidence.record import configurations
+from figures.evidence.record import configurations, configurations_of_orders
 from figures.evidence.runs import RECORDED, Runs, recorded
 from figures.evidence.stored import INDEX, PROVENANCE, provenance, read_folders, read_packed
 from llm.data.documents import load_documents
@@ -207,14 +207,16 @@ def test_losses_that_were_changed_are_refused(copied):
 
 
 def test_the_commands_of_small_results_make_exactly_them(started):
-    for entry in json.loads((RECORDED / INDEX).read_text()):
-        assert started(entry["command"]).id == entry["id"], entry["command"]
+    for index in (RECORDED / INDEX, RECORDED / "orders" / INDEX):
+        for entry in json.loads(index.read_text()):
+            assert started(entry["command"]).id == entry["id"], entry["command"]
 
 
 def test_the_small_results_are_small_networks_and_small_files():
     runs = list(read_packed(RECORDED))
     assert len(runs) > 20
-    small = {replace(config, probes=()) for config in configurations((0,))}
+    every = [*configurations((0,)), *configurations_of_orders((0,))]
+    small = {replace(config, probes=()) for config in every}
     for run in runs:
         assert replace(run.config, seed=0, probes=()) in small
         assert run.manifest["git_commit"]

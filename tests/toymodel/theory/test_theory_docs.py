@@ -61,7 +61,7 @@ def test_sections_cited_in_docstrings_exist(module):
 
 def test_pictures_and_panels_exist():
     pictures = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", TEXT)
-    assert len(pictures) == 4
+    assert len(pictures) == 5
     for picture in pictures:
         assert (PAGE.parent / picture).read_bytes()[:4] == b"\x89PNG"
     mentioned = set(re.findall(r"[Pp]anel \(?([a-i])\b", TEXT))
