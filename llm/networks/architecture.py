@@ -41,7 +41,12 @@ def read_architecture(config: RunConfig) -> tuple[Any, Path | None]:
         folder = fetch_model(hub, config.revision, weights=config.weights == "pretrained")
     elif not (is_gguf(folder) or (folder / "config.json").is_file()):
         raise _unknown(config, folder)
-    architecture = read_config(folder, name)
+    try:
+        architecture = read_config(folder, name)
+    except ImportError as error:
+        needs = " ".join(str(error).split())[:160]
+        raise InputError(f"--model {name} needs a package that is not here ({needs})",
+                         expected="a causal language model", fix="another --model") from error  # fmt: skip
     _check_kind(architecture, name)
     return _override(config, architecture, overrides), folder
 
@@ -96,6 +101,7 @@ def read_config(folder: Path, name: str) -> Any:
 
     Raises:
         InputError: for one that the installed library does not know, or sizes that no network has.
+        ImportError: for one that needs a package which is not installed.
     """
     from transformers import AutoConfig
 
@@ -105,6 +111,8 @@ def read_config(folder: Path, name: str) -> Any:
     try:
         with quiet():
             architecture = AutoConfig.from_pretrained(where, trust_remote_code=False, **more)
+    except ImportError:  # of a package that the architecture needs; said by who knows which
+        raise
     except Exception as error:  # strict fields, json, and too deep nesting each have their own
         if more:
             raise loading_gguf(folder, error) from error
