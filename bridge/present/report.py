@@ -191,7 +191,7 @@ def _failures(found: Findings) -> list[str]:
 def _how(found: Findings) -> list[str]:
     fit = found.fit
     how = {"profile": "read off profiles", "quadratic": "from the curvature (profile() gives exact ones)",
-           "posterior": "of the posterior", "none": "not asked for"}.get(fit.intervals_by, fit.intervals_by)  # fmt: skip
+           "posterior": "of the posterior", "none": "not asked for"}[fit.intervals_by]  # fmt: skip
     lines = _wrap("How", f"{len(fit.starts)} searches, {fit.evaluations} evaluations, {fit.seconds:.1f} s; "
                          f"intervals {how}; weak priors on all parameters; residuals of standard deviation "
                          f"{fit.deviation:.3g}, correlation {fit.noise.correlation:.2f} between neighbouring "
