@@ -9,7 +9,7 @@ import torch
 
 from llm import PRESETS, RunConfig, family, preset, run
 from tests.llm.given import texts
-from toymodel import InputError
+from toymodel import InputError, schedule
 
 KEEPS_STEPS = {"fig5-steps", "fig13", "fig16a", "fig16b"}
 KEEPS_DOCUMENTS = {"fig12"}
@@ -199,6 +199,16 @@ def check_reversed(one, config, spy, result):
     assert np.array_equal(last, swapped if one.label == "reversed" else first)
 
 
+def check_order(one, config, spy, result):
+    """Trained in the order that the label ends with; or, of decay, with weights that decay."""
+    if one.label == "decay":
+        assert (config.optimizer, config.weight_decay) == ("adamw", 2.0)
+        return
+    assert one.label.endswith(config.schedule)
+    expected = schedule(config.schedule, config.num_documents, config.epochs, config.seed)
+    np.testing.assert_array_equal(result.losses.order, expected)
+
+
 CHECKS = {
     "embedded": check_optimizer,
     "fig1": lambda one, *rest: check_reversed(dataclasses.replace(one, label="cyclic"), *rest),
@@ -225,6 +235,10 @@ CHECKS = {
     "fig18": check_probes,
     "sec4": check_reversed,
     "control": check_control,
+    "v2-online": check_order,
+    "v2-pretraining": lambda one, c, s, r: c.revision == one.label or fail(),
+    "orders": check_order,
+    "crossing": check_order,
 }
 
 
@@ -255,7 +269,7 @@ def test_every_figure_of_the_language_side_is_there():
     figures = {one.figure for one in PRESETS.values() if one.config.task == "language"}
     assert figures - {""} == {
         "1", "2a", "2b", "3a", "3b", "4a", "4b", "5a", "5b", "5c", "5d", "6", "8", "9", "12", "13", "14",
-        "15", "16a", "16b", "17", "18", "section 4",
+        "15", "16a", "16b", "17", "18", "section 4", "v2",
     }  # fmt: skip
 
 
