@@ -66,7 +66,7 @@ def build_model(config: RunConfig, vocabulary: int) -> Any:
     if source is not None and hub_id(config.model):
         model.config._commit_hash = source.name  # the cache's folders are called by their commit
     if architecture.model_type == "gpt_neox":
-        from llm.networks.neox import streamline
+        from llm.networks.fast.neox import streamline
 
         streamline(model)
     if source is not None and not laid_out:
@@ -145,11 +145,11 @@ def split_head(model: Any) -> tuple[Callable[[torch.Tensor], torch.Tensor], Call
     more than an output layer of hidden states the first part gives them and the second changes nothing.
     """
     if model.config.model_type == "gpt_neox":
-        from llm.networks.neox import hidden_states
+        from llm.networks.fast.neox import hidden_states
 
         return lambda tokens: hidden_states(model.base_model, tokens), model.get_output_embeddings()
     if model.config.model_type in _PLAIN:
-        from llm.networks.unwrapped import Unwrapped
+        from llm.networks.fast.unwrapped import Unwrapped
 
         return Unwrapped(model.base_model), model.get_output_embeddings()
     # A copy, because the loss overwrites logits, which the rest of such a model may still need.

@@ -9,7 +9,7 @@ from llm.config import RunConfig
 if TYPE_CHECKING:
     import torch
 
-    from llm.networks.descent import DescentNetwork
+    from llm.networks.fast.descent import DescentNetwork
     from llm.tasks.protocol import TaskAdapter
 
 __all__ = ["DescentInProducts", "GradientDescent", "Optimizer", "make_optimizer", "why_gradients"]
@@ -62,7 +62,7 @@ def why_gradients(config: RunConfig, model: torch.nn.Module) -> str | None:
         return "version 1"
     if config.task != "language" or config.dropout or config.precision == "bf16":
         return "dropout" if config.dropout else config.task if config.task != "language" else "bf16"
-    from llm.networks.descent import why_not
+    from llm.networks.fast.descent import why_not
 
     return why_not(model)
 
@@ -119,7 +119,7 @@ class GradientDescent:
 
 
 class DescentInProducts:
-    """Plain gradient descent that never forms the gradient of a matrix: see `llm.networks.descent_parts`.
+    """Plain gradient descent that never forms the gradient of a matrix (`llm.networks.fast.descent_parts`).
 
     Equal to `GradientDescent` to rounding. Outside `update` the model is the library's, and has gradients.
 
@@ -141,7 +141,7 @@ class DescentInProducts:
         self._network(adapter.inputs.shape[1]).descend(adapter.inputs, adapter.targets, adapter.counted())
 
     def _network(self, context: int) -> DescentNetwork:
-        from llm.networks.descent import DescentNetwork
+        from llm.networks.fast.descent import DescentNetwork
 
         # It holds the parameters' memory; where that was exchanged meanwhile, it is made anew.
         if self._places != self._memory():

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from llm.networks.descent_parts import (
+from llm.networks.fast.descent_parts import (
     Attention,
     Embedding,
     Head,
@@ -18,7 +18,7 @@ from llm.networks.descent_parts import (
     Update,
     join,
 )
-from llm.networks.neox import RotaryTable
+from llm.networks.fast.neox import RotaryTable
 
 __all__ = ["DescentNetwork", "why_not"]
 

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from llm.networks.neox import rotate
+from llm.networks.fast.neox import rotate
 
 __all__ = ["Attention", "Embedding", "Head", "LayerNorm", "Linear", "RMSNorm", "Update", "join"]
 

@@ -16,7 +16,7 @@ from transformers import (
 )
 
 from llm import RunConfig, run
-from llm.networks.descent import DescentNetwork, why_not
+from llm.networks.fast.descent import DescentNetwork, why_not
 from llm.registry import make_adapter
 from llm.steps.optimizers import DescentInProducts, GradientDescent, make_optimizer, why_gradients
 from llm.steps.step import EagerStep
