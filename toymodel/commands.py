@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -233,7 +234,7 @@ def _numbers(name: str, texts: tuple[str, ...]) -> list[float | int]:
                 f"{name} {text!r}", expected="a number or LOW:HIGH:COUNT", fix="0.001:0.003:20"
             ) from None
     if name in _WHOLE:
-        if any(v != int(v) for v in found):
+        if any(not math.isfinite(v) or v != int(v) for v in found):
             raise InputError(f"{name} {' '.join(texts)}", expected="whole numbers", fix="1 2 3 or 1:9:9")
         found = [int(v) for v in found]
     return found

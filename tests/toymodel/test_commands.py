@@ -109,3 +109,10 @@ def test_an_output_that_cannot_be_is_found_first(tmp_path, monkeypatch, capsys, 
     assert said.err.count("\n") == 1
     assert fix in said.err.partition("Fix:")[2]
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("argv", ["sweep --tasks 1e400", "sweep --seed inf", "sweep --epochs " + "9" * 400,
+                                  "run --embedding " + "9" * 400])  # fmt: skip
+def test_numbers_past_every_float(capsys, argv):
+    assert call(*argv.split()) == 2
+    assert capsys.readouterr().err.count("\n") == 1
