@@ -35,6 +35,7 @@ SMALLER = [
     (r"reawaken llm run .*fig7b-v\w\w( |$)", f"{FEW} --model embedded-vit {EMBEDDED}"),
     (r"reawaken llm run .*fig7b-vit-embedded", f"{FEW} --batch 2"),
     (r"reawaken llm run .*\.gguf", f"{TINY} --model embedded {EMBEDDED}"),
+    (r"reawaken llm run .*--order", TINY.replace("--num-documents 3", "")),
     (r"reawaken llm run ", f"{TINY} {EMBEDDED}"),
     (r"reawaken llm sweep ", "--dry-run"),
     (r"reawaken compare .*--run", ""),

@@ -5,8 +5,8 @@ python -m figures.claims.predictions [RUNS]      # the recorded runs if no folde
 
 from __future__ import annotations
 
+import argparse
 import math
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -238,5 +238,13 @@ def table(runs: Runs) -> str:
     return "\n".join(lines)
 
 
+def main() -> None:
+    """Print the table, from the recorded runs or from a folder of others."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("runs", nargs="?", type=Path, help="folder of run folders")
+    folder = parser.parse_args().runs
+    print(table(recorded() if folder is None else Runs.load(folder)))
+
+
 if __name__ == "__main__":
-    print(table(Runs.load(Path(sys.argv[1])) if sys.argv[1:] else recorded()))
+    main()
