@@ -238,7 +238,9 @@ REAL = importlib.util.find_spec
 @pytest.mark.parametrize("delay", [0.0, 0.05, 0.2, 0.5, 0.8, 1.2, 2.0])
 def test_ctrl_c_while_starting_is_quiet(tmp_path, delay):
     """At whatever moment once Python itself is up: importing, building the network, training."""
-    code = "import contextlib, signal, sys; print('up', flush=True); import reawaken; "
+    # As in a terminal: a test run in the background hands on that Ctrl-C is ignored.
+    code = "import contextlib, signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    code += "print('up', flush=True); import reawaken; "
     code += "sys.exit(reawaken.main(sys.argv[1:]))"
     flags = "--width 16 --depth 1 --heads 2 --feed-forward 16 --num-documents 3 --context 8 --epochs 5000"
     started = subprocess.Popen(
@@ -248,7 +250,10 @@ def test_ctrl_c_while_starting_is_quiet(tmp_path, delay):
     assert started.stdout.readline() == "up\n"
     time.sleep(0.02 + delay)
     started.send_signal(signal.SIGINT)
-    _, err = started.communicate(timeout=120)
+    try:
+        _, err = started.communicate(timeout=120)
+    finally:
+        started.kill()
     assert started.returncode == 130, err
     assert err.startswith("reawaken: stopped")
     assert err.count("\n") == 1
