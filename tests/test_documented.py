@@ -65,6 +65,7 @@ NOT_HERE = [
     (r"python3? -m pytest ", "the tests themselves"),
     (r"node ", "tests/figures/explorer/test_javascript.py runs these, where node is installed"),
     (r"reawaken llm prefetch --documents cnn_dailymail ", "downloads from a hub"),
+    (r"reawaken record\b", "trains recorded runs again, which takes minutes to hours"),
     (r"tar ", "packs what the campaign on a GPU has collected"),
     (r"python3? -m llm\.launch\.campaign collect ", "collects a campaign; a rehearsal is never collected"),
 ]

@@ -10,8 +10,8 @@ from tests.torture.table import text
 
 @pytest.mark.parametrize(
     ("torture", "least"),
-    [(lambda: flips(160, 1), 160), (lambda: malformed(160, 1), 160), (lambda: neighbours(1), 6),
-     (lambda: starved(1, 1), 2), (lambda: kills(16, 1), 16)],
+    [(lambda: flips(24, 1), 24), (lambda: malformed(24, 1), 24), (lambda: neighbours(1), 6),
+     (lambda: starved(1, 1), 2), (lambda: kills(4, 1), 4)],
     ids=["flips", "malformed", "neighbours", "starved", "kills"],
 )  # fmt: skip
 def test_survived(torture, least):

@@ -138,7 +138,8 @@ def test_claims_are_of_figures_and_say_what_is_measured():
         assert claim.above < claim.below
     claimed = {claim.figure for claim in CLAIMS}
     found = {name for name, entry in FIGURES.items() if entry.found and entry.needs_runs}
-    assert found <= claimed
+    # What the second version adds is drawn; it has no claims yet.
+    assert found - claimed == {"online", "pretraining"}
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from llm.presets import family
 from tests.figures.runs import write_family
 
 # What needs trained weights of several sizes.
-UNRECORDED = {"2a"}
+UNRECORDED = {"2a", "pretraining"}
 CURVES = {"3a": "fig3-width", "5a": "fig5-documents", "5b": "fig5-steps", "12": "fig12", "15": "fig15"}
 
 
