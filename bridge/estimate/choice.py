@@ -155,7 +155,7 @@ def choose_form(
 def _why(chosen: Candidate, best: Candidate, tried: Sequence[Candidate]) -> str:
     if chosen.held_out_r2 is None:
         return "no loss of the last epochs is observed, so its form is taken unjudged"
-    told = f"it predicts held-out epochs with R^2 {chosen.held_out_r2:.3f}"
+    told = f"chosen by held-out epochs, which it predicts with R^2 {chosen.held_out_r2:.3f}"
     if chosen.held_out_run_r2 is not None:
         told += f" and held-out runs with {chosen.held_out_run_r2:.3f}"
     more = [c.score for c in tried if c.parameters > chosen.parameters]
