@@ -140,10 +140,12 @@ def score_table(losses: Any) -> str:
         means = (part.after.mean(), part.peak.mean(), part.before.mean())
         few = "" if whole else f"   (of {len(part.task)} tasks)"
         lines.append(f"{n:>6}  " + "  ".join(f"{m:>10.4g}" for m in means) + f"  {score}{few}")
-    lines.append(f"{'epoch':>6}  {'online':>10}  {'at its end':>10}  backward transfer")
+    # Without epochs in which every task comes once these are stretches of T episodes, named by their last.
+    name, each = ("epoch", 1) if whole else ("episode", losses.tasks)
+    lines.append(f"{name:>7} {'online':>10}  {'at its end':>10}  backward transfer")
     ends = losses.values[losses.tasks :: losses.tasks].mean(1)
     for n, row in enumerate(zip(online_loss(losses), ends, backward_transfer(losses), strict=True), start=1):
-        lines.append(f"{n:>6}  {row[0]:>10.4g}  {row[1]:>10.4g}  {row[2]:>+17.4g}")
+        lines.append(f"{n * each:>7} {row[0]:>10.4g}  {row[1]:>10.4g}  {row[2]:>+17.4g}")
     return "\n".join(lines)
 
 

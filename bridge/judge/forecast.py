@@ -72,6 +72,8 @@ def forecast_jointly(
         mechanism: the form; chosen within the epochs seen if None.
         shared: parameters in common; all if None.
     """
+    if held_out < 1:
+        raise InputError(f"held_out={held_out}", expected="at least 1 epoch", fix="held_out=2")
     seen = runs[0].epochs - held_out
     if seen < 2:
         reason = (

@@ -116,3 +116,12 @@ def test_an_output_that_cannot_be_is_found_first(tmp_path, monkeypatch, capsys, 
 def test_numbers_past_every_float(capsys, argv):
     assert call(*argv.split()) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_an_order_without_epochs_is_told_by_its_episodes(capsys):
+    argv = ["toy", "run", "--dim", "30", "--tasks", "4", "--epochs", "2", "--rate", "0.001"]
+    for schedule, word, last in (("iid", "episode", "8"), ("cyclic", "epoch", "2")):
+        assert reawaken.main([*argv, "--schedule", schedule]) == 0
+        lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+        assert word in [line[0] for line in lines if "online" in line]
+        assert lines[-1][0] == last

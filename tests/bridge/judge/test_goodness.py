@@ -16,7 +16,15 @@ from bridge.judge.goodness import family, goodness, noisy_recovery, residuals_by
 from bridge.judge.implications import implications, next_epoch
 from bridge.judge.prior_predictive import features, prior_predictive_check
 from tests.bridge.simulated import simulated, truth
-from toymodel import LossMatrix, cyclic_order, recovery_scores, ring_recovery, share_losses, transport
+from toymodel import (
+    InputError,
+    LossMatrix,
+    cyclic_order,
+    recovery_scores,
+    ring_recovery,
+    share_losses,
+    transport,
+)
 from toymodel.measures.lag import lags
 
 ONE = Mechanism(channels=1, nearness=False, pairs=False)
@@ -203,3 +211,10 @@ def test_implications_are_the_theory_at_the_fitted_shares(fitted):
     assert channel.recovery.value == pytest.approx(ref.value, abs=1e-6)
     assert channel.radius < 1
     assert 0 <= next_epoch(fitted).value <= 1
+
+
+@pytest.mark.parametrize("number", [0, -1])
+def test_no_epochs_cannot_be_held_out(number):
+    losses = LossMatrix.from_values(np.ones((16, 3)))
+    with pytest.raises(InputError, match=rf"held_out={number}; .*Fix: held_out=2$"):
+        forecast(losses, number)
