@@ -125,7 +125,7 @@ def fit_command(
         say("predictions of other runs")
         predictions = tuple(predict_runs(result, first, predict))
         say("further epochs")
-        later = further(result, epochs_ahead) if epochs_ahead else None
+        more = further(result, epochs_ahead) if epochs_ahead else None
         say("table of forms and nulls")
         candidates = tuple(compare(matrices[0])) if table else ()
         say("documents held out")
@@ -136,13 +136,13 @@ def fit_command(
             name: (float(np.quantile(column, 0.025)), float(np.quantile(column, 0.975)))
             for name, column in zip(result.names if bootstrap else (), draws.T, strict=True)
         }
-        say("judgement")
+        say("verdicts")
         found = find(
             result,
             ahead,
             reason="the fullest form that so many losses can bear" if describe and not asked else "",
             predictions=predictions,
-            later=later,
+            epochs_ahead=more,
             candidates=candidates,
             held_out_documents_r2=left_out,
             bootstrap=ranges,

@@ -11,10 +11,10 @@ from typing import Protocol
 from matplotlib.figure import Figure
 
 from figures.captions import Caption
+from figures.evidence.collection import Runs
 from figures.evidence.groups import Family
 from figures.evidence.lookup import MissingRuns
 from figures.evidence.reproduce import made_by, sweep_command
-from figures.evidence.runs import Runs
 from figures.evidence.scores import score_by_epoch
 from llm.config import RunConfig
 from toymodel.base.errors import InputError

@@ -32,8 +32,8 @@ def figures(
     """
     from figures.catalogue import FIGURES, caption, choose, render
     from figures.claims.claims import evaluate, write_claims
+    from figures.evidence.collection import Runs, recorded
     from figures.evidence.lookup import MissingRuns
-    from figures.evidence.runs import Runs, recorded
     from figures.pages.gallery import write_gallery
     from figures.style import FORMATS, png_bytes, save_figure
 

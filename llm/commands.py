@@ -274,12 +274,12 @@ def _sweep(
         wait: Wait for submitted jobs.
         dry_run: Only list the runs and their states.
     """
+    from llm.launch.grid import expand, parse_grid
     from llm.launch.sweeps import sweep
-    from llm.launch.variations import expand, parse_variations
     from llm.runs import show
 
     bases = [member.config for name in presets for member in family(name)] or [preset("embedded")]
-    configs = expand(bases, seeds, parse_variations(vary))
+    configs = expand(bases, seeds, parse_grid(vary))
     if dry_run:
         print(show.table(configs, out))
         print("nothing was written (--dry-run)")

@@ -56,7 +56,7 @@ class Findings:
         failures: where the mechanism fails on these data, in words, the worst first.
         notes: what a reader has to know of the numbers.
         predictions: other runs predicted from the fit.
-        later: further epochs of the run; None where none were asked for.
+        epochs_ahead: further epochs of the run; None where none were asked for.
         candidates: forms and null models by information criteria; empty where they were not asked for.
         held_out_documents_r2: of documents predicted from the others; None where that was not asked for.
         bootstrap: 95% ranges of parameters over draws of documents; empty where there were none.
@@ -75,7 +75,7 @@ class Findings:
     failures: tuple[str, ...]
     notes: tuple[str, ...]
     predictions: tuple[Prediction, ...] = ()
-    later: EpochsAhead | None = None
+    epochs_ahead: EpochsAhead | None = None
     candidates: tuple[Candidate, ...] = ()
     held_out_documents_r2: float | None = None
     bootstrap: Mapping[str, tuple[float, float]] = field(default_factory=dict)
@@ -115,7 +115,7 @@ def find(
     *,
     reason: str = "",
     predictions: tuple[Prediction, ...] = (),
-    later: EpochsAhead | None = None,
+    epochs_ahead: EpochsAhead | None = None,
     candidates: tuple[Candidate, ...] = (),
     held_out_documents_r2: float | None = None,
     bootstrap: Mapping[str, tuple[float, float]] | None = None,
@@ -128,7 +128,7 @@ def find(
         ahead: a forecast of held-out epochs.
         reason: why this form; the fit's own account if empty.
         predictions: of other runs.
-        later: further epochs.
+        epochs_ahead: further epochs.
         candidates: forms and nulls compared.
         held_out_documents_r2: of documents left out.
         bootstrap: 95% ranges by parameter.
@@ -150,7 +150,7 @@ def find(
         failures=(),
         notes=tuple(_notes(result, masked)),
         predictions=predictions,
-        later=later,
+        epochs_ahead=epochs_ahead,
         candidates=candidates,
         held_out_documents_r2=held_out_documents_r2,
         bootstrap=bootstrap or {},

@@ -137,14 +137,14 @@ def _recovery(axes: Any, found: Findings) -> None:
         axes.plot([r.epoch + shift for r in known], [getattr(r, kind).value for r in known], linewidth=1.4,
                   markersize=5, label=label, **look)  # fmt: skip
     last = len(found.recovery)
-    if found.later is not None:
-        for n, score in enumerate(found.later.scores, start=last + 1):
+    if found.epochs_ahead is not None:
+        for n, score in enumerate(found.epochs_ahead.scores, start=last + 1):
             if score.value is not None:
                 label = "toy, not trained yet" if n == last + 1 else ""
                 ends = [[score.value - score.low], [score.high - score.value]]
                 axes.errorbar(n, score.value, ends, capsize=3, marker="D", markersize=4, label=label,
                               color=AHEAD["color"])  # fmt: skip
-        last += len(found.later.scores)
+        last += len(found.epochs_ahead.scores)
     axes.set(title="(d) recovery score", xlabel="epoch", ylabel="recovery score", ylim=(-0.03, 1.05))
     axes.set_xticks(range(1, last + 1, max(1, last // 8)))
     axes.legend(frameon=False, fontsize=8, loc="best")

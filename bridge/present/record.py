@@ -60,7 +60,7 @@ def to_json(found: Findings | FitResult, ahead: Forecast | None = None) -> dict[
         "masked": found.masked,
         "held_out_documents_r2": found.held_out_documents_r2,
         "predictions": [_prediction(p) for p in found.predictions],
-        "epochs_ahead": None if found.later is None else _later(found.later),
+        "epochs_ahead": None if found.epochs_ahead is None else _ahead(found.epochs_ahead),
         "table": [vars(c) for c in found.candidates],
         "bootstrap": {name: list(ends) for name, ends in found.bootstrap.items()},
     }  # fmt: skip
@@ -122,16 +122,16 @@ def _prediction(p: Prediction) -> dict[str, Any]:
     }
 
 
-def _later(later: EpochsAhead) -> dict[str, Any]:
+def _ahead(ahead: EpochsAhead) -> dict[str, Any]:
     return {
-        "fitted_epochs": later.fitted_epochs,
+        "fitted_epochs": ahead.fitted_epochs,
         "level": 0.95,
         **{
             name: [vars(interval) for interval in column]
             for name, column in (
-                ("loss_after_epochs", later.after),
-                ("online_loss", later.before),
-                ("recovery", later.scores),
+                ("loss_after_epochs", ahead.after),
+                ("online_loss", ahead.before),
+                ("recovery", ahead.scores),
             )
         },
     }

@@ -32,8 +32,8 @@ def report(found: Findings | FitResult, ahead: Forecast | None = None) -> str:
         found = find(found, ahead)
     parts = [_form(found), _values(found), _explained(found), _recovery(found), _theory(found)]
     parts += [prediction_lines(p) for p in found.predictions]
-    if found.later is not None:
-        parts.append(_later(found.later))
+    if found.epochs_ahead is not None:
+        parts.append(_ahead(found.epochs_ahead))
     parts += [_failures(found), _how(found)]
     if found.candidates:
         parts.append(candidate_lines(found.candidates))
@@ -167,14 +167,14 @@ def prediction_lines(p: Prediction) -> list[str]:
     return lines
 
 
-def _later(later: EpochsAhead) -> list[str]:
+def _ahead(ahead: EpochsAhead) -> list[str]:
     titles = ("mean loss at its end", "loss before training", "recovery score")
     lines = [
         "Further epochs, with 95% intervals (of parameters, residuals, and what curves leave unexplained)",
         f"{'  epoch':<10}" + "".join(f"{title:>28}" for title in titles),
     ]
-    rows = zip(later.after, later.before, later.scores, strict=True)
-    for epoch, row in enumerate(rows, start=later.fitted_epochs + 1):
+    rows = zip(ahead.after, ahead.before, ahead.scores, strict=True)
+    for epoch, row in enumerate(rows, start=ahead.fitted_epochs + 1):
         lines.append(f"  {epoch:<8}" + "".join(f"{cell!s:>28}" for cell in row))
     return lines
 

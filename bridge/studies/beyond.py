@@ -104,7 +104,7 @@ def longer(runs: Iterable[Run], held_out: int = 2, draws: int = 60) -> list[Ahea
         if seen < 2 or not (losses.order == losses.order[0]).all():
             continue
         try:
-            later = epochs_ahead(fit(losses.first_epochs(seen), intervals_by="none"), held_out, draws=draws)
+            ahead = epochs_ahead(fit(losses.first_epochs(seen), intervals_by="none"), held_out, draws=draws)
         except InputError:  # too few documents, or losses that do not change
             continue
         ends = losses.tasks * np.arange(seen + 1, losses.epochs + 1)
@@ -116,7 +116,7 @@ def longer(runs: Iterable[Run], held_out: int = 2, draws: int = 60) -> list[Ahea
         inside: dict[str, list[bool]] = {}
         width: dict[str, list[float]] = {}
         error: dict[str, list[float]] = {}
-        columns = (later.after, later.before, later.scores)
+        columns = (ahead.after, ahead.before, ahead.scores)
         for (name, truth), intervals in zip(truths.items(), columns, strict=True):
             for value, interval in zip(truth, intervals, strict=True):
                 if interval.value is None or not np.isfinite(value):

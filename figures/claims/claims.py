@@ -13,16 +13,16 @@ from figures.catalogue import families
 from figures.claims.statements import CLAIMS
 from figures.claims.verdicts import Claim, Verdict
 from figures.claims.worlds import Networks, Toy
+from figures.evidence.collection import Runs
 from figures.evidence.groups import Family
-from figures.evidence.runs import Runs
 from figures.evidence.scales import SCALES, Scale
 from toymodel.base.files import atomic_write
 
-__all__ = ["Judgement", "evaluate", "table", "write_claims"]
+__all__ = ["ClaimResult", "evaluate", "table", "write_claims"]
 
 
 @dataclass(frozen=True)
-class Judgement:
+class ClaimResult:
     """A claim with its verdict at every scale and in the toy."""
 
     claim: Claim
@@ -30,7 +30,7 @@ class Judgement:
     toy: Verdict
 
 
-def evaluate(runs: Runs, claims: Iterable[Claim] = CLAIMS) -> list[Judgement]:
+def evaluate(runs: Runs, claims: Iterable[Claim] = CLAIMS) -> list[ClaimResult]:
     """Every claim with its verdicts."""
     worlds, toy = {scale: Networks(runs, scale) for scale in SCALES}, Toy()
     found: dict[str, dict[Scale, Family]] = {}
@@ -48,11 +48,11 @@ def evaluate(runs: Runs, claims: Iterable[Claim] = CLAIMS) -> list[Judgement]:
             if networks:
                 verdict = replace(verdict, networks=networks.title, settings=networks.settings)
             verdicts[scale] = verdict
-        judged.append(Judgement(claim, verdicts, claim.judge(toy)))
+        judged.append(ClaimResult(claim, verdicts, claim.judge(toy)))
     return judged
 
 
-def table(judged: Sequence[Judgement]) -> str:
+def table(judged: Sequence[ClaimResult]) -> str:
     """The table of paper against ours as text, a line per claim and scale."""
     lines = []
     for one in judged:
@@ -64,7 +64,7 @@ def table(judged: Sequence[Judgement]) -> str:
     return "\n".join(lines)
 
 
-def write_claims(path: str | os.PathLike[str], judged: Sequence[Judgement]) -> None:
+def write_claims(path: str | os.PathLike[str], judged: Sequence[ClaimResult]) -> None:
     """Write ``claims.json``, whole or not at all: a list with an object per claim and scale.
 
     Each has ``figure``, ``claim``, ``scale`` (small, pythia or pretrained), ``holds`` (null where it cannot

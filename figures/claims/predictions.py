@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from figures.evidence.runs import Runs, recorded
+from figures.evidence.collection import Runs, recorded
 from figures.panels.movement import path, turns_per_epoch
 from llm.presets import family
 from llm.runs.finished import Run

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from figures.catalogue import panel
+from figures.evidence.collection import Runs
 from figures.evidence.counterparts import counterpart, toy_losses
 from figures.evidence.groups import Member
 from figures.evidence.lookup import MissingRuns, find_member
 from figures.evidence.matching import differing
 from figures.evidence.reproduce import sweep_command
-from figures.evidence.runs import Runs
 from figures.evidence.scales import Scale
 from figures.panels.matrices import Probed, toy_state
 from figures.panels.movement import path

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from figures.evidence.collection import Runs
 from figures.evidence.groups import Family, Member
 from figures.evidence.reproduce import sweep_command
-from figures.evidence.runs import Runs
 from figures.evidence.scales import SCALES, Scale
 from llm.presets import family, member
 from toymodel.base.errors import InputError

@@ -93,8 +93,8 @@ def record(
 
         # Short runs share a process: starting one takes as long as training the smallest.
         sweep(configs, runs, launcher="processes", workers=workers)
+    from figures.evidence.collection import Runs
     from figures.evidence.fits import fit_runs
-    from figures.evidence.runs import Runs
     from figures.evidence.stored import pack
 
     found = Runs.load(runs)

@@ -11,7 +11,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from figures.explorer.runs import ShownRun
+from figures.explorer.shown import ShownRun
 from toymodel.base.errors import InputError
 
 __all__ = ["REFIT", "VENDORED", "explorer_html", "modules"]

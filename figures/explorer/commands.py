@@ -37,7 +37,7 @@ def open_explorer(runs: Sequence[Any], out: Path, *, show: bool) -> Path:
     """What `toymodel.explore` does."""
     import webbrowser
 
-    from figures.explorer.runs import named
+    from figures.explorer.shown import named
 
     check_output(out, suffixes=(".html",), flag="out=")
     path = write_explorer(out, named(runs))
@@ -53,7 +53,7 @@ def explore(run: tuple[Path, ...] = (), out: Path = Path("explorer.html")) -> No
         run: Runs to put into it: run folders, .npz or .npy; the first is shown when the page opens.
         out: The HTML file.
     """
-    from figures.explorer.runs import load_shown
+    from figures.explorer.shown import load_shown
 
     check_output(out, suffixes=(".html",))
     path = write_explorer(out, load_shown(run))

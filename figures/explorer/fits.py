@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from bridge import fit
-from figures.evidence.runs import Runs, recorded
-from figures.explorer.runs import ShownRun, describe, identifier, numbers_of, words_of
+from figures.evidence.collection import Runs, recorded
+from figures.explorer.shown import ShownRun, describe, identifier, numbers_of, words_of
 from llm.presets import family
 from llm.runs.finished import Run
 from toymodel.base.files import atomic_write

@@ -11,7 +11,7 @@ from typing import Any
 
 from bridge import Findings, FitResult, Forecast, find, fit, forecast, report, to_json
 from figures.explorer.commands import write_explorer
-from figures.explorer.runs import shown
+from figures.explorer.shown import shown
 from figures.pages.comparison import Comparison
 from figures.pages.picture import draw
 from figures.pages.report import write_report

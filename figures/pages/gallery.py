@@ -12,11 +12,11 @@ import numpy as np
 
 from bridge.present.html_page import page
 from figures.catalogue import FIGURES, caption, commands, documents, families, panel
-from figures.claims.claims import Judgement
+from figures.claims.claims import ClaimResult
 from figures.claims.verdicts import Verdict
+from figures.evidence.collection import Runs
 from figures.evidence.groups import Family
 from figures.evidence.matching import model_name
-from figures.evidence.runs import Runs
 from figures.evidence.scales import Scale
 from figures.panels.curves import Curves
 from toymodel.base.files import atomic_write
@@ -70,7 +70,7 @@ def write_gallery(
     path: str | os.PathLike[str],
     runs: Runs,
     pictures: Mapping[str, bytes],
-    judged: Sequence[Judgement],
+    judged: Sequence[ClaimResult],
 ) -> None:
     """Write the page, whole or not at all; it needs nothing but itself.
 
@@ -117,7 +117,7 @@ def _kinds(runs: Runs) -> list[str]:
     return lines or ["There are no runs of networks yet."]
 
 
-def _counted(judged: Sequence[Judgement]) -> str:
+def _counted(judged: Sequence[ClaimResult]) -> str:
     """How many claims hold at each scale, in words."""
     told = []
     for scale, name in _COLUMNS.items():
@@ -149,7 +149,7 @@ def _effect(verdict: Verdict) -> str:
     return "; ".join(filter(None, (str(verdict), verdict.settings)))
 
 
-def _row(one: Judgement) -> str:
+def _row(one: ClaimResult) -> str:
     claim = one.claim
     figure = f'<a href="#{claim.figure}">{_short(claim.figure)}</a>'
     networks = "".join(
@@ -163,7 +163,7 @@ def _row(one: Judgement) -> str:
     )
 
 
-def _section(name: str, runs: Runs, picture: bytes | None, judged: Sequence[Judgement]) -> str:
+def _section(name: str, runs: Runs, picture: bytes | None, judged: Sequence[ClaimResult]) -> str:
     entry = FIGURES[name]
     head = _short(name) if not name[0].isdigit() else f"Figure {name}"
     parts = [f'<section><h2 id="{name}">{head}: {html.escape(entry.title)}</h2>\n<div class="figure"><div>']
@@ -193,7 +193,7 @@ def _body(words: str) -> str:
     return words.partition("\n\n")[2].partition("\n\nThe paper found:")[0].partition("\n\nCommand:")[0]
 
 
-def _found(name: str, runs: Runs, judged: Sequence[Judgement]) -> list[str]:
+def _found(name: str, runs: Runs, judged: Sequence[ClaimResult]) -> list[str]:
     """Numbers from the data, as HTML: recovery scores, then each claim with its verdicts."""
     lines = []
     shown = panel(name) if FIGURES[name].needs_runs else None
@@ -201,14 +201,14 @@ def _found(name: str, runs: Runs, judged: Sequence[Judgement]) -> list[str]:
         for one in families(name, runs):
             told = [f"{label} {_mean(values)}" for label, values in shown.scores(one)]
             lines.append(html.escape(f"Recovery scores in the last epoch, {one.title}: {'; '.join(told)}."))
-    for judgement in judged:
-        claim = judgement.claim
+    for result in judged:
+        claim = result.claim
         if claim.figure != name:
             continue
-        verdicts = {_COLUMNS[scale]: verdict for scale, verdict in judgement.networks.items()}
+        verdicts = {_COLUMNS[scale]: verdict for scale, verdict in result.networks.items()}
         told = [
             f"{where}: {_state(v)}" + (f", {html.escape(_effect(v))}" if v.values else "")
-            for where, v in (verdicts | {"Toy": judgement.toy}).items()
+            for where, v in (verdicts | {"Toy": result.toy}).items()
             if v.values or where == "Toy"
         ]
         statement = html.escape(f"{claim.statement} ({claim.measure})")

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from bridge import r_squared
 from figures.captions import Caption, seeds_of
+from figures.evidence.collection import Runs
 from figures.evidence.counterparts import COUNTERPARTS, counterpart, toy_losses
 from figures.evidence.fits import fitted_losses
 from figures.evidence.groups import Family
 from figures.evidence.lookup import find
-from figures.evidence.runs import Runs
 from figures.evidence.scales import SCALES, Scale
 from figures.evidence.scores import last_score, shifted
 from figures.style import INK, SERIES, SHADE, figure_style, letter, new_figure

@@ -46,9 +46,9 @@ def draw(seed: int = 0) -> Figure:
         rows = (("normal", "y ~ N(0, 1)"), ("uniform", "y ~ U(−1, 1)"))
         for row, (target, name) in zip(grid, rows, strict=True):
             shown = rings(target, seed)
-            reach = 1.1 * max(np.abs(points).max() for points, _ in shown)
+            limit = 1.1 * max(np.abs(points).max() for points, _ in shown)
             for axes, epoch, (points, share) in zip(row, EPOCHS, shown, strict=True):
-                mark = _ring(axes, points, reach)
+                mark = _ring(axes, points, limit)
                 axes.set_title(f"epoch {epoch}: {share:.0%} of variance", fontsize=9.5)
             row[0].set_ylabel(f"{name}\nsecond component")
         for axes in grid[-1]:
@@ -58,11 +58,11 @@ def draw(seed: int = 0) -> Figure:
     return figure
 
 
-def _ring(axes: Axes, points: NDArray[np.float64], reach: float) -> PathCollection:
+def _ring(axes: Axes, points: NDArray[np.float64], limit: float) -> PathCollection:
     around = np.vstack([points, points[:1]])
     axes.plot(around[:, 0], around[:, 1], color="0.75", linewidth=0.8, zorder=1)
     mark = axes.scatter(points[:, 0], points[:, 1], c=np.arange(1, len(points) + 1), s=26, zorder=2,
                         edgecolors="0.2", linewidths=0.4, vmin=1, vmax=len(points))  # fmt: skip
     axes.annotate("1", points[0], (5, 4), textcoords="offset points", fontsize=8)
-    axes.set(aspect="equal", xlim=(-reach, reach), ylim=(-reach, reach))
+    axes.set(aspect="equal", xlim=(-limit, limit), ylim=(-limit, limit))
     return mark

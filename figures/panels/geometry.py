@@ -63,8 +63,8 @@ def draw(tasks: int = 25, share: float = 1 / 3, epochs: int = 4) -> Figure:
         gradients.set(xlabel="task", ylabel="task")
 
         found = pairwise_recovery(end, gram, a, b)
-        reach = float(np.abs(found[~np.eye(T, dtype=bool)]).max())
-        _map(recovery, found, -reach, reach, "fall of the loss")
+        limit = float(np.abs(found[~np.eye(T, dtype=bool)]).max())
+        _map(recovery, found, -limit, limit, "fall of the loss")
         letter(recovery, "8b", "pairwise recovery")
         recovery.set(xlabel="evaluated on", ylabel="trained on")
 
@@ -94,8 +94,8 @@ def draw(tasks: int = 25, share: float = 1 / 3, epochs: int = 4) -> Figure:
         many = 100
         q, w = compressed_run(np.diag([1.0] * many + [1 / 3]), np.eye(many), a, b, cyclic_order(many, epochs))
         found = pairwise_recovery(_moments(q[-1], w[-1]), np.eye(many), a, b)
-        reach = float(np.abs(found[~np.eye(many, dtype=bool)]).max())
-        _map(longer, found, -reach, reach, "fall of the loss")
+        limit = float(np.abs(found[~np.eye(many, dtype=bool)]).max())
+        _map(longer, found, -limit, limit, "fall of the loss")
         letter(longer, "18b", f"pairwise recovery, T = {many}")
         longer.set(xlabel="evaluated on", ylabel="trained on")
     return figure

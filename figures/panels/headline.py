@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 
 from bridge import FitResult, Mechanism, fit
 from figures.captions import Caption
+from figures.evidence.collection import Runs
 from figures.evidence.groups import Family, Member
 from figures.evidence.lookup import find
 from figures.evidence.matching import model_name
-from figures.evidence.runs import Runs
 from figures.evidence.scores import score_by_epoch, shifted
 from figures.style import INK, NETWORK, TOY, figure_style, new_figure
 from llm.runs.finished import Run

@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from figures.captions import Caption, seeds_of
+from figures.evidence.collection import Runs
 from figures.evidence.counterparts import ToySetting
 from figures.evidence.groups import Family, Member
 from figures.evidence.lookup import find, find_member
-from figures.evidence.runs import Runs
 from figures.evidence.scales import Scale
 from figures.style import NETWORK, TOY, figure_style, letter, new_figure
 from llm.config import RunConfig
@@ -197,7 +197,7 @@ def _limits(values: Floats, rule: str) -> tuple[float, float]:
     if rule == "one-sided":
         return float(np.nanquantile(values, 0.02)), float(np.nanmax(values))
     if rule == "whole":
-        reach = float(np.nanmax(np.abs(values)))
+        limit = float(np.nanmax(np.abs(values)))
     else:  # one document's own gain is of another size
-        reach = float(np.nanquantile(np.abs(values[~np.eye(len(values), dtype=bool)]), 0.995))
-    return -reach, reach
+        limit = float(np.nanquantile(np.abs(values[~np.eye(len(values), dtype=bool)]), 0.995))
+    return -limit, limit

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from figures.captions import Caption, seeds_of
-from figures.evidence.runs import Runs
+from figures.evidence.collection import Runs
 from figures.panels.matrices import Beside, Probed, ToyState, toy_state
 from figures.style import figure_style, letter, new_figure
 from llm.config import RunConfig

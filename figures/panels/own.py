@@ -9,10 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from figures.captions import Caption
+from figures.evidence.collection import Runs
 from figures.evidence.groups import Experiment, Family
 from figures.evidence.lookup import MissingRuns
 from figures.evidence.matching import model_name
-from figures.evidence.runs import Runs
 from figures.evidence.scores import mean_scores, score_by_epoch, shifted
 from figures.style import INK, NETWORK, figure_style, letter, new_figure
 from toymodel.measures.losses import LossMatrix

@@ -13,22 +13,22 @@ from llm.config import RunConfig
 from toymodel.base.errors import InputError
 from toymodel.base.words import nearest
 
-__all__ = ["expand", "parse_variations"]
+__all__ = ["expand", "parse_grid"]
 
 
 def expand(
     bases: Sequence[RunConfig],
     seeds: Sequence[int] = (),
-    variations: Mapping[str, Sequence[Any]] | None = None,
+    grid: Mapping[str, Sequence[Any]] | None = None,
 ) -> list[RunConfig]:
-    """Every base with every seed and every combination of the variations; equal ones once.
+    """Every base with every seed and every point of the grid; equal ones once.
 
     Args:
         bases: configurations to start from (presets).
         seeds: seeds to run each with; each base's own if none.
-        variations: values by field, e.g. ``{"lr": [1e-3, 1e-4]}``.
+        grid: values by field, e.g. ``{"lr": [1e-3, 1e-4]}``.
     """
-    axes = dict(variations or {})
+    axes = dict(grid or {})
     if seeds:
         axes["seed"] = list(seeds)
     configs = [
@@ -39,8 +39,8 @@ def expand(
     return list({config.id: config for config in configs}.values())
 
 
-def parse_variations(items: Sequence[str]) -> dict[str, list[Any]]:
-    """Variations written as ``field=value`` or ``field=value,value,...``.
+def parse_grid(items: Sequence[str]) -> dict[str, list[Any]]:
+    """A grid written as ``field=value`` or ``field=value,value,...``.
 
     Raises:
         InputError: for an unknown field, with the nearest one, or a value of the wrong kind.

@@ -88,9 +88,8 @@ def _order_lines(one: Analysis) -> list[str]:
     for course in one.courses:
         grows = f"x {one.growth[course.order]:.4f}" if course.order in one.growth else ""
         turn = f"{one.turning[course.order]:.4f}" if course.order in one.turning else "none"
-        lines.append(
-            f"   {course.order:<12}{course.later:>13.4f}{course.end[-1]:>10.4f}{grows:>12}{turn:>11}"
-        )
+        online = course.online_after_first
+        lines.append(f"   {course.order:<12}{online:>13.4f}{course.end[-1]:>10.4f}{grows:>12}{turn:>11}")
     fixed, drawn = one.courses[0].online, one.courses[2].online
     if one.crossing is not None:
         said = f"a fixed order's online loss is below a reshuffled one's up to epoch {one.crossing:.2f}"

@@ -168,7 +168,7 @@ class OrderCourse:
     end: Floats
 
     @property
-    def later(self) -> float:
+    def online_after_first(self) -> float:
         """Online loss over epochs 2 to E, the measure of the paper's second version."""
         return float(self.online[1:].mean())
 

@@ -9,10 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from figures.captions import Caption, seeds_of
+from figures.evidence.collection import Runs
 from figures.evidence.groups import Family, Member
 from figures.evidence.lookup import MissingRuns, find
 from figures.evidence.reproduce import sweep_command
-from figures.evidence.runs import Runs
 from figures.evidence.scores import last_score
 from figures.style import INK, SERIES, figure_style, letter, new_figure
 from llm.presets import family

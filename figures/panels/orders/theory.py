@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from figures.evidence.runs import Runs, recorded
+from figures.evidence.collection import Runs, recorded
 from figures.style import INK, SERIES, SHADE, figure_style, letter, new_figure
 from llm.presets import family
 from toymodel import (

@@ -132,7 +132,7 @@ def _go(out: Path, **settings: Any) -> None:
 
     progress = run_campaign(out, **settings)
     by_state: dict[str, int] = {}
-    for one in progress.attempts.values():
+    for one in progress.outcomes.values():
         by_state[one.state] = by_state.get(one.state, 0) + 1
     counted = ", ".join(f"{number} {state}" for state, number in by_state.items()) or "nothing to do"
     print(f"{counted}; {len(progress.left)} runs are left")

@@ -27,8 +27,8 @@ from llm.launch.campaign.plan import (
     plan,
     select,
 )
-from llm.launch.campaign.timed_run import Attempt, attempt
-from llm.launch.campaign.timing import Pace, memory_needed, network
+from llm.launch.campaign.timed_run import TimedRun, run_until
+from llm.launch.campaign.timing import TimeEstimator, memory_needed, network
 from llm.launch.pool import Pool
 from llm.training.interrupt import Interrupted, signals
 from toymodel.base.errors import InputError
@@ -47,12 +47,12 @@ class Progress:
     """What a call has done.
 
     Attributes:
-        attempts: of every run it has touched, by name.
+        outcomes: what became of the runs of this call, by name.
         left: names of the selected runs that are not finished.
         too_large: those of them that do not fit into the device's memory.
     """
 
-    attempts: dict[str, Attempt]
+    outcomes: dict[str, TimedRun]
     left: list[str]
     too_large: list[str]
 
@@ -117,12 +117,12 @@ def run_campaign(
               for run in chosen if run.name not in done]  # fmt: skip
     # Runs name documents and tokenizer without a path, so that they are the same runs in any folder.
     with contextlib.chdir(folder.path):
-        call = _Call(folder, end, workers, _torch_device(device), commit)
-        return call.run([run for run in chosen if folder.state(run).word != "done"])
+        scheduler = _Scheduler(folder, end, workers, _torch_device(device), commit)
+        return scheduler.run([run for run in chosen if folder.state(run).word != "done"])
 
 
-class _Call:
-    """One call of the campaign."""
+class _Scheduler:
+    """One call: which runs start when, within the time, the memory and the workers there are."""
 
     def __init__(
         self, folder: CampaignFolder, end: float, workers: int, device: torch.device, commit: str
@@ -133,13 +133,13 @@ class _Call:
         self.machine = _machine(device)
         self.rate = matrix_rate(device)
         self.memory = free_memory(device)
-        self.attempts: dict[str, Attempt] = {}
+        self.outcomes: dict[str, TimedRun] = {}
         self.too_large: list[str] = []
 
     def run(self, runs: list[Planned]) -> Progress:
-        """Attempt as many as there is time for, each at most once; what is nearest its end first."""
+        """Start as many as there is time for, each at most once; what is nearest its end first."""
         queue = sorted(runs, key=self._left_if_begun)
-        running: dict[Future[Attempt], Planned] = {}
+        running: dict[Future[TimedRun], Planned] = {}
         stopped = False
         # One alone runs here; more have processes of their own.
         with signals() as received, Pool(self.workers if self.workers > 1 else 0) as pool:
@@ -152,15 +152,15 @@ class _Call:
                 ready, _ = wait(running, timeout=0.2, return_when=FIRST_COMPLETED)
                 for future in ready:
                     self._note(running.pop(future), future)
-                if not stopped and (received or any(a.state == "stopped" for a in self.attempts.values())):
+                if not stopped and (received or any(a.state == "stopped" for a in self.outcomes.values())):
                     stopped = True
                     pool.stop()
         left = [run.name for run in runs if self.folder.state(run).word != "done"]
         if stopped:
             raise Interrupted(f"stopped; {len(left)} runs are left; the same command goes on from there")
-        if runs and not self.attempts:
+        if runs and not self.outcomes:
             self._explain(runs)
-        return Progress(self.attempts, left, self.too_large)
+        return Progress(self.outcomes, left, self.too_large)
 
     def _next(self, queue: list[Planned], running: list[Planned]) -> Planned | None:
         """The first run for which there are a worker, time, and memory beside those that run.
@@ -181,7 +181,7 @@ class _Call:
                 continue
             if taken + self._need(run) <= self.memory:
                 now = time.monotonic()
-                if now + self._pace().whole(run.config, self._left(run)) <= self.end:
+                if now + self._times().whole(run.config, self._left(run)) <= self.end:
                     return run
                 if begins is None and now + self._least(run) <= self.end:
                     begins = run
@@ -211,11 +211,11 @@ class _Call:
         return self._left(run) if self.folder.state(run).word == "unfinished" else math.inf
 
     def _least(self, run: Planned) -> float:
-        return self._pace().least(run.config, self._left(run))
+        return self._times().least(run.config, self._left(run))
 
-    def _pace(self) -> Pace:
+    def _times(self) -> TimeEstimator:
         facts = self.folder.read()["runs"].values()
-        return Pace([fact for fact in facts if fact.get("machine") == self.machine], self.rate)
+        return TimeEstimator([fact for fact in facts if fact.get("machine") == self.machine], self.rate)
 
     def _explain(self, runs: list[Planned]) -> None:
         """Why nothing could be started."""
@@ -238,19 +238,19 @@ class _Call:
             fix=f"--budget {(least + 60) / 60:.1f}",
         )
 
-    def _start(self, pool: Pool, run: Planned) -> Future[Attempt]:
+    def _start(self, pool: Pool, run: Planned) -> Future[TimedRun]:
         _say(f"{run.name} starts, {self.folder.state(run).episodes} episodes done")
         saved = network(run.config).disk // 2
-        return pool.submit(attempt, run.config.to_json(), run.name, self.end, saved)
+        return pool.submit(run_until, run.config.to_json(), run.name, self.end, saved)
 
-    def _note(self, run: Planned, future: Future[Attempt]) -> None:
+    def _note(self, run: Planned, future: Future[TimedRun]) -> None:
         try:
             found = future.result()
         except Interrupted:
-            found = Attempt("stopped", 0.0, 0.0, None)
+            found = TimedRun("stopped", 0.0, 0.0, None)
         except Exception as error:  # a worker died, of lack of memory for example
-            found = Attempt("failed", 0.0, 0.0, None, f"{type(error).__name__}: {error}")
-        self.attempts[run.name] = found
+            found = TimedRun("failed", 0.0, 0.0, None, f"{type(error).__name__}: {error}")
+        self.outcomes[run.name] = found
         before = self.folder.read()["runs"].get(run.name, {})
         facts: dict[str, Any] = {
             "machine": self.machine,
@@ -259,7 +259,7 @@ class _Call:
         }
         if found.episode_seconds is not None:
             facts |= {
-                "operations": Pace.operations(run.config),
+                "operations": TimeEstimator.operations(run.config),
                 "parameters": network(run.config).parameters,
                 "setup_seconds": round(found.setup_seconds, 3),
                 "episode_seconds": round(found.episode_seconds, 6),

@@ -17,14 +17,14 @@ from toymodel.base.errors import InputError
 if TYPE_CHECKING:
     from llm.steps.state import TrainingState
 
-__all__ = ["Attempt", "Deadline", "attempt"]
+__all__ = ["TimedRun", "Deadline", "run_until"]
 
 # Until a checkpoint has been timed: bytes per second that its disk is taken to write.
 _DISK = 5e8
 
 
 @dataclass(frozen=True)
-class Attempt:
+class TimedRun:
     """What became of a run.
 
     Attributes:
@@ -91,20 +91,20 @@ class Deadline:
     @property
     def typical(self) -> float:
         """Seconds of an episode, the median; the first holds preparations."""
-        later = sorted(self.gaps[1:] or self.gaps)
-        return later[len(later) // 2]
+        steady = sorted(self.gaps[1:] or self.gaps)
+        return steady[len(steady) // 2]
 
     def close(self) -> None:
         """Nothing to close."""
 
 
-def attempt(
+def run_until(
     config: dict[str, Any],
     path: str,
     end: float,
     bytes_saved: int,
     clock: Callable[[], float] = time.monotonic,
-) -> Attempt:
+) -> TimedRun:
     """Run until finished or out of time; failures are reported rather than raised.
 
     Args:
@@ -134,7 +134,7 @@ def attempt(
     _free()
     seconds = clock() - began
     setup = seconds if deadline.started is None else deadline.started - began
-    return Attempt(state, seconds, setup, deadline.typical if deadline.gaps else None, message)
+    return TimedRun(state, seconds, setup, deadline.typical if deadline.gaps else None, message)
 
 
 def _free() -> None:

@@ -16,7 +16,7 @@ from llm.cost.work import count_work
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Pace", "memory_needed", "network"]
+__all__ = ["TimeEstimator", "memory_needed", "network"]
 
 # Assumed until a run of the campaign has shown better: the part of a large matrix product's rate that
 # training reaches, and seconds of a host per weight (drawing it, hashing it, copying it).
@@ -50,7 +50,7 @@ def memory_needed(config: RunConfig, device: torch.device) -> int:
 
 
 @dataclass
-class Pace:
+class TimeEstimator:
     """Times of runs to come.
 
     Attributes:

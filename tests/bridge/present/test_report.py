@@ -94,7 +94,7 @@ def test_json_has_what_others_read(result, ahead):
 def test_losses_of_any_size_make_a_report_a_record_and_a_picture_without_nan(losses, unit):
     huge = LossMatrix(losses.values * unit, losses.order)
     result = fit(huge, ONE, starts=1)
-    found = find(result, forecast(huge, 2, ONE), later=epochs_ahead(result, 1, draws=10))
+    found = find(result, forecast(huge, 2, ONE), epochs_ahead=epochs_ahead(result, 1, draws=10))
     record = to_json(found)
     json.dumps(record, allow_nan=False)
     assert record["r2"] == pytest.approx(fit(losses, ONE, starts=1).r2, abs=1e-6)

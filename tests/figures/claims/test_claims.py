@@ -13,7 +13,7 @@ from figures.claims.claims import evaluate, table, write_claims
 from figures.claims.statements import CLAIMS
 from figures.claims.verdicts import Claim, Verdict
 from figures.claims.worlds import Networks, Toy
-from figures.evidence.runs import Runs, recorded
+from figures.evidence.collection import Runs, recorded
 from llm.presets import preset
 from tests.figures.runs import write_family, write_run
 from toymodel import LossMatrix

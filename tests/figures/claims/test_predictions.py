@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from figures.claims.predictions import PREDICTIONS, Outcome, orders, outcomes, peak_place, spacing, table
-from figures.evidence.runs import Runs, recorded
+from figures.evidence.collection import Runs, recorded
 from toymodel import LossMatrix, schedule, share_losses
 
 PAGE = Path(__file__).parents[3] / "docs" / "predictions.md"

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from figures.evidence.collection import Runs
 from figures.evidence.matching import members_of
 from figures.evidence.reproduce import run_command, sweep_command
-from figures.evidence.runs import Runs
 from figures.evidence.scales import scale_of
 from figures.evidence.stored import pack
 from llm.launch.campaign import ENTRIES, plan

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from figures.evidence.runs import RECORDED, Runs, recorded
 
 from figures.evidence.record import configurations, configurations_of_orders
-from figures.evidence.runs import RECORDED, Runs, recorded
 from figures.evidence.stored import INDEX, PROVENANCE, provenance, read_folders, read_packed
 from llm.data.documents import load_documents
 from llm.launch.campaign.timing import network

@@ -4,8 +4,8 @@ import json
 
 import numpy as np
 import pytest
-
 from figures.evidence.runs import RECORDED
+
 from figures.evidence.stored import provenance, read_folders
 from llm.tasks.order import episode_order
 from reawaken import main

@@ -12,8 +12,8 @@ from bridge import fit
 from bridge.estimate.choice import FAMILY, FOUR
 from bridge.estimate.fit import search
 from bridge.estimate.pose import pose
-from figures.evidence.runs import recorded
-from figures.explorer.runs import numbers_of
+from figures.evidence.collection import recorded
+from figures.explorer.shown import numbers_of
 from toymodel.measures.loss_table import read_table
 from toymodel.theory.spectrum import difference_operator
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import toymodel as tm
-from figures.evidence.runs import recorded
+from figures.evidence.collection import recorded
 from figures.explorer.fits import recorded_runs
 from tests.figures.explorer.browser import TIMED, opened, settled, table, tile, type_number
 

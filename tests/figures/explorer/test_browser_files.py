@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import toymodel as tm
-from figures.evidence.runs import RECORDED
+from figures.evidence.collection import RECORDED
 from tests.figures.explorer.browser import opened, settled, table, tile
 
 pytestmark = pytest.mark.browser

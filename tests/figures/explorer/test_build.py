@@ -11,7 +11,7 @@ import pytest
 from figures.explorer import build
 from figures.explorer.build import VENDORED, explorer_html, modules
 from figures.explorer.fits import EXAMPLES, recorded_runs, refit
-from figures.explorer.runs import ShownRun, identifier
+from figures.explorer.shown import ShownRun, identifier
 from toymodel import InputError, LossMatrix
 
 NUMBERS = {"unfitted": 0.2, "slowShare": 0.4, "varianceW": 1.0, "halfPoint": 1.0}

@@ -7,9 +7,9 @@ import pytest
 
 import reawaken
 from bridge import fit
-from figures.evidence.runs import RECORDED
+from figures.evidence.collection import RECORDED
 from figures.explorer.commands import write_explorer
-from figures.explorer.runs import numbers_of
+from figures.explorer.shown import numbers_of
 from toymodel import LossMatrix, cyclic_order, share_losses
 
 

@@ -10,7 +10,7 @@ from figures.catalogue import FIGURES, choose, panel, render
 from figures.claims.claims import evaluate
 from figures.claims.statements import CLAIMS
 from figures.commands import COMMANDS, figures
-from figures.evidence.runs import Runs
+from figures.evidence.collection import Runs
 from figures.pages.gallery import write_gallery
 from figures.style import figure_style, new_figure, pdf_bytes, png_bytes, save_figure
 from reawaken import main

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from figures.catalogue import caption, choose, render
+from figures.evidence.collection import Runs
 from figures.evidence.lookup import MissingRuns
-from figures.evidence.runs import Runs
 from figures.evidence.scores import last_score, shifted
 from llm.presets import family
 from tests.figures.runs import write_run

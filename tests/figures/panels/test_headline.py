@@ -5,8 +5,8 @@ import pytest
 
 from bridge import r_squared
 from figures.catalogue import caption, render
+from figures.evidence.collection import Runs, recorded
 from figures.evidence.lookup import MissingRuns
-from figures.evidence.runs import Runs, recorded
 from figures.evidence.scores import shifted
 from figures.panels.headline import FORM, fitted_toy
 from figures.style import png_bytes

@@ -7,9 +7,9 @@ import pytest
 
 from figures import catalogue
 from figures.catalogue import FIGURES, caption, render
+from figures.evidence.collection import Runs, recorded
 from figures.evidence.counterparts import counterpart, toy_losses
 from figures.evidence.lookup import MissingRuns
-from figures.evidence.runs import Runs, recorded
 from figures.evidence.scores import last_score, shifted
 from figures.panels import fig08, movement
 from figures.panels.varied import PANELS

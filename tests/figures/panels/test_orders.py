@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from figures.evidence.collection import Runs, recorded
 from figures.evidence.lookup import MissingRuns
-from figures.evidence.runs import Runs, recorded
 from figures.panels.movement import helix_and_nulls, walks
 from figures.panels.orders import networks, theory
 

@@ -23,8 +23,8 @@ from llm.launch.campaign import runner as runner_module
 from llm.launch.campaign.command import main
 from llm.launch.campaign.listing import markdown, states, update_document
 from llm.launch.campaign.plan import select
-from llm.launch.campaign.timed_run import Deadline, attempt
-from llm.launch.campaign.timing import Pace, memory_needed, network
+from llm.launch.campaign.timed_run import Deadline, run_until
+from llm.launch.campaign.timing import TimeEstimator, memory_needed, network
 from llm.names import SHAPES
 from llm.presets import preset
 from llm.runs.finished import Run
@@ -109,11 +109,11 @@ def test_the_rehearsal_holds_every_kind_of_run():
 
 def test_everything_runs_once_and_is_collected(go, tmp_path, capsys):
     found = go()
-    assert [a.state for a in found.attempts.values()] == ["finished"] * 3
-    assert list(found.attempts) == ["a-seed0", "b-seed0", "c-seed0"]  # `same` is `a`
+    assert [a.state for a in found.outcomes.values()] == ["finished"] * 3
+    assert list(found.outcomes) == ["a-seed0", "b-seed0", "c-seed0"]  # `same` is `a`
     assert found.left == found.too_large == []
     assert capsys.readouterr().err.count("finished") == 3
-    assert go().attempts == {}
+    assert go().outcomes == {}
     facts = CampaignFolder(go.out).read()["runs"]["c-seed0"]
     run = next(r for r in plan(TWO) if r.name == "c-seed0")
     assert facts["operations"] == count_work(run.config, network(run.config).parameters).episode_operations(
@@ -134,7 +134,7 @@ def test_everything_runs_once_and_is_collected(go, tmp_path, capsys):
     assert collected.manifest["execution"].startswith("eager (no CUDA")
     # Where these results are at hand, a fresh machine does not run them again.
     again = go(tmp_path / "elsewhere", recorded=[into])
-    assert again.attempts == {}
+    assert again.outcomes == {}
     table = markdown(states(plan(TWO), into), TWO)
     assert (table.count("| done, "), table.count("| pending |")) == (4, 0)
 
@@ -159,7 +159,7 @@ def test_stopped_for_lack_of_time_and_gone_on_to_the_same_numbers(tmp_path, go, 
     path, clock = tmp_path / "run", Clock()
     states_seen = []
     for _ in range(12):
-        found = attempt(config, str(path), clock.now + 6.5, 0, clock)
+        found = run_until(config, str(path), clock.now + 6.5, 0, clock)
         states_seen.append(found.state)
         if found.state == "finished":
             break
@@ -204,7 +204,7 @@ def test_no_time_left_when_the_weights_are_ready(tmp_path, go, monkeypatch):
     go(only=["a"])
     config = RunFolder(go.out / "a-seed0").read_config().to_json()
     monkeypatch.chdir(go.out)
-    found = attempt(config, str(tmp_path / "late"), time.monotonic() - 1, 0)
+    found = run_until(config, str(tmp_path / "late"), time.monotonic() - 1, 0)
     assert found.state == "paused"
     assert found.episode_seconds is None
     assert not (tmp_path / "late" / "log.jsonl").exists()
@@ -219,7 +219,7 @@ def test_a_rehearsal_is_never_a_result(go, tmp_path):
 
 def test_runs_of_a_trained_network_wait_for_one(go, tmp_path, capsys):
     trained = (Entry("t", "?", {"t": ("fig1", {"context": 8, "steps": 1})}, (0,), pretrained=True), *TWO)
-    assert "t-seed0" not in go(entries=trained, only=["t", "a"]).attempts
+    assert "t-seed0" not in go(entries=trained, only=["t", "a"]).outcomes
     assert "1 runs of a trained network wait for one" in capsys.readouterr().err
     (tmp_path / "weights.bin").touch()
     with pytest.raises(InputError, match=r"--model .*weights.bin; expected a .gguf file"):
@@ -251,7 +251,7 @@ def test_what_is_nearest_its_end_goes_first(go, tmp_path, monkeypatch):
     with pytest.raises(Interrupted):
         go(only=["b"])
     monkeypatch.undo()
-    assert list(go().attempts) == ["b-seed0", "a-seed0", "c-seed0"]
+    assert list(go().outcomes) == ["b-seed0", "a-seed0", "c-seed0"]
 
 
 def test_a_failed_run_does_not_end_the_campaign(go, monkeypatch, capsys):
@@ -262,7 +262,7 @@ def test_a_failed_run_does_not_end_the_campaign(go, monkeypatch, capsys):
 
     monkeypatch.setattr("llm.training.loop.run", fails)
     found = go()
-    assert [a.state for a in found.attempts.values()] == ["finished", "failed", "finished"]
+    assert [a.state for a in found.outcomes.values()] == ["finished", "failed", "finished"]
     assert found.left == ["b-seed0"]
     assert "b-seed0 failed: OutOfMemoryError: CUDA out of memory.\n" in capsys.readouterr().err
 
@@ -284,10 +284,10 @@ def test_a_signal_saves_and_stops_everything(go):
 
 def test_several_at_a_time(go):
     found = go(workers=2, only=["a", "c"])
-    assert {name: a.state for name, a in found.attempts.items()} == {
+    assert {name: a.state for name, a in found.outcomes.items()} == {
         "a-seed0": "finished", "c-seed0": "finished",
     }  # fmt: skip
-    assert go().attempts.keys() == {"b-seed0"}
+    assert go().outcomes.keys() == {"b-seed0"}
 
 
 def test_a_budget_too_small_for_one_episode(go):
@@ -324,7 +324,7 @@ def test_what_does_not_fit_is_not_in_the_way_of_what_does(go, monkeypatch, capsy
     monkeypatch.setattr(runner_module, "free_memory", lambda device: min(needs))
     found = go()
     assert found.too_large == ["b-seed0", "c-seed0"]
-    assert list(found.attempts) == ["a-seed0"]
+    assert list(found.outcomes) == ["a-seed0"]
     assert capsys.readouterr().err.count("left out") == 2
 
 
@@ -367,7 +367,7 @@ def test_a_collection_of_another_campaign(go, tmp_path, documents, capsys):
     second = tmp_path / "second"
     found = go(second, recorded=[into], **options)
     assert "holds another campaign" in capsys.readouterr().err
-    assert found.attempts["a-seed0"].state == "finished"
+    assert found.outcomes["a-seed0"].state == "finished"
     with pytest.raises(InputError, match=r"holds results of another campaign"):
         CampaignFolder(second).collect(into, plan(TWO))
 
@@ -418,18 +418,18 @@ def test_without_a_gpu_nothing_is_touched(go, tmp_path, capsys):
 
 def test_times_are_scaled_from_the_run_that_is_most_alike():
     small, large = (RunConfig(model=m) for m in ("pythia-14m", "pythia-31m"))
-    guess = Pace([], rate=1e12)
+    guess = TimeEstimator([], rate=1e12)
     assert guess.episode(large) > guess.episode(small) > 0
-    operations = Pace.operations(small)
+    operations = TimeEstimator.operations(small)
     parameters = network(small).parameters
     facts = {"operations": operations, "parameters": parameters, "episode_seconds": 3.0, "setup_seconds": 7.0}
-    pace = Pace([facts], rate=1e12)
-    assert pace.episode(small) == 3.0
-    assert pace.episode(large) == pytest.approx(3.0 * Pace.operations(large) / operations)
-    assert pace.least(small, 5) == 13.0
-    assert pace.least(small, 0) == 7.0
+    times = TimeEstimator([facts], rate=1e12)
+    assert times.episode(small) == 3.0
+    assert times.episode(large) == pytest.approx(3.0 * TimeEstimator.operations(large) / operations)
+    assert times.least(small, 5) == 13.0
+    assert times.least(small, 0) == 7.0
     pairwise = RunConfig(model="pythia-14m", probes=("pairwise",))
-    assert pace.least(pairwise, 0) == 7.0 + 25 * pace.episode(pairwise)
+    assert times.least(pairwise, 0) == 7.0 + 25 * times.episode(pairwise)
 
 
 def test_the_documented_table_is_the_plan(tmp_path):

@@ -14,8 +14,8 @@ import pytest
 from llm import Interrupted, RunConfig, run
 from llm.config import varied
 from llm.launch.batch import Batch
+from llm.launch.grid import expand, parse_grid
 from llm.launch.sweeps import sweep
-from llm.launch.variations import expand, parse_variations
 from toymodel import InputError, LossMatrix
 
 CONFIG = RunConfig(
@@ -54,8 +54,8 @@ def test_every_combination_once():
     assert varied([CONFIG]) == []
 
 
-def test_variations_as_they_are_typed():
-    found = parse_variations(
+def test_a_grid_as_it_is_typed():
+    found = parse_grid(
         ["lr=1e-3,1e-4", "--num-documents=4", "freeze-embeddings=true,false", "width=none,64",
          "probes=pca+updates", "probe_documents=0+2", "optimizer=adam", "model=pythia-14m"]
     )  # fmt: skip
@@ -64,7 +64,7 @@ def test_variations_as_they_are_typed():
         "probes": [("pca", "updates")], "probe_documents": [(0, 2)], "optimizer": ["adam"],
         "model": ["pythia-14m"],
     }  # fmt: skip
-    assert len(expand([CONFIG], variations=found)) == 8
+    assert len(expand([CONFIG], grid=found)) == 8
 
 
 @pytest.mark.parametrize(
@@ -79,14 +79,14 @@ def test_variations_as_they_are_typed():
         ("probe_documents=0+a", "expected an integer"),
     ],
 )
-def test_variations_that_cannot_be(item, words):
+def test_grids_that_cannot_be(item, words):
     with pytest.raises(InputError, match=words):
-        parse_variations([item])
+        parse_grid([item])
 
 
 def test_bad_values_are_the_configurations_own_error():
     with pytest.raises(InputError, match="--optimizer lion"):
-        expand([CONFIG], variations=parse_variations(["optimizer=lion"]))
+        expand([CONFIG], grid=parse_grid(["optimizer=lion"]))
 
 
 def test_inline_runs_what_is_not_finished(tmp_path, capsys):
@@ -150,7 +150,7 @@ def test_processes_stop_by_a_signal_and_go_on(tmp_path, alone):
     script = f"""
 import sys
 from llm.launch.sweeps import sweep
-from llm.launch.variations import expand
+from llm.launch.grid import expand
 from llm import Interrupted, RunConfig
 if __name__ == "__main__":
     try:

@@ -1,5 +1,5 @@
 import llm
-from figures.evidence.runs import RECORDED
+from figures.evidence.collection import RECORDED
 
 
 def test_a_run_in_a_notebook_and_in_a_line():

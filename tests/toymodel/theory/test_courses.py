@@ -94,7 +94,7 @@ def test_courses_of_given_orders(kind):
     ):
         np.testing.assert_allclose(course.online, online_loss(losses), rtol=1e-12)
         np.testing.assert_allclose(course.end, losses.values[6::6].mean(1), rtol=1e-12)
-        assert course.later == pytest.approx(online_loss(losses)[1:].mean())
+        assert course.online_after_first == pytest.approx(online_loss(losses)[1:].mean())
 
 
 @given(shares, st.integers(2, 6), st.floats(0, 0.9))
@@ -108,7 +108,7 @@ def test_uniform_similarity_is_another_pair_of_shares(problem, T, rho):
 def test_a_fixed_order_wins_online_and_loses_in_the_end():
     """The numbers of T = 25, a = 1/3, w's variance a third of q's."""
     fixed, drawn = (order_course(k, 1 / 3, 2 / 3, 25, 5, variance_w=1 / 3) for k in ("cyclic", "reshuffled"))
-    assert fixed.later / drawn.later == pytest.approx(0.776, abs=5e-4)
+    assert fixed.online_after_first / drawn.online_after_first == pytest.approx(0.776, abs=5e-4)
     assert fixed.end[-1] / drawn.end[-1] == pytest.approx(4.92, abs=5e-3)
 
 
