@@ -3,6 +3,7 @@
 import ast
 import graphlib
 import types
+from collections import Counter
 
 import PIL.Image
 import pytest
@@ -84,10 +85,24 @@ def test_every_room_says_what_lives_there_and_stays_small(folder):
     assert len(inside) <= MOST_MODULES, f"{folder} holds {len(inside)} modules"
 
 
-@pytest.mark.parametrize("name", sorted(FILES))
-def test_no_module_is_too_long(name):
-    lines = len(FILES[name].read_text(encoding="utf-8").splitlines())
-    assert lines <= MOST_LINES, f"{name} has {lines} lines"
+BESIDE = [file for folder in ("tests", "benchmarks", "docs") for file in (ROOT / folder).rglob("*.py")]
+
+
+@pytest.mark.parametrize(
+    "file", sorted([*FILES.values(), *BESIDE, ROOT / "reawaken.py"]), ids=lambda f: str(f.relative_to(ROOT))
+)
+def test_no_module_is_too_long(file):
+    lines = len(file.read_text(encoding="utf-8").splitlines())
+    assert lines <= MOST_LINES, f"{file} has {lines} lines"
+
+
+def test_rooms_of_tests_stay_small_and_mirror_the_packages():
+    inside = Counter(file.parent for file in BESIDE if file.name != "__init__.py")
+    assert max(inside.values()) <= MOST_MODULES, inside.most_common(1)
+    for folder in inside:
+        package, *rest = folder.relative_to(ROOT).parts[1:] or ("",)
+        if package in PACKAGES:
+            assert ROOT.joinpath(package, *rest).is_dir(), f"{folder} mirrors no room"
 
 
 def test_the_picture_of_the_rooms_is_of_today():

@@ -15,7 +15,7 @@ from llm import RunConfig, preset, run
 from llm.vision.modelling import SHAPES, attend_in_one_piece, build_imagegpt, modelling_adapter
 from llm.vision.palette import common_colours, encode, scaled
 from tests.llm.given import refusal
-from tests.llm.pictures import imagegpt, write_folder
+from tests.llm.pictures import imagegpt
 from tests.llm.recorders import recorded_and_plain
 from tests.llm.stopped import killed_and_whole
 from tests.oracles import plain_language_run
@@ -30,11 +30,6 @@ TINY = RunConfig(
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
     return imagegpt(tmp_path_factory.mktemp("models") / "imagegpt")
-
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
-    return write_folder(tmp_path_factory.mktemp("images"))
 
 
 @pytest.fixture(scope="module")
