@@ -10,9 +10,10 @@ from toymodel.base.errors import InputError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["require_gpu", "run_device"]
+__all__ = ["check_precision", "require_gpu", "run_device"]
 
 _OLDEST = (2, 6)  # as in pyproject.toml
+_REDUCED = (8, 0)  # compute capability from which a GPU multiplies in TF32 and bfloat16
 
 
 def require_gpu(flag: str = "--device cuda") -> str:
@@ -60,10 +61,29 @@ def run_device(config: RunConfig) -> torch.device:
     """Where a run computes.
 
     Raises:
-        InputError: for a GPU that is not there.
+        InputError: for a GPU that is not there, or a precision that the device has not.
     """
     import torch
 
     if config.device == "cuda":
         require_gpu()
-    return torch.device("cuda" if config.device != "cpu" and torch.cuda.is_available() else "cpu")
+    device = torch.device("cuda" if config.device != "cpu" and torch.cuda.is_available() else "cpu")
+    check_precision(config.precision, device)
+    return device
+
+
+def check_precision(precision: str, device: torch.device) -> None:
+    """That a device computes in a precision, rather than in another one under its name.
+
+    Raises:
+        InputError: for TF32 on a CPU, TF32 or bfloat16 on a GPU that is older than they are.
+    """
+    import torch
+
+    if device.type == "cuda":
+        name, able = torch.cuda.get_device_name(device), torch.cuda.get_device_capability(device) >= _REDUCED
+    else:
+        name, able = "a CPU", precision != "tf32"  # which computes in bfloat16, if slowly
+    if precision != "ieee" and not able:
+        raise InputError(f"precision={precision} on {name}, which has none",
+                         expected="a precision of the device", fix="precision=ieee")  # fmt: skip
