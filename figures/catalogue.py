@@ -14,9 +14,9 @@ from figures.captions import Caption
 from figures.evidence.collection import Runs
 from figures.evidence.groups import Family
 from figures.evidence.lookup import MissingRuns
-from figures.evidence.reproduce import made_by, sweep_command
 from figures.evidence.scores import score_by_epoch
 from llm.config import RunConfig
+from llm.reproduce import made_by, sweep_command
 from toymodel.base.errors import InputError
 from toymodel.base.words import nearest
 

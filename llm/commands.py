@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import tyro
 
+from llm.collect import collect
 from llm.config import RunConfig
 from llm.launch.campaign.command import COMMANDS as CAMPAIGN
 from llm.launch.sweeps import Launcher
@@ -321,5 +322,6 @@ COMMANDS: dict[str, Any] = {
     "show": _show,
     "probe": _probe,
     "sweep": _sweep,
+    "collect": collect,
     "campaign": CAMPAIGN,
 }

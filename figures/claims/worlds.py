@@ -14,12 +14,12 @@ from figures.evidence.counterparts import counterpart, toy_losses
 from figures.evidence.groups import Member
 from figures.evidence.lookup import MissingRuns, find_member
 from figures.evidence.matching import differing
-from figures.evidence.reproduce import sweep_command
 from figures.evidence.scales import Scale
 from figures.panels.matrices import Probed, toy_state
 from figures.panels.movement import path
 from llm.config import RunConfig
 from llm.presets import member
+from llm.reproduce import sweep_command
 from llm.runs.finished import Run
 from toymodel.base.errors import InputError
 from toymodel.measures.losses import LossMatrix

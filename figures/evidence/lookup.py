@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from figures.evidence.collection import Runs
 from figures.evidence.groups import Family, Member
-from figures.evidence.reproduce import sweep_command
 from figures.evidence.scales import SCALES, Scale
 from llm.presets import family, member
+from llm.reproduce import sweep_command
 from toymodel.base.errors import InputError
 
 __all__ = ["MissingRuns", "find", "find_member"]

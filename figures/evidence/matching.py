@@ -9,11 +9,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from figures.evidence.reproduce import every_preset
 from figures.evidence.scales import Scale, scale_of
 from llm.config import RunConfig, varied
 from llm.names import SHAPES
 from llm.presets import FORMS, PRESETS, Preset, family
+from llm.reproduce import every_preset
 
 __all__ = [
     "FREE", "OTHER_SETTINGS", "SHAPE", "SOURCE", "Values", "by_value_of", "differing", "forms_at",

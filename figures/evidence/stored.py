@@ -1,41 +1,58 @@
 """How results lie on disk: many small runs packed with an index, or run folders, with where they came from.
 
 Packed are the runs that ``reawaken record`` trains anew. A folder of real runs holds run folders, and beside
-them ``provenance.json``: which documents, tokenizer and program, and by run the command and the hashes.
+them their provenance (`llm.runs.kept`).
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from figures.evidence.fits import fitted
-from figures.evidence.reproduce import made_by
 from llm.config import RunConfig
+from llm.reproduce import made_by
 from llm.runs.finished import Run
+from llm.runs.kept import PROVENANCE, check_against, provenance, run_places
 from toymodel.base.errors import InputError
 from toymodel.base.files import atomic_write
 
-__all__ = ["INDEX", "PROVENANCE", "hashes", "pack", "provenance", "read_folders", "read_packed"]
+__all__ = ["INDEX", "pack", "read_folders", "read_packed"]
 
-INDEX, PROVENANCE = "index.json", "provenance.json"
+INDEX = "index.json"
 
 # What of a manifest tells runs apart; the rest is in the run folder.
 _IDENTITY = ("started", "finished", "git_commit", "device", "threads", "versions", "model")
 
 
 def read_packed(root: Path) -> Iterator[Run]:
-    """The runs packed into a folder, and into the folders in it; none where there is no index."""
+    """The runs packed into a folder, and into the folders in it; none where there is no index.
+
+    Raises:
+        InputError: for an index of ours that is damaged.
+    """
     for index in (root / INDEX, *sorted(root.glob(f"*/{INDEX}"))):
-        if index.is_file():
-            for entry in json.loads(index.read_text()):
-                place = index.parent / f"{entry['id']}.npz"
-                yield Run(RunConfig.from_json(entry["config"]), entry["manifest"], place)
+        # Other programs call their files so too.
+        if index.is_file() and b'"num_documents"' in (text := index.read_bytes()):
+            yield from _indexed(index, text)
+
+
+def _indexed(index: Path, text: bytes) -> list[Run]:
+    folder = index.parent
+    try:
+        return [
+            Run(RunConfig.from_json(entry["config"]), dict(entry["manifest"]), folder / f"{entry['id']}.npz")
+            for entry in json.loads(text)
+        ]
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise InputError(
+            f"{str(index)!r} cannot be read ({' '.join(str(error).split())[:200]})",
+            expected="the index of packed runs, as reawaken record wrote it",
+            fix="copy the folder again from where it was made",
+        ) from error
 
 
 def read_folders(root: Path) -> Iterator[Run]:
@@ -44,44 +61,17 @@ def read_folders(root: Path) -> Iterator[Run]:
     Raises:
         InputError: for a run whose files contradict each other, or the provenance beside it.
     """
-    places = sorted({p.parent for depth in ("", "*/", "*/*/") for p in root.glob(f"{depth}config.json")})
-    for place in places:
-        if (run := _read(place)) is None:
+    for place in run_places(root):
+        if not (place / "losses.npz").is_file():
             continue
+        run = Run.load(place)
         if (place.parent / PROVENANCE).is_file():
             known = provenance(place.parent)
-            _check_against(known, run)
+            check_against(known, run)
             # A program run from its source tree without a repository cannot tell its commit.
-            run.manifest["git_commit"] = run.manifest.get("git_commit") or known["program"]["commit"]
+            said = known["runs"][run.name].get("commit") or known["program"]["commit"]
+            run.manifest["git_commit"] = run.manifest.get("git_commit") or said
         yield run
-
-
-def provenance(root: Path) -> dict[str, Any]:
-    """Where the runs of a folder come from, as its ``provenance.json`` says.
-
-    Raises:
-        InputError: for a file that is missing or damaged.
-    """
-    file = root / PROVENANCE
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-        if not isinstance(found["runs"], dict) or not found["program"]["commit"]:
-            raise ValueError("it lacks its runs, or their program's commit")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{str(file)!r} cannot be read ({error})", expected="the provenance of its runs",
-                         fix=f"copy {root.name} again from where it was made")  from error  # fmt: skip
-    return dict(found)
-
-
-def hashes(run: Run) -> dict[str, str]:
-    """What identifies the run in a folder: configuration, tasks, initial weights and losses."""
-    manifest = run.manifest
-    return {
-        "config": manifest["config_id"],
-        "tasks": manifest["tasks"]["sha256"],
-        "weights": manifest["model"]["sha256"],
-        "losses": hashlib.sha256((run.path / "losses.npz").read_bytes()).hexdigest(),
-    }
 
 
 def pack(runs: Iterable[Run], out: Path) -> None:
@@ -109,30 +99,3 @@ def pack(runs: Iterable[Run], out: Path) -> None:
             old.unlink()
     with atomic_write(out / INDEX, "w") as text:
         text.write("[\n" + ",\n".join(json.dumps(entry, sort_keys=True) for entry in index) + "\n]\n")
-
-
-def _read(place: Path) -> Run | None:
-    """A finished run; None for what is unfinished, or no run."""
-    if not (place / "losses.npz").is_file():
-        return None
-    # Of other programs' folders there may be any; a run that is damaged, or of a later version, is refused.
-    if b'"num_documents"' not in (place / "config.json").read_bytes():
-        return None
-    return Run.load(place)
-
-
-def _check_against(known: Mapping[str, Any], run: Run) -> None:
-    """That a recorded run is the one of that name that was recorded."""
-    root = run.path.parent
-    if run.name not in known["runs"]:
-        raise InputError(f"recorded run {str(run.path)!r} has no line in {PROVENANCE}",
-                         expected="one of " + ", ".join(known["runs"]),
-                         fix=f"keep runs of your own in another folder than {root.name}")  # fmt: skip
-    for what, found in hashes(run).items():
-        said = known["runs"][run.name].get(what)
-        if said != found:
-            raise InputError(
-                f"recorded run {str(run.path)!r} has other {what} than {PROVENANCE} says",
-                expected=f"hash {str(said)[:12]}, found {found[:12]}",
-                fix=f"restore it: git checkout -- figures/recorded/{root.name}/{run.name}",
-            )

@@ -57,8 +57,18 @@ class Run(Shown):
 
     @cached_property
     def losses(self) -> LossMatrix:
-        """The loss matrix."""
-        return LossMatrix.load(self.path)
+        """The loss matrix.
+
+        Raises:
+            InputError: where it is damaged, or of another configuration than this run's index says.
+        """
+        losses = LossMatrix.load(self.path)
+        made = losses.meta.get("config") if self.path.is_file() else None
+        if made is not None and RunConfig.from_json(made) != self.config:
+            raise InputError(f"{str(self.path)!r} holds another run than its index says",
+                             expected=f"the run {self.config.id}",
+                             fix="copy the folder again from where it was made")  # fmt: skip
+        return losses
 
     @property
     def name(self) -> str:

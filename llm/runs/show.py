@@ -22,7 +22,7 @@ from toymodel.measures.online import backward_transfer, online_loss
 from toymodel.measures.recovery import RecoveryScore, recovery_scores
 from toymodel.measures.schedules import each_once
 
-__all__ = ["episodes_done", "show_any", "show_run", "table"]
+__all__ = ["episodes_done", "show_any", "show_run", "state", "table"]
 
 
 def show_any(path: str | os.PathLike[str]) -> str:
@@ -112,6 +112,11 @@ def _short(value: Any) -> str:
 def episodes_done(folder: RunFolder) -> int:
     """Episodes an unfinished run has logged."""
     return _progress(folder)[0]
+
+
+def state(folder: RunFolder) -> str:
+    """How far a run is, in words."""
+    return _state(folder, folder.read_config())[0]
 
 
 def _state(folder: RunFolder, config: RunConfig) -> tuple[str, str]:

@@ -12,10 +12,10 @@ from figures.captions import Caption, seeds_of
 from figures.evidence.collection import Runs
 from figures.evidence.groups import Family, Member
 from figures.evidence.lookup import MissingRuns, find
-from figures.evidence.reproduce import sweep_command
 from figures.evidence.scores import last_score
 from figures.style import INK, SERIES, figure_style, letter, new_figure
 from llm.presets import family
+from llm.reproduce import sweep_command
 from toymodel import online_loss
 
 __all__ = ["PANELS", "Online", "Pretraining"]

@@ -27,7 +27,7 @@ def run(
     documents: Path | None = None,
     tokenizer: Path | None = None,
     model: Path | None = None,
-    precision: Precision = "tf32",
+    precision: Precision | None = None,
     recorded: tuple[Path, ...] = _RECORDED,
     workers: int = 1,
     device: Literal["auto", "cpu"] = "auto",
@@ -42,7 +42,7 @@ def run(
         documents: Documents (.jsonl, with .tokenizer.json beside it) in place of the embedded corpus.
         tokenizer: A tokenizer.json file, e.g. Pythia's own.
         model: A .gguf file of a trained network; without it the runs of one are left out.
-        precision: Of matrix products.
+        precision: Of matrix products; tf32 on a GPU and ieee on a CPU if not given.
         recorded: Folders of finished runs, which are not run again.
         workers: Runs at a time, where the device's memory allows.
         device: auto needs a GPU, cpu does without.
@@ -147,7 +147,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The commands with the standard library's parser, flags and texts read off the functions above.
 
     Returns:
-        0; 2 for bad input; 130 after a signal.
+        0; 2 for bad input; 130 after a signal; 1 when the machine failed, a full disk for one.
     """
     parser = argparse.ArgumentParser(prog="python -m llm.launch.campaign")
     commands = parser.add_subparsers(dest="command", required=True)
@@ -167,6 +167,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as stop:
         print(f"reawaken: {str(stop) or 'stopped'}", file=sys.stderr)
         return 130
+    except OSError as error:
+        print(f"reawaken: {error}; the same command goes on", file=sys.stderr)
+        return 1
     return 0
 
 
@@ -179,4 +182,4 @@ def _options(parameter: inspect.Parameter, kind: Any) -> dict[str, Any]:
         return options | {"choices": inner}
     if typing.get_origin(kind) is tuple:
         return options | {"nargs": "+", "type": inner[0]}
-    return options | {"type": inner[0] if inner else kind}
+    return _options(parameter, inner[0]) if inner else options | {"type": kind}

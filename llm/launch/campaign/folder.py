@@ -6,10 +6,12 @@ run. A collection holds the same but documents, weights and anything unfinished.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import shutil
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,17 +19,20 @@ from typing import Any
 from llm.config import RunConfig
 from llm.launch.campaign.plan import DOCUMENTS, PRETRAINED, TOKENIZER, Planned, Precision, as_preset
 from llm.names import SHAPES
+from llm.reproduce import made_by
+from llm.runs.finished import Run
 from llm.runs.folder import RunFolder
+from llm.runs.kept import collecting, keep
 from llm.runs.show import episodes_done
 from toymodel.base.errors import InputError
-from toymodel.base.files import atomic_write, contents
+from toymodel.base.files import atomic_write, check_output_folder, contents
 from toymodel.base.json_file import read_json, write_json
+from toymodel.base.lock import lock, refuse_if_held
 
 __all__ = ["CAMPAIGN", "CampaignFolder", "State", "which_run"]
 
 CAMPAIGN = "campaign.json"
-_KEPT = ("config.json", "manifest.json", "log.jsonl", "*.npz", "probes/*.npz")
-_LARGEST = 16 << 20  # bytes of one file of a collection: results are small, and weights are none
+_FILES = (DOCUMENTS, TOKENIZER, PRETRAINED)
 
 
 @dataclass(frozen=True)
@@ -69,15 +74,20 @@ class CampaignFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def claim(
+    @property
+    def precision(self) -> Precision | None:
+        """Of the runs; None before there is a campaign."""
+        return self.read()["precision"] if (self.path / CAMPAIGN).is_file() else None
+
+    def check(
         self,
         kind: str,
         documents: Path | None = None,
         tokenizer: Path | None = None,
         model: Path | None = None,
         precision: Precision = "tf32",
-    ) -> None:
-        """Put the files in place, or see that they are those the folder was begun with.
+    ) -> dict[str, Path]:
+        """That the campaign can begin or go on here with these files; leaves nothing behind.
 
         Args:
             kind: ``campaign`` or ``rehearsal``.
@@ -87,10 +97,15 @@ class CampaignFolder:
             model: a ``.gguf`` file of a trained network to copy; it may come with a later call.
             precision: of the matrix products of all runs.
 
+        Returns:
+            The files that were given, by their names in the folder.
+
         Raises:
-            InputError: for a folder of something else or of another campaign, or files that are missing.
+            InputError: for a folder of something else or of another campaign, one that cannot be written to
+                or that another process works in, or files that are missing.
         """
-        given = {DOCUMENTS: documents, TOKENIZER: tokenizer or _beside(documents), PRETRAINED: model}
+        check_output_folder(self.path)
+        refuse_if_held(self.path)
         for flag, file, without in (
             ("--documents", documents, "to use the embedded corpus"),
             ("--tokenizer", tokenizer, "to use the embedded corpus"),
@@ -103,55 +118,74 @@ class CampaignFolder:
         if model is not None and model.suffix != ".gguf":
             raise InputError(f"--model {model}", expected="a .gguf file, weights and tokenizer in one",
                              fix="leave --model out to run the others")  # fmt: skip
+        named = {DOCUMENTS: documents, TOKENIZER: tokenizer or _beside(documents), PRETRAINED: model}
+        given = {name: file for name, file in named.items() if file is not None}
         if (self.path / CAMPAIGN).is_file():
-            state = self.read()
-            differ = [] if state["kind"] == kind else [f"it is a {state['kind']}, this is a {kind}"]
-            if state["precision"] != precision:
-                differ.append(f"its precision is {state['precision']}, not {precision}")
-            known = state["sha256"]
-            for name, file in given.items():
-                if file is not None and name in known and _sha256(file) != known[name]:
-                    differ.append(f"its {name} is not {file}")
-            for name, expected in known.items():
-                if (self.path / name).is_file() and _sha256(self.path / name) != expected:
-                    differ.append(f"its {name} has changed since")
-            if differ:
-                raise InputError(
-                    f"{str(self.path)!r} holds the results of another campaign ({'; '.join(differ)})",
-                    expected="what it was begun with", fix="choose another --out",
-                )  # fmt: skip
-            if model is not None and PRETRAINED not in known:
-                self._write(state | {"sha256": known | {PRETRAINED: self._put(PRETRAINED, model)}})
-            return
-        if self.path.exists() and (
-            not self.path.is_dir() or {f.name for f in contents(self.path)} - {*given}
-        ):
+            self._check_same(kind, precision, given)
+            return given
+        if self.path.exists() and contents(self.path):
             raise InputError(f"{str(self.path)!r} exists and is no campaign",
                              expected="a new or empty folder, or one that this command made",
                              fix=f"--out {self.path}-campaign")  # fmt: skip
-        if documents is not None and given[TOKENIZER] is None:
+        if documents is not None and TOKENIZER not in given:
             raise InputError(f"--documents {documents} without a tokenizer",
                              expected="their name with the ending .tokenizer.json beside them",
                              fix="--tokenizer FILE")  # fmt: skip
-        if (chosen := given[TOKENIZER]) is not None:
-            _check_tokenizer(chosen)
-        self.path.mkdir(parents=True, exist_ok=True)
-        if documents is None:
-            from llm.data.corpus import export_documents
+        if TOKENIZER in given:
+            _check_tokenizer(given[TOKENIZER])
+        return given
 
-            _, trained = export_documents(self.path / DOCUMENTS)
-            trained.replace(self.path / TOKENIZER)
-        for name, file in given.items():
-            if file is not None:
-                self._put(name, file)
-        sha256 = {name: _sha256(self.path / name) for name in given if (self.path / name).is_file()}
-        self._write({"kind": kind, "precision": precision, "sha256": sha256, "runs": {}})
+    def _check_same(self, kind: str, precision: Precision, given: Mapping[str, Path]) -> None:
+        """That the folder was begun as it is gone on with."""
+        state = self.read()
+        differ = [] if state["kind"] == kind else [f"it is a {state['kind']}, this is a {kind}"]
+        if state["precision"] != precision:
+            differ.append(f"its precision is {state['precision']}, not {precision}")
+        for name, known in state["sha256"].items():
+            if name in given and _sha256(given[name]) != known:
+                differ.append(f"its {name} is not {given[name]}")
+            if (self.path / name).is_file() and _sha256(self.path / name) != known:
+                differ.append(f"its {name} has changed since")
+        if differ:
+            raise InputError(
+                f"{str(self.path)!r} holds the results of another campaign ({'; '.join(differ)})",
+                expected="what it was begun with", fix="choose another --out",
+            )  # fmt: skip
 
-    def _put(self, name: str, file: Path) -> str:
-        """Copy a file into the folder, whole or not at all; its hash."""
-        with atomic_write(self.path / name) as out, file.open("rb") as source:
-            shutil.copyfileobj(source, out)
-        return _sha256(self.path / name)
+    @contextlib.contextmanager
+    def claim(self, kind: str, precision: Precision, given: dict[str, Path]) -> Iterator[None]:
+        """Hold the folder against every other process, with the campaign's files in place.
+
+        Args:
+            kind: ``campaign`` or ``rehearsal``.
+            precision: of the matrix products of all runs.
+            given: what `check` returned.
+
+        Raises:
+            InputError: while another process holds it, or when files that it was begun with are gone.
+        """
+        with lock(self.path), tempfile.TemporaryDirectory() as spare:
+            begun = (self.path / CAMPAIGN).is_file()
+            new: dict[str, Any] = {"kind": kind, "precision": precision, "sha256": {}, "runs": {}}
+            state = self.read() if begun else new
+            known, there = state["sha256"], {name for name in _FILES if (self.path / name).is_file()}
+            if DOCUMENTS not in {*given, *there}:
+                from llm.data.corpus import export_documents
+
+                corpus, trained = export_documents(Path(spare) / DOCUMENTS)
+                given = {DOCUMENTS: corpus, TOKENIZER: trained} | given
+            found = {name: _sha256(file) for name, file in given.items()}
+            if gone := [n for n in known if n not in there and found.get(n) != known[n]]:
+                raise InputError(f"{str(self.path)!r} has lost its {' and '.join(gone)}",
+                                 expected="the files it was begun with",
+                                 fix="copy them back, or choose another --out")  # fmt: skip
+            # The hashes first: whatever is there without them is somebody else's.
+            if not begun or not found.keys() <= known.keys():
+                self._write(state | {"sha256": found | known})
+            for name in found.keys() - there:
+                with atomic_write(self.path / name) as out, given[name].open("rb") as source:
+                    shutil.copyfileobj(source, out)
+            yield
 
     def read(self) -> dict[str, Any]:
         """What ``campaign.json`` holds: kind, precision, hashes, and what each run took so far.
@@ -208,40 +242,46 @@ class CampaignFolder:
             raise InputError(f"{str(self.path)!r} is a {known['kind']}",
                              expected="a campaign: tiny runs are no results",
                              fix="reawaken llm campaign run --out FOLDER")  # fmt: skip
-        if (into / CAMPAIGN).is_file():
-            if not self.same_campaign(other):
-                raise InputError(
-                    f"--into {into} holds results of another campaign (its documents, tokenizer or precision "
-                    "differ)",
-                    expected="a new folder, or a collection of this campaign", fix=f"--into {into}-2",
-                )  # fmt: skip
-            known = other.read()
-        elif into.exists() and (not into.is_dir() or contents(into)):
-            raise InputError(f"--into {into} exists and is no collection",
-                             expected="a new or empty folder", fix=f"--into {into}-results")  # fmt: skip
-        fresh = []
-        for run in runs:
-            source, target = self.path / run.name, into / run.name
-            if self.state(run).word != "done" or (target / "losses.npz").is_file():
-                continue
-            files = [file for pattern in _KEPT for file in sorted(source.glob(pattern))]
-            for file in files:
-                if file.stat().st_size > _LARGEST:
-                    raise InputError(f"{str(file)!r} has {file.stat().st_size >> 20} MiB",
-                                     expected=f"results of at most {_LARGEST >> 20} MiB each",
-                                     fix=f"copy {run.name} yourself")  # fmt: skip
-            # The loss matrix marks a run as finished: last, so that a copy cut short is made again.
-            for file in sorted(files, key=lambda f: f.name == "losses.npz"):
-                with atomic_write(target / file.relative_to(source)) as out:
-                    out.write(file.read_bytes())
-            fresh.append(run.name)
-        mine = self.read()["runs"]
-        known["runs"] |= {name: mine[name] for name in fresh if name in mine}
-        other._write(known)
-        return fresh
+        with collecting(into, lambda folder: (folder / CAMPAIGN).is_file()):
+            if (into / CAMPAIGN).is_file():
+                if not self.same_campaign(other):
+                    raise InputError(
+                        f"--into {into} holds results of another campaign (its documents, tokenizer or "
+                        "precision differ)",
+                        expected="a new folder, or a collection of this campaign", fix=f"--into {into}-2",
+                    )  # fmt: skip
+                known = other.read()
+            fresh = [
+                Run.load(self.path / run.name) for run in runs
+                if self.state(run).word == "done" and not (into / run.name / "losses.npz").is_file()
+            ]  # fmt: skip
+            mine = self.read()["runs"]
+            known["runs"] |= {run.name: mine[run.name] for run in fresh if run.name in mine}
+            if fresh:
+                said = {run.name: self._said(run, mine.get(run.name, {})) for run in fresh}
+                keep(fresh, into, _about(known, said), said)
+            other._write(known)
+        return [run.name for run in fresh]
+
+    @staticmethod
+    def _said(run: Run, facts: Mapping[str, Any]) -> dict[str, str]:
+        """What provenance says of a run: its command, beside the campaign's files, and its commit."""
+        commit = run.manifest.get("git_commit") or facts.get("commit") or "unknown"
+        return {"command": made_by(run.config, run.name), "commit": str(commit)}
 
     def _write(self, state: dict[str, Any]) -> None:
         write_json(self.path / CAMPAIGN, dict(sorted(state.items())))
+
+
+def _about(campaign: Mapping[str, Any], said: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
+    """What provenance says of a campaign's runs together."""
+    return {
+        "program": {"commit": next(iter(said.values()))["commit"]},
+        "device": "; ".join(
+            dict.fromkeys(one["machine"] for one in campaign["runs"].values() if "machine" in one)
+        ),
+        "files": {name: {"sha256": found} for name, found in campaign["sha256"].items()},
+    }
 
 
 def which_run(config: RunConfig) -> RunConfig:

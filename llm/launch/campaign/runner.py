@@ -30,6 +30,7 @@ from llm.launch.campaign.plan import (
 from llm.launch.campaign.timed_run import TimedRun, run_until
 from llm.launch.campaign.timing import TimeEstimator, memory_needed, network
 from llm.launch.pool import Pool
+from llm.steps.device import check_precision, require_gpu
 from llm.training.interrupt import Interrupted, signals
 from toymodel.base.errors import InputError
 
@@ -65,7 +66,7 @@ def run_campaign(
     documents: Path | None = None,
     tokenizer: Path | None = None,
     model: Path | None = None,
-    precision: Precision = "tf32",
+    precision: Precision | None = None,
     recorded: Sequence[Path] = (),
     workers: int = 1,
     device: Literal["auto", "cpu"] = "auto",
@@ -83,7 +84,8 @@ def run_campaign(
         documents: a .jsonl file of documents in place of the embedded corpus (see docs/data.md).
         tokenizer: a tokenizer.json file, e.g. Pythia's own.
         model: a .gguf file of a trained network; without it the runs of one are left out.
-        precision: of the matrix products of all runs.
+        precision: of the matrix products of all runs; if None that of the folder, and of a new one ``tf32``
+            on a GPU and ``ieee`` on a CPU.
         recorded: folders of finished runs, which are not run again.
         workers: runs at a time, in processes of their own, which share the device where its memory allows.
             Three at a time finished no more than one alone on an H100.
@@ -104,19 +106,20 @@ def run_campaign(
             raise InputError(
                 f"{flag} {number}", expected=f"at least {least:g}", fix=f"{flag} {max(least, 1):g}"
             )
+    folder, kind = CampaignFolder(Path(out).absolute()), "rehearsal" if rehearse else "campaign"
+    precision = precision or folder.precision or ("ieee" if device == "cpu" else "tf32")
     chosen = select(plan(entries, precision=precision, rehearse=rehearse), only)
+    given = folder.check(kind, documents, tokenizer, model, precision)
     if device != "cpu":
-        from llm.steps.device import require_gpu
-
         require_gpu(f"campaign --device {device}")
-    folder = CampaignFolder(Path(out).absolute())
-    folder.claim("rehearsal" if rehearse else "campaign", documents, tokenizer, model, precision)
-    chosen = _possible(folder, chosen)
-    done = _recorded(folder, chosen, recorded)
-    chosen = [dataclasses.replace(run, config=dataclasses.replace(run.config, device=device))
-              for run in chosen if run.name not in done]  # fmt: skip
+    check_precision(precision, _torch_device(device))
+    recorded = [path.absolute() for path in recorded]
     # Runs name documents and tokenizer without a path, so that they are the same runs in any folder.
-    with contextlib.chdir(folder.path):
+    with folder.claim(kind, precision, given), contextlib.chdir(folder.path):
+        chosen = _possible(folder, chosen)
+        done = _recorded(folder, chosen, recorded)
+        chosen = [dataclasses.replace(run, config=dataclasses.replace(run.config, device=device))
+                  for run in chosen if run.name not in done]  # fmt: skip
         scheduler = _Scheduler(folder, end, workers, _torch_device(device), commit)
         return scheduler.run([run for run in chosen if folder.state(run).word != "done"])
 

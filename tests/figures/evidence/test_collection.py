@@ -10,11 +10,11 @@ import pytest
 
 from figures.evidence.collection import Runs
 from figures.evidence.matching import members_of
-from figures.evidence.reproduce import run_command, sweep_command
 from figures.evidence.scales import scale_of
 from figures.evidence.stored import pack
 from llm.launch.campaign import ENTRIES, plan
 from llm.presets import PRESETS, family, preset
+from llm.reproduce import run_command, sweep_command
 from llm.runs.finished import Run
 from reawaken import main
 from tests.figures.runs import write_family, write_run

@@ -7,13 +7,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from figures.evidence.runs import RECORDED, Runs, recorded
 
+from figures.evidence.collection import RECORDED, Runs, recorded
 from figures.evidence.record import configurations, configurations_of_orders
-from figures.evidence.stored import INDEX, PROVENANCE, provenance, read_folders, read_packed
+from figures.evidence.stored import INDEX, read_folders, read_packed
 from llm.data.documents import load_documents
 from llm.launch.campaign.timing import network
 from llm.runs.finished import Run
+from llm.runs.kept import PROVENANCE, provenance
 from llm.tasks.order import episode_order
 from reawaken import main
 from toymodel import InputError, recovery_scores

@@ -4,9 +4,10 @@ import json
 
 import numpy as np
 import pytest
-from figures.evidence.runs import RECORDED
 
-from figures.evidence.stored import provenance, read_folders
+from figures.evidence.collection import RECORDED
+from figures.evidence.stored import read_folders
+from llm.runs.kept import provenance
 from llm.tasks.order import episode_order
 from reawaken import main
 

@@ -1,15 +1,19 @@
 """The campaign's folder: claimed by its files, collected without weights."""
 
+import os
+
 import numpy as np
 import pytest
 
 from llm.cost.work import count_work
 from llm.launch.campaign import ENTRIES, CampaignFolder, plan
+from llm.launch.campaign.command import main
 from llm.launch.campaign.listing import markdown, states
 from llm.launch.campaign.timing import network
 from llm.runs.finished import Run
 from tests.llm.launch.campaign.entries import TWO
 from toymodel import InputError, LossMatrix
+from toymodel.base.lock import lock
 
 
 def test_everything_runs_once_and_is_collected(go, tmp_path, capsys):
@@ -31,9 +35,8 @@ def test_everything_runs_once_and_is_collected(go, tmp_path, capsys):
     assert CampaignFolder(go.out).collect(into, runs) == []
     names = sorted(str(f.relative_to(into)) for f in into.rglob("*") if f.is_file())
     kept = ["config.json", "log.jsonl", "losses.npz", "manifest.json"]
-    assert names == sorted(
-        ["campaign.json", "c-seed0/probes/pairwise.npz", *[f"{run.name}/{k}" for run in runs for k in kept]]
-    )
+    files = [f"{run.name}/{k}" for run in runs for k in kept]
+    assert names == sorted(["campaign.json", "provenance.json", "c-seed0/probes/pairwise.npz", *files])
     collected = Run.load(into / "c-seed0")
     np.testing.assert_array_equal(collected.losses.values, LossMatrix.load(go.out / "c-seed0").values)
     assert collected.manifest["execution"].startswith("eager (no CUDA")
@@ -59,8 +62,11 @@ def test_folders_of_something_else(go, tmp_path, documents):
         go(documents=other, tokenizer=documents.with_suffix(".tokenizer.json"))
     with pytest.raises(InputError, match="it is a campaign, this is a rehearsal"):
         go(rehearse=True)
-    with pytest.raises(InputError, match="its precision is tf32, not ieee"):
-        go(precision="ieee")
+    with pytest.raises(InputError, match="its precision is ieee, not bf16"):
+        go(precision="bf16")
+    with pytest.raises(InputError, match="precision=tf32 on a CPU, which has none"):
+        go(tmp_path / "new", precision="tf32")
+    assert not (tmp_path / "new").exists()
     (go.out / "documents.jsonl").write_text("{}")
     with pytest.raises(InputError, match=r"its documents.jsonl has changed since"):
         go(documents=None)
@@ -72,6 +78,46 @@ def test_folders_of_something_else(go, tmp_path, documents):
         CampaignFolder(go.out).collect(tmp_path / "mine", [])
     with pytest.raises(InputError, match=r"campaign.json' cannot be read"):
         CampaignFolder(tmp_path / "mine").read()
+
+
+def test_one_process_at_a_time(go, tmp_path):
+    with lock(go.out), pytest.raises(InputError, match="another process .* is working in"):
+        go()
+    go(only=["a"])
+    with lock(tmp_path / "c"), pytest.raises(InputError, match="another process .* is working in"):
+        CampaignFolder(go.out).collect(tmp_path / "c", plan(TWO))
+    assert not (tmp_path / "c").exists()
+    assert not (go.out / ".lock").exists()
+
+
+@pytest.mark.parametrize("place", ["a pipe", "a file", "a folder", "documents of one's own"])
+def test_nothing_is_written_over(go, tmp_path, monkeypatch, place):
+    def computed(*args, **kwargs):
+        raise AssertionError("refused before anything is computed")
+
+    monkeypatch.setattr("llm.data.corpus.export_documents", computed)
+    out = tmp_path / "there"
+    if place == "a pipe":
+        os.mkfifo(out)
+    elif place == "a file":
+        out.write_text("mine")
+    else:
+        out.mkdir()
+        (out / ("thesis.tex" if place == "a folder" else "documents.jsonl")).write_text("mine")
+    with pytest.raises(InputError, match="a pipe|a file|exists and is no campaign"):
+        go(out, documents=None)
+    kept = out if out.is_file() else next(iter(out.iterdir()), None) if out.is_dir() else None
+    assert kept is None or kept.read_text() == "mine"
+    assert main(["run", "--device", "cpu", "--out", str(out)]) == 2
+
+
+def test_files_that_are_gone_come_back_or_are_named(go, documents):
+    go(only=["a"])
+    (go.out / "documents.jsonl").unlink()
+    with pytest.raises(InputError, match="has lost its documents.jsonl"):
+        go(documents=None)
+    go(only=["b"])
+    assert (go.out / "documents.jsonl").read_bytes() == documents.read_bytes()
 
 
 def test_a_collection_of_another_campaign(go, tmp_path, documents, capsys):
