@@ -18,6 +18,7 @@ from llm.config import RunConfig
 from llm.launch.campaign.command import COMMANDS as CAMPAIGN
 from llm.launch.sweeps import Launcher
 from llm.presets import PRESETS, family, preset
+from toymodel.base.arrays import save_arrays
 from toymodel.base.errors import InputError
 from toymodel.base.files import check_output
 from toymodel.base.words import columns
@@ -246,6 +247,24 @@ def _probe(
         print(file)
 
 
+def _similarity(config: RunConfig, *, preset: str | None = None, out: Path) -> None:
+    """Measure how similar a run's documents are before training: cosines of the gradients of their losses.
+
+    Over all weights, or --probe-layer. reawaken toy order --gram FILE then chooses an order to train them in.
+
+    Args:
+        config: the run.
+        preset: Settings of one of the paper's experiments.
+        out: File for gram and cosines, .npz.
+    """
+    check_output(out, suffixes=(".npz",))
+    from llm.training.before_training import initial_similarity, report
+
+    found = initial_similarity(config)
+    save_arrays(out, found)
+    print(report(found), f"in {out}", sep="\n")
+
+
 def _sweep(
     *,
     out: Path,
@@ -321,6 +340,7 @@ COMMANDS: dict[str, Any] = {
     "documents": _WithPreset(_documents),
     "show": _show,
     "probe": _probe,
+    "similarity": _WithPreset(_similarity),
     "sweep": _sweep,
     "collect": collect,
     "campaign": CAMPAIGN,

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from figures.evidence import chosen
 from toymodel.base.files import check_output_folder
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ def record(
     workers: int = 2,
     train: bool = True,
     orders: bool = False,
+    missing: bool = False,
 ) -> None:
     """Train the small networks behind the recorded results and pack what they found.
 
@@ -81,28 +83,50 @@ def record(
         seeds: Seeds to run each configuration with.
         workers: Processes at a time, one thread each where there are as many as cores.
         train: With --no-train only pack what is finished.
-        orders: The embedded network in the orders of docs/predictions.md, into a folder of their own.
+        orders: The embedded network in the orders of docs/predictions.md, and in those that the toy chooses
+            for it, into folders of their own.
+        missing: Train only what is not packed yet, and keep the rest as it is.
     """
-    if orders:
-        out = out / "orders"
     check_output_folder(out)
     check_output_folder(runs, flag="--runs")
-    configs = configurations_of_orders(seeds) if orders else configurations(seeds)
-    if train:
+    if not orders:
+        _record(configurations(seeds), runs, out, workers, train, missing)
+        return
+    _record(configurations_of_orders(seeds), runs, out / "orders", workers, train, missing)
+    place = out / "orders" / chosen.FOLDER
+    choices = {one.seed: one for one in chosen.load_chosen(place)}
+    for seed in seeds if train else ():
+        if seed not in choices:
+            print(f"choosing orders for seed {seed}")
+            choices[seed] = chosen.choose(seed)
+            place.mkdir(parents=True, exist_ok=True)
+            chosen.save_chosen(place, [choices[key] for key in sorted(choices)])
+    configs = [choices[s].config(kind) for s in seeds if s in choices for kind in chosen.KINDS]
+    if configs:
+        _record(configs, runs, place, workers, train, missing)
+
+
+def _record(
+    configs: list[RunConfig], runs: Path, out: Path, workers: int, train: bool, missing: bool
+) -> None:
+    """Train what is to be trained, fit what is to be fitted, and pack all."""
+    from figures.evidence.fits import fit_runs
+    from figures.evidence.collection import Runs
+    from figures.evidence.stored import pack, read_packed
+
+    wanted = {config.id for config in configs}
+    kept = [run for run in read_packed(out) if run.config.id in wanted] if missing else []
+    new = [config for config in configs if config.id not in {run.config.id for run in kept}]
+    if train and new:
         from llm.launch.sweeps import sweep
 
         # Short runs share a process: starting one takes as long as training the smallest.
-        sweep(configs, runs, launcher="processes", workers=workers)
-    from figures.evidence.collection import Runs
-    from figures.evidence.fits import fit_runs
-    from figures.evidence.stored import pack
-
-    found = Runs.load(runs)
+        sweep(new, runs, launcher="processes", workers=workers)
+    found = Runs.load(runs) if runs.is_dir() else Runs([])
     for name in FITTED:
         shown = found.family(name, "small")
         fit_runs(shown.runs if shown else [])
-    wanted = set(configs)
-    kept = [run for run in found if run.config in wanted]
+    kept += [run for run in found if run.config in set(new)]
     pack(kept, out)
     print(f"{len(kept)} of {len(configs)} runs packed into {out}")
 

@@ -79,14 +79,15 @@ def pack(runs: Iterable[Run], out: Path) -> None:
 
     Args:
         runs: finished runs.
-        out: folder; files of an earlier packing that are not packed again are removed.
+        out: folder; what is packed there already stays as it is if it is among the runs, else it is removed.
     """
     out.mkdir(parents=True, exist_ok=True)
     index = []
     for run in sorted(runs, key=lambda run: run.config.id):
-        fit = fitted(run)
-        also = {} if fit is None else {"fit": fit.values.astype(np.float32)}
-        run.pack(out / f"{run.config.id}.npz", **also)
+        place = out / f"{run.config.id}.npz"
+        if run.path != place:
+            fit = fitted(run)
+            run.pack(place, **({} if fit is None else {"fit": fit.values.astype(np.float32)}))
         identity = {key: run.manifest[key] for key in _IDENTITY if key in run.manifest}
         identity["tasks"] = {"sha256": run.manifest.get("tasks", {}).get("sha256")}
         index.append({
