@@ -63,8 +63,8 @@ def fit_command(
         bootstrap: Also refit so many times with documents drawn anew (first run).
         starts: Starting points.
         which_order: Say, in place of a fit, in which order documents came: the same, reshuffled, or displaced
-            by a resumed run. From losses before each step alone; a plain log will do (one loss to the line).
-        epoch_length: Documents to the epoch, of a plain log.
+            by a resumed run. From losses before each step alone; a plain log will do (lines, CSV, JSON).
+        epoch_length: Documents to the epoch, of a plain log; without, whether its sequence began anew.
         out: Folder for fit.json, fit.png, fit.html and, of predicted runs, predictions.png.
     """
     from dataclasses import replace
@@ -89,12 +89,17 @@ def fit_command(
     if not runs:
         raise InputError("no run to fit", expected="run folders or loss matrices", fix="reawaken fit RUN")
     if which_order:
-        from bridge.judge.order_evidence import order_evidence, read_log
-        from bridge.judge.order_evidence import report as orders
+        if out or predict:
+            flag = "--out" if out else "--predict"
+            raise InputError(f"{flag} with --which-order", expected="one of them: nothing is fitted",
+                             fix=f"leave out {flag}")  # fmt: skip
+        from bridge.orders.command import tell_orders
 
-        for path in runs:
-            print(f"{path}\n{orders(order_evidence(read_log(path, epoch_length), epoch_length))}")
+        tell_orders(runs, epoch_length)
         return
+    if epoch_length is not None:
+        raise InputError(f"--epoch-length {epoch_length} without --which-order", expected="both, or neither",
+                         fix=f"--which-order --epoch-length {epoch_length}")  # fmt: skip
     for flag, count in (("--bootstrap", bootstrap), ("--epochs-ahead", epochs_ahead)):
         if count < 0:
             raise InputError(f"{flag} {count}", expected="0 or more", fix=f"{flag} {-count}")

@@ -232,3 +232,26 @@ def departure_covariance(order, departures, level):
             result[a, b] = size * carried * (own[0] * own[1] * smooth * (j == k)
                                              + common[0] * common[1] * (lag == other))  # fmt: skip
     return result * d.deviation**2
+
+
+def order_log_likelihood(log, count, step, shift):
+    """Of a log in which the document at t is t mod T, from `step` on (t + shift) mod T, over independence.
+
+    Pair after pair, averaged over the correlation; the trend of each epoch is taken out by a fit.
+    """
+    rest = []
+    for losses in np.reshape(np.log(log), (-1, count)):
+        place = np.arange(count)
+        left = losses - np.polyval(np.polyfit(place, losses, 2), place)
+        rest += list(left / left.std())
+    likelihoods = []
+    for rho in np.linspace(0.1, 0.98, 45):
+        seen, total = {}, 0.0
+        for time, value in enumerate(rest):
+            document = (time + (shift if time >= step else 0)) % count
+            if document in seen:
+                mean, variance = rho * seen[document], 1 - rho**2
+                total += -0.5 * np.log(variance) - (value - mean) ** 2 / (2 * variance) + value**2 / 2
+            seen[document] = value
+        likelihoods.append(total)
+    return float(np.log(np.mean(np.exp(likelihoods))))

@@ -56,11 +56,11 @@ def table(judged: Sequence[ClaimResult]) -> str:
     """The table of paper against ours as text, a line per claim and scale."""
     lines = []
     for one in judged:
-        lines.append(f"{one.claim.figure:<8}{one.claim.statement} ({one.claim.measure})")
+        lines.append(f"{one.claim.figure:<12}{one.claim.statement} ({one.claim.measure})")
         for where, verdict in (*one.networks.items(), ("toy", one.toy)):
             told = "; ".join(filter(None, (str(verdict), verdict.networks, verdict.settings)))
             told += f": {verdict.fix}" if verdict.fix else ""
-            lines.append(f"{'':8}{where:<12}{verdict.state:<19}{told}")
+            lines.append(f"{'':12}{where:<12}{verdict.state:<19}{told}")
     return "\n".join(lines)
 
 

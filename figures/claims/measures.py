@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
-from figures.claims.worlds import World
+from figures.claims.worlds import NoCounterpart, World
+from figures.evidence.lookup import MissingRuns
 from figures.evidence.scores import last_score
 from figures.panels.movement import turns_per_epoch
+from toymodel.base.errors import InputError
 from toymodel.measures.losses import LossMatrix
+from toymodel.measures.online import online_loss
 from toymodel.measures.recovery import recovery_score_per_task
 
 __all__ = [
@@ -31,6 +35,8 @@ __all__ = [
     "least",
     "near",
     "off",
+    "online_fall",
+    "online_ratio",
     "positive",
     "ratio",
     "scores",
@@ -98,6 +104,50 @@ def final_gap(family: str, worse: str, better: str) -> By:
         return {s: float(one[s].values[-1].mean() - two[s].values[-1].mean()) for s in one if s in two}
 
     return values
+
+
+def online_ratio(pairs: Sequence[tuple[str, str, str]]) -> By:
+    """Online loss in one order over that in another, epochs 2 on; the largest over networks that have both.
+
+    Args:
+        pairs: family, and the labels of its members in one order and in the other.
+    """
+
+    def values(world: World) -> dict[int, float]:
+        found: dict[int, float] = {}
+        missing: InputError | None = None
+        for family, one, other in pairs:
+            try:
+                ratios = _online_ratios(world, family, one, other)
+            except (MissingRuns, NoCounterpart) as error:
+                missing = missing or error
+                continue
+            for seed, value in ratios.items():
+                found[seed] = max(value, found.get(seed, -math.inf))
+        if not found and missing is not None:
+            raise missing
+        return found
+
+    return values
+
+
+def online_fall(family: str, smaller: tuple[str, str], larger: tuple[str, str]) -> By:
+    """How much lower the ratio of `online_ratio` is in a larger network than in a smaller one."""
+
+    def values(world: World) -> dict[int, float]:
+        small, large = (_online_ratios(world, family, *labels) for labels in (smaller, larger))
+        return {seed: small[seed] - large[seed] for seed in small if seed in large}
+
+    return values
+
+
+def _online_ratios(world: World, family: str, one: str, other: str) -> dict[int, float]:
+    first, second = world.losses(family, one), world.losses(family, other)
+    return {
+        seed: float(online_loss(first[seed])[1:].mean() / online_loss(second[seed])[1:].mean())
+        for seed in first
+        if seed in second
+    }
 
 
 def ratio(family: str, one: str, other: str) -> By:

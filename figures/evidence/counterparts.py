@@ -105,6 +105,10 @@ COUNTERPARTS: Mapping[str, tuple[Callable[[RunConfig], dict[str, Any]], str]] = 
     "fig16a": (_steps, "inner steps, rates in inverse proportion"),
     "fig16b": (_context, "inner steps at rates of a quarter"),
     "sec4": (_order, "the same orders"),
+    "v2-online": (
+        lambda config: _width(config) | _order(config),
+        "the same orders, dimension N = M in proportion to the width",
+    ),
     "control": (_order, "the same orders"),
 }
 """By family: what its configurations (in the paper's form) change about the toy, and in words. Families that

@@ -22,7 +22,8 @@ __all__ = [
 
 # Settings that say how a run was executed or what else was measured.
 FREE = {"seed", "device", "precision", "version", "probes", "probe_layer", "evaluate_summaries"}
-# Settings that say where documents and weights came from: the same within a group, any for a preset.
+# Settings that say where documents and weights came from: the same within a group, any for a preset, unless
+# they are what its family varies.
 SOURCE = {"documents", "documents_subset", "documents_revision", "documents_split", "text_field",
            "selection", "tokenizer", "weights", "revision", "weights_file"}  # fmt: skip
 SHAPE = {"model", "width", "depth", "heads", "feed_forward"}
@@ -54,7 +55,7 @@ def forms_at(name: str, scale: Scale) -> tuple[str, ...]:
 def members_of(name: str, form: str) -> tuple[tuple[Preset, ...], tuple[str, ...], frozenset[str]]:
     """The presets, the fields that they vary, and those that set the family apart from Fig. 1's."""
     presets = tuple(family(name + form))
-    fields = tuple(k for k in varied([p.config for p in presets]) if k not in FREE | SOURCE)
+    fields = tuple(k for k in varied([p.config for p in presets]) if k not in FREE)
     fixed = frozenset(varied([presets[0].config, family("fig1" + form)[0].config]))
     return presets, fields, fixed - SHAPE - {"epochs"}
 

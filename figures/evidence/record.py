@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from figures.evidence import chosen
+from bridge.studies import chosen
 from toymodel.base.files import check_output_folder
 
 if TYPE_CHECKING:
@@ -110,8 +110,8 @@ def _record(
     configs: list[RunConfig], runs: Path, out: Path, workers: int, train: bool, missing: bool
 ) -> None:
     """Train what is to be trained, fit what is to be fitted, and pack all."""
-    from figures.evidence.fits import fit_runs
     from figures.evidence.collection import Runs
+    from figures.evidence.fits import fit_runs
     from figures.evidence.stored import pack, read_packed
 
     wanted = {config.id for config in configs}

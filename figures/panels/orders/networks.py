@@ -11,11 +11,11 @@ from matplotlib.figure import Figure
 from figures.captions import Caption, seeds_of
 from figures.evidence.collection import Runs
 from figures.evidence.groups import Family, Member
-from figures.evidence.lookup import MissingRuns, find
+from figures.evidence.lookup import find
+from figures.evidence.scales import Scale
 from figures.evidence.scores import last_score
 from figures.style import INK, SERIES, figure_style, letter, new_figure
 from llm.presets import family
-from llm.reproduce import sweep_command
 from toymodel import online_loss
 
 __all__ = ["PANELS", "Online", "Pretraining"]
@@ -34,6 +34,11 @@ def _by_size(one: Family) -> dict[str, dict[str, Member]]:
     return found
 
 
+def _compared(one: Family) -> list[Member]:
+    """Members that are drawn: of sizes that were run in several orders."""
+    return [member for found in _by_size(one).values() if len(found) > 1 for member in found.values()]
+
+
 @dataclass(frozen=True)
 class Online:
     """Online loss over epochs 2 to E, a group of bars per size, a bar per order."""
@@ -49,9 +54,10 @@ class Online:
         """
         several: list[Family] = []
         for name in self.families:
-            for one in runs.families(name):
-                if any(len(members) > 1 for members in _by_size(one).values()):
-                    several.append(one)
+            several += [one for one in runs.families(name) if _compared(one)]
+        # What another group shows in more orders or sizes is not shown again.
+        shown = {id(one): {run.config for member in _compared(one) for run in member.runs} for one in several}
+        several = [one for one in several if not any(shown[id(one)] < shown[id(other)] for other in several)]
         return several or find(runs, self.figure, self.families[0])
 
     def draw(self, runs: Runs) -> Figure:
@@ -76,7 +82,7 @@ class Online:
         kinds = [kind for kind in _ORDERS if any(kind in found for found in sizes.values())]
         width = 0.8 / len(kinds)
         for n, kind in enumerate(kinds):
-            look = SERIES[n % len(SERIES)]
+            look = SERIES[_ORDERS.index(kind)]
             for place, found in enumerate(sizes.values()):
                 if kind not in found:
                     continue
@@ -109,22 +115,15 @@ class Pretraining:
 
     figure: str = "pretraining"
     families: tuple[str, ...] = ("v2-pretraining",)
+    scales: tuple[Scale, ...] = ("pretrained",)
 
     def found(self, runs: Runs) -> list[Family]:
-        """Runs of the revisions, with random weights beside them as step 0.
+        """Runs of the revisions.
 
         Raises:
             MissingRuns: when there are none.
         """
-        name = self.families[0]
-        presets = family(name)
-        members = tuple(member for preset in presets if (member := runs.member(preset)).runs)
-        if not members:
-            raise MissingRuns(f"figure {self.figure}: no run of preset family {name}",
-                              expected="finished runs of revisions of a pretrained Pythia",
-                              fix=sweep_command(name))  # fmt: skip
-        missing = tuple(p for p in presets if p not in [m.preset for m in members])
-        return [Family(name, "", "pretrained", members, missing)]
+        return find(runs, self.figure, self.families[0], self.scales)
 
     def draw(self, runs: Runs) -> Figure:
         """Scores over steps of pretraining.

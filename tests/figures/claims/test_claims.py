@@ -7,14 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from figures.catalogue import FIGURES
+from figures.catalogue import FIGURES, panel
 from figures.claims import measures
 from figures.claims.claims import evaluate, table, write_claims
 from figures.claims.statements import CLAIMS
 from figures.claims.verdicts import Claim, Verdict
 from figures.claims.worlds import Networks, Toy
 from figures.evidence.collection import Runs, recorded
-from llm.presets import preset
+from figures.evidence.lookup import MissingRuns
+from llm.presets import family, preset
 from tests.figures.runs import write_family, write_run
 from toymodel import LossMatrix
 
@@ -138,8 +139,71 @@ def test_claims_are_of_figures_and_say_what_is_measured():
         assert claim.above < claim.below
     claimed = {claim.figure for claim in CLAIMS}
     found = {name for name, entry in FIGURES.items() if entry.found and entry.needs_runs}
-    # What the second version adds is drawn; it has no claims yet.
-    assert found - claimed == {"online", "pretraining"}
+    assert found <= claimed
+
+
+def claims_of(figure):
+    return [claim for claim in CLAIMS if claim.figure == figure]
+
+
+def test_online_losses_are_compared_size_by_size():
+    def course(online):
+        """A loss matrix with that online loss in the second epoch."""
+        values = np.ones((9, 4))
+        values[[4, 5, 6, 7], [0, 1, 2, 3]] = online
+        return LossMatrix.from_values(values)
+
+    class World:
+        def __init__(self, **online):
+            self.online = online
+
+        def losses(self, family, label):
+            if label not in self.online:
+                raise MissingRuns("no run", expected="one", fix="make it")
+            return {seed: course(value) for seed, value in enumerate(self.online[label])}
+
+    pairs = [("any", f"{size}-fixed", f"{size}-drawn") for size in ("small", "large")]
+    ratios = measures.online_ratio(pairs)
+    both = {"small-fixed": [0.9, 0.8], "small-drawn": [1.0, 1.0]}
+    assert ratios(World(**both)) == {0: pytest.approx(0.9), 1: pytest.approx(0.8)}
+    large = {"large-fixed": [0.5, 1.0], "large-drawn": [1.0, 0.5]}
+    assert ratios(World(**both, **large)) == {0: pytest.approx(0.9), 1: pytest.approx(2.0)}
+    with pytest.raises(MissingRuns):
+        ratios(World())
+    fall = measures.online_fall("any", ("small-fixed", "small-drawn"), ("large-fixed", "large-drawn"))
+    assert fall(World(**both, **large)) == {0: pytest.approx(0.4), 1: pytest.approx(-1.2)}
+    with pytest.raises(MissingRuns):
+        fall(World(**both))
+
+
+def test_claims_of_the_second_version_are_decided_by_its_runs(tmp_path):
+    write_family(tmp_path, "v2-online")
+    for member, score in zip(family("v2-pretraining"), (0.1, 0.2, 0.3, 0.4, 0.5), strict=True):
+        write_run(tmp_path, member.config, losses=with_score(score, tasks=25, epochs=5))
+    runs = Runs.load(tmp_path)
+    (grows,) = claims_of("pretraining")
+    verdict = grows.judge(Networks(runs, "pretrained"))
+    assert (verdict.holds, verdict.values) == (True, (pytest.approx(0.4),))
+    assert grows.scales == ("pretrained",)
+    lower, larger = (claim.judge(Networks(runs, "pretrained")) for claim in claims_of("online"))
+    toy = [claim.judge(Toy(seeds=2)) for claim in claims_of("online")]
+    assert [lower.values, larger.values] == [one.values for one in toy]
+    assert lower.holds
+    for claim in (grows, *claims_of("online")):
+        assert claim.judge(Networks(Runs([]), "pretrained")).holds is None
+    figure = panel("pretraining").draw(runs)
+    assert len(figure.axes[0].lines) == 5
+
+
+def test_recorded_runs_decide_the_second_version_as_far_as_they_go():
+    lower, larger = evaluate(recorded(), claims_of("online"))
+    assert {scale: one.holds for scale, one in lower.networks.items()} == {
+        "small": True, "pythia": True, "pretrained": None,
+    }  # fmt: skip
+    assert lower.networks["pythia"].mean == pytest.approx(0.80, abs=0.005)
+    assert larger.networks["pythia"].holds is None
+    (pretraining,) = evaluate(recorded(), claims_of("pretraining"))
+    assert [one.holds for one in pretraining.networks.values()] == [None, None, None]
 
 
 @pytest.fixture(scope="module")
