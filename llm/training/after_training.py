@@ -55,7 +55,8 @@ def probe_run(
     chosen = make_probes(
         dataclasses.replace(config, probes=tuple(probes), probe_layer=layer or config.probe_layer)
     )
-    with open_session(config, folder, chosen) as session:
+    session = open_session(config, folder, chosen)
+    with session.environment.active():
         session.check_same_input()
         session.load(weights, moments)
         if rows is not None:

@@ -14,9 +14,13 @@ class Interrupted(KeyboardInterrupt):
 
 
 @contextlib.contextmanager
-def signals() -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM so that an episode ends and is saved; a second one stops at once."""
-    received: list[int] = []
+def signals(received: list[int] | None = None) -> Iterator[list[int]]:
+    """Collect SIGINT and SIGTERM so that an episode ends and is saved; a second one stops at once.
+
+    Args:
+        received: where; a list of its own if None.
+    """
+    received = [] if received is None else received
 
     def note(number: int, frame: object) -> None:
         if received:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from llm.config import RunConfig
 from llm.runs.finished import Run
 from llm.runs.folder import Checkpoint, RunFolder, divergence
 from llm.tasks.order import episode_order
+from llm.training.environment import Environment
 from toymodel.measures.losses import LossMatrix
 
 if TYPE_CHECKING:
@@ -27,14 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["Session", "open_session"]
 
 
-@contextlib.contextmanager
-def open_session(
-    config: RunConfig, folder: RunFolder, probes: Sequence[Probe] | None = None
-) -> Iterator[Session]:
+def open_session(config: RunConfig, folder: RunFolder, probes: Sequence[Probe] | None = None) -> Session:
     """A run with its network built, its tasks read and its probes checked; writes nothing yet.
-
-    Inside the block the configured arithmetic, the run's number of threads and its random state are in
-    force, and running out of memory is said in one line.
 
     Args:
         config: what is run.
@@ -44,20 +38,19 @@ def open_session(
     Raises:
         InputError: for anything in the configuration that cannot be read, built or fitted into memory.
     """
-    from llm.cost.memory import enough_memory, large_pages
+    from llm.cost.memory import large_pages
     from llm.networks.models import forward_form
-    from llm.networks.precision import precision
     from llm.probes import make_probes
     from llm.registry import make_adapter
     from llm.runs.manifest import describe
-    from llm.steps.device import run_device
     from llm.steps.graph import make_step
     from llm.steps.optimizers import make_optimizer
     from llm.steps.state import TrainingState
 
     large_pages()
-    with enough_memory(config), precision(config), _threads(folder), _generator(config):
-        device = run_device(config)
+    environment = Environment.of(config, folder)
+    device = environment.device
+    with environment.active():
         adapter = make_adapter(config, device)
         step = make_step(config, adapter, make_optimizer(config, adapter.model), device)
         order = episode_order(config)
@@ -70,16 +63,20 @@ def open_session(
             "forward": forward_form(adapter.model),
             "steps": step.optimizer.form,
         }
-        yield Session(state, folder, chosen, rows, manifest)
+    return Session(state, folder, environment, chosen, rows, manifest)
 
 
 @dataclass
 class Session:
     """A run from its first episode to its last, in whatever pieces.
 
+    What follows works inside `environment.active()`, which the caller enters: several sessions may take
+    turns in a process.
+
     Attributes:
         state: configuration, adapter, step and losses, as probes and trackers see them.
         folder: where the run is kept.
+        environment: arithmetic, threads, random state and stream of the run.
         probes: what is measured beside the losses.
         rows: losses so far by evaluation (``losses`` and the adapter's extra ones), float64, each of shape
             ``(1 + E*T, T)``.
@@ -89,10 +86,12 @@ class Session:
 
     state: TrainingState
     folder: RunFolder
+    environment: Environment
     probes: list[Probe]
     rows: dict[str, NDArray[np.float64]]
     manifest: dict[str, Any]
     done: int = 0
+    _found: dict[str, torch.Tensor] = field(default_factory=dict)
 
     @property
     def episodes(self) -> int:
@@ -110,7 +109,8 @@ class Session:
             self.folder.write_manifest(self.manifest)
         self._resume()
         if not self.done:
-            self._evaluate(0)
+            self._start_evaluation()
+            self._end_evaluation(0)
 
     def check_same_input(self) -> None:
         """That tasks and initial weights are those that the folder's manifest names, which is kept.
@@ -124,20 +124,23 @@ class Session:
         check_same_input(before, self.manifest, self.folder.path)
         self.manifest = before
 
-    def train_episode(self) -> int:
-        """Train the next episode and evaluate all tasks after it; the task that was trained.
+    def start_episode(self) -> None:
+        """Train the next episode and evaluate all tasks after it; a GPU goes on with it after the return."""
+        config, step = self.state.config, self.state.step
+        if config.reset_optimizer:
+            step.reset_optimizer()
+        step.train(int(self.state.order.flat[self.done]), config.steps, self.done)
+        self._start_evaluation()
+
+    def end_episode(self) -> int:
+        """Wait for the episode that was started and note its losses; the task that was trained.
 
         Raises:
             InputError: when a loss is no longer finite.
         """
-        config, step = self.state.config, self.state.step
-        task = int(self.state.order.flat[self.done])
-        if config.reset_optimizer:
-            step.reset_optimizer()
-        step.train(task, config.steps, self.done)
-        self._evaluate(1 + self.done)
+        self._end_evaluation(1 + self.done)
         self.done += 1
-        return task
+        return int(self.state.order.flat[self.done - 1])
 
     def checkpoint(self) -> Checkpoint:
         """The run as it stands."""
@@ -205,10 +208,12 @@ class Session:
             for probe in self.probes:
                 probe.load_state(checkpoint.probes.get(probe.name, {}))
 
-    def _evaluate(self, row: int) -> None:
-        found = {"losses": self.state.step.evaluate()}
-        found |= {name: losses() for name, losses in self.state.adapter.extra.items()}
-        for name, losses in found.items():
+    def _start_evaluation(self) -> None:
+        self._found = {"losses": self.state.step.evaluate()}
+        self._found |= {name: losses() for name, losses in self.state.adapter.extra.items()}
+
+    def _end_evaluation(self, row: int) -> None:
+        for name, losses in self._found.items():
             self.rows[name][row] = losses.cpu().numpy()
         if not np.isfinite(self.rows["losses"][row]).all():
             self.folder.write_manifest(self.manifest | {"diverged": row})
@@ -219,25 +224,3 @@ def _trained(model: Any) -> dict[str, torch.Tensor]:
     """Everything training changes: parameters that are not frozen, each once if shared, and buffers."""
     weights = {name: p for name, p in model.named_parameters() if p.requires_grad}
     return weights | dict(model.named_buffers())
-
-
-@contextlib.contextmanager
-def _threads(folder: RunFolder) -> Iterator[None]:
-    """As many threads as the run was started with: sums split over another number round differently."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(max(1, folder.read_manifest().get("threads", before)))
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-@contextlib.contextmanager
-def _generator(config: RunConfig) -> Iterator[None]:
-    """Leave the caller's random state alone; dropout seeds torch's generator at every step."""
-    import torch
-
-    with torch.random.fork_rng(enabled=config.dropout):
-        yield
