@@ -274,6 +274,7 @@ def _sweep(
     launcher: Launcher = "inline",
     workers: int = 2,
     per_job: int = 1,
+    together: int = 1,
     submitit: tuple[str, ...] = (),
     wait: bool = True,
     dry_run: bool = False,
@@ -290,6 +291,8 @@ def _sweep(
         launcher: One after the other here, in processes here, or as jobs of a cluster by submitit.
         workers: Processes at a time.
         per_job: Runs per process or job, one after the other.
+        together: Runs of one shape (seeds, rates, orders) side by side in a process, on a stream each: for
+            networks that do not fill a GPU. The numbers are those of runs one by one.
         submitit: Parameters of the jobs, NAME=VALUE, e.g. timeout_min=60 slurm_partition=gpu gpus_per_node=1.
         wait: Wait for submitted jobs.
         dry_run: Only list the runs and their states.
@@ -310,6 +313,7 @@ def _sweep(
         launcher=launcher,
         workers=workers,
         per_job=per_job,
+        together=together,
         parameters=_parameters(submitit),
         wait_for_jobs=wait,
     )

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from llm.config import RunConfig
+from llm.cost.shape import shape
 from llm.training.interrupt import Interrupted
 from toymodel.base.errors import InputError
 
-__all__ = ["Batch", "Outcome"]
+if TYPE_CHECKING:
+    from llm.runs.finished import Run
+    from llm.training.loop import Job
+
+__all__ = ["Batch", "Outcome", "side_by_side"]
 
 
 @dataclass(frozen=True)
@@ -31,27 +37,40 @@ class Outcome:
     message: str = ""
 
 
+def side_by_side(configs: Sequence[RunConfig], together: int) -> list[list[RunConfig]]:
+    """Groups of at most so many runs of one shape, in the order in which each shape comes first."""
+    alike: dict[RunConfig, list[RunConfig]] = {}
+    for config in configs:
+        alike.setdefault(shape(config), []).append(config)
+    return [runs[k : k + together] for runs in alike.values() for k in range(0, len(runs), together)]
+
+
 class Batch:
-    """Runs that share a process or a job, one after the other.
+    """Runs that share a process or a job, one after the other, or several side by side.
 
     Args:
-        configs: the runs.
+        groups: the runs; those of a group go side by side, one group after the other.
         root: the folder of their folders.
         persistent: a signal to stop means to save and go on, as in a cluster's job, which is requeued by a
             signal of its own and may be killed at any time.
     """
 
-    def __init__(self, configs: list[RunConfig], root: Path, persistent: bool = False) -> None:
-        self.configs = configs
+    def __init__(self, groups: Sequence[Sequence[RunConfig]], root: Path, persistent: bool = False) -> None:
+        self.groups = groups
         self.root = root
         self.persistent = persistent
 
+    @property
+    def configs(self) -> list[RunConfig]:
+        """All runs."""
+        return [config for group in self.groups for config in group]
+
     def __call__(self) -> list[Outcome]:
         """Run them; what is finished by now is skipped."""
-        found = []
-        for config in self.configs:
-            found.append(self._one(config))
-            if found[-1].state == "stopped":
+        found: list[Outcome] = []
+        for group in self.groups:
+            found += self._together(group)
+            if any(outcome.state == "stopped" for outcome in found):
                 break
         return found
 
@@ -61,18 +80,25 @@ class Batch:
 
         return DelayedSubmission(self)
 
-    def _one(self, config: RunConfig) -> Outcome:
-        from llm.training.loop import run
+    def _together(self, group: Sequence[RunConfig]) -> list[Outcome]:
+        from llm.training.loop import Job, run_together
 
-        path = self.root / config.id
+        jobs = [Job(config, self.root / config.id) for config in group]
         while True:
             try:
-                run(config, path)
-            except Interrupted:
-                if not self.persistent:
-                    return Outcome(config, path, "stopped")
-            except Exception as error:  # one run's failure must not end the others
-                words = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
-                return Outcome(config, path, "failed", words)
-            else:
-                return Outcome(config, path, "finished")
+                results = run_together(jobs)
+            except Interrupted as stop:  # before any of them had anything to save
+                results = [stop] * len(jobs)
+            found = [_outcome(job, result) for job, result in zip(jobs, results, strict=True)]
+            if not (self.persistent and any(outcome.state == "stopped" for outcome in found)):
+                return found
+
+
+def _outcome(job: Job, result: Run | BaseException) -> Outcome:
+    path = Path(job.out)
+    if isinstance(result, Interrupted):
+        return Outcome(job.config, path, "stopped")
+    if isinstance(result, BaseException):  # one run's failure must not end the others
+        words = str(result) if isinstance(result, InputError) else f"{type(result).__name__}: {result}"
+        return Outcome(job.config, path, "failed", words)
+    return Outcome(job.config, path, "finished")

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from llm.config import RunConfig
-from llm.launch.batch import Batch, Outcome
+from llm.cost.memory import free_memory
+from llm.cost.shape import memory_needed
+from llm.launch.batch import Batch, Outcome, side_by_side
 from llm.launch.cluster import submit
 from llm.launch.pool import Pool
 from llm.runs.folder import RunFolder
@@ -34,6 +36,7 @@ def sweep(
     launcher: Launcher = "inline",
     workers: int = 2,
     per_job: int = 1,
+    together: int = 1,
     parameters: Mapping[str, Any] | None = None,
     wait_for_jobs: bool = True,
 ) -> list[Outcome]:
@@ -49,7 +52,10 @@ def sweep(
             shared out; ``submitit`` as jobs of a SLURM array that are requeued when they are pre-empted or
             out of time.
         workers: processes at a time, for ``processes``.
-        per_job: runs per process or job, one after the other: short ones share the start-up.
+        per_job: runs (with `together` groups of them) per process or job, one after the other: short ones
+            share the start-up.
+        together: runs of one shape side by side in one process, each on a stream of its own of the GPU and to
+            the numbers that it has alone: for networks that do not fill one. On a CPU nothing is gained.
         parameters: submitit's, e.g. ``{"timeout_min": 60, "slurm_partition": "gpu", "gpus_per_node": 1}``;
             ``cluster`` chooses among ``slurm``, ``local`` and, by default, whichever is there.
         wait_for_jobs: with ``submitit``, return when all jobs are done rather than at once.
@@ -65,17 +71,19 @@ def sweep(
     check_output_folder(root)
     if not configs:
         raise InputError("an empty sweep", expected="at least one configuration", fix="--presets NAME")
-    for name, number in (("workers", workers), ("per_job", per_job)):
+    for name, number in (("workers", workers), ("per_job", per_job), ("together", together)):
         if number < 1:
-            flag = "--" + name.replace("_", "-")
-            raise InputError(f"{flag} {number}", expected="at least 1", fix=f"{flag} 1")
+            raise InputError(f"{name}={number}", expected="at least 1", fix=f"{name}=1")
     unique = {config.id: config for config in configs}
     folders = {name: RunFolder(root / name) for name in unique}
     # Claimed folders are checked before anything long starts.
     done = {name for name, folder in folders.items() if folder.check(unique[name]) and folder.finished}
     found = {name: Outcome(unique[name], root / name, "skipped") for name in done}
     todo = [config for name, config in unique.items() if name not in done]
-    batches = [Batch(todo[k : k + per_job], root) for k in range(0, len(todo), per_job)]
+    groups = side_by_side(todo, together) if together > 1 else [[config] for config in todo]
+    if together > 1 and launcher != "submitit":
+        _check_memory(groups)
+    batches = [Batch(groups[k : k + per_job], root) for k in range(0, len(groups), per_job)]
     if launcher == "submitit":
         outcomes = submit(batches, root, dict(parameters or {}), wait_for_jobs)
     elif launcher == "processes" and batches:
@@ -92,6 +100,22 @@ def sweep(
         if isinstance(outcomes, Iterator) and hasattr(outcomes, "close"):
             outcomes.close()
     return [found[config.id] for config in configs]
+
+
+def _check_memory(groups: Sequence[Sequence[RunConfig]]) -> None:
+    """Refuse groups for which this machine has no memory, before any of their networks is built."""
+    from llm.steps.device import run_device
+
+    for group in groups:
+        device = run_device(group[0])
+        needed, free = memory_needed(group[0], device), free_memory(device)
+        if len(group) > 1 and len(group) * needed > free:
+            fits = max(1, free // needed)
+            raise InputError(
+                f"together={len(group)} runs of {group[0].model}, which need {needed / 1e9:.3g} GB each",
+                expected=f"runs that fit into the {free / 1e9:.3g} GB that are free",
+                fix=f"together={fits}",
+            )
 
 
 def _in_processes(batches: list[Batch], workers: int) -> Iterator[Outcome]:

@@ -79,8 +79,11 @@ class LanguageAdapter:
             tokens, labels = vary(
                 self.documents.stored[task], self.documents.lengths[task], self._config, episode, step
             )
-            self.inputs.copy_(torch.from_numpy(tokens))
-            self.targets[:-1].copy_(torch.from_numpy(labels)[1:])
+            for buffer, values in ((self.inputs, tokens), (self.targets[:-1], labels[1:])):
+                found = torch.from_numpy(values)
+                if buffer.is_cuda:  # from page-locked memory the host need not wait for the steps before
+                    found = found.pin_memory()
+                buffer.copy_(found, non_blocking=buffer.is_cuda)
         else:
             self.inputs.copy_(self._evaluated.tokens[task])
             self.targets[:-1].copy_(self._evaluated.labels[task, 1:])

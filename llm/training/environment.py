@@ -61,9 +61,14 @@ class Environment:
         from llm.cost.memory import enough_memory
         from llm.networks.precision import precision
 
-        with enough_memory(self.config), precision(self.config), self._threads(), self._random():
-            with self._streamed():
-                yield
+        with (
+            enough_memory(self.config),
+            precision(self.config),
+            self._threads(),
+            self._random(),
+            self._streamed(),
+        ):
+            yield
 
     @contextlib.contextmanager
     def _threads(self) -> Iterator[None]:

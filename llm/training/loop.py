@@ -11,7 +11,6 @@ import os
 import sys
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llm.config import RunConfig
@@ -86,9 +85,10 @@ def run(
 def run_together(jobs: Sequence[Job], *, progress: bool = False) -> list[Run | Exception | Interrupted]:
     """Run several configurations side by side in this process, each to the numbers that it has alone.
 
-    They take turns by the episode. On a GPU, which one small network does not fill, each works on a stream of
-    its own; on a CPU nothing is gained. Every run has its own folder, lock, checkpoints and log, and one that
-    fails does not stop the others. Runs of one size suit each other best: a turn takes as long as the longest.
+    They take turns by the episode. On a GPU, which one small network does not fill, each works on a stream
+    of its own; on a CPU nothing is gained. Every run has its own folder, lock, checkpoints and log, and one
+    that fails does not stop the others. Runs of one size suit each other best: a turn takes as long as the
+    longest.
 
     Args:
         jobs: the runs, in folders of their own.
@@ -100,7 +100,7 @@ def run_together(jobs: Sequence[Job], *, progress: bool = False) -> list[Run | E
     """
     stop: list[int] = []
     found: dict[int, Run | Exception | Interrupted] = {}
-    turns = {k: _turns(job, stop, k if len(jobs) > 1 else None, progress) for k, job in enumerate(jobs)}
+    turns = {k: _turns(job, stop, k, len(jobs), progress) for k, job in enumerate(jobs)}
     trained = dict.fromkeys(turns, False)
 
     def take_turns() -> None:
@@ -131,13 +131,14 @@ def run_together(jobs: Sequence[Job], *, progress: bool = False) -> list[Run | E
     return [found[number] for number in range(len(jobs))]
 
 
-def _turns(job: Job, stop: list[int], number: int | None, progress: bool) -> _Turns:
+def _turns(job: Job, stop: list[int], number: int, together: int, progress: bool) -> _Turns:
     """A run, in pieces.
 
     Args:
         job: what to run.
         stop: signals that have been received.
-        number: of the run among those side by side; None for one alone.
+        number: of the run among those side by side, from 0.
+        together: how many these are.
         progress: show a progress bar.
     """
     config = job.config
@@ -150,13 +151,15 @@ def _turns(job: Job, stop: list[int], number: int | None, progress: bool) -> _Tu
         return Run.load(job.out)
     folder.check_ready(config)
     session = open_session(config, folder)
+    if together > 1:
+        session.manifest["together"] = together
     with folder.claim(config):
         if folder.finished:  # by a process that held the folder until now
             return Run.load(job.out)
         with session.environment.active():
             session.begin()
         yield False
-        yield from _train(session, job, stop, _bar(session, progress, number))
+        yield from _train(session, job, stop, _bar(session, progress, number, together))
         with session.environment.active():
             session.measure()
             return session.finish(job.keep_weights)
@@ -198,13 +201,13 @@ def _train(session: Session, job: Job, stop: list[int], bar: Any) -> Generator[b
     yield True
 
 
-def _bar(session: Session, show: bool, number: int | None) -> Any:
+def _bar(session: Session, show: bool, number: int, together: int) -> Any:
     from tqdm import tqdm
 
     return tqdm(
         total=session.episodes,
         initial=session.done,
-        desc="episodes" if number is None else Path(session.folder.path).name,
+        desc="episodes" if together == 1 else session.folder.path.name,
         position=number,
         disable=None if show else True,
         file=sys.stderr,

@@ -156,7 +156,7 @@ class CheckpointWriter:
         for device in {tensor.device for tensor in tensors.values() if tensor.is_cuda}:
             import torch
 
-            torch.cuda.synchronize(device)
+            torch.cuda.current_stream(device).synchronize()  # of this run, not of those beside it
         return dataclasses.replace(
             checkpoint,
             rows={name: rows.copy() for name, rows in checkpoint.rows.items()},

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import llm
 import llm.runs.folder
+from llm.training.loop import Job, run_together
 from llm.training.saving import AfterEpisodes
 from toymodel import LossMatrix
 
@@ -23,20 +24,21 @@ _CONTEXT.set_forkserver_preload(
 
 
 class Child:
-    """A run under way; its standard error goes to a file beside the run folder."""
+    """A run under way, its standard error in a file beside its folder; or several side by side in folders
+    called by their configurations, of which `out` is the parent."""  # noqa: D205, D209
 
     def __init__(self, config, out, pause=0.0):
+        several = isinstance(config, list)
+        values = [one.to_json() for one in config] if several else config.to_json()
         self.out = Path(out)
         self._errors = self.out.with_suffix(".stderr")
-        self._process = _CONTEXT.Process(
-            target=_train, args=(config.to_json(), str(out), pause, self._errors)
-        )
+        self._process = _CONTEXT.Process(target=_train, args=(values, str(out), pause, self._errors))
         self._process.start()
 
     def wait_for(self, episodes):
         """Return when the run has logged so many episodes."""
         limit = time.monotonic() + 120
-        while logged(self.out) < episodes:
+        while sum(map(logged, [self.out, *self.out.glob("*/")])) < episodes:
             assert self._process.is_alive(), self.errors
             assert time.monotonic() < limit, "the run does not get on"
             time.sleep(0.005)
@@ -89,4 +91,11 @@ def _train(config, out, pause, errors):
         time.sleep(pause)
 
     llm.runs.folder.RunFolder.log = slowly
-    llm.run(llm.RunConfig.from_json(config), out, saving=AfterEpisodes(1))
+    if isinstance(config, dict):
+        llm.run(llm.RunConfig.from_json(config), out, saving=AfterEpisodes(1))
+        return
+    configs = [llm.RunConfig.from_json(values) for values in config]
+    jobs = [Job(one, Path(out) / one.id, saving=AfterEpisodes(1)) for one in configs]
+    for found in run_together(jobs):
+        if isinstance(found, BaseException):
+            raise found

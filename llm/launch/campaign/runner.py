@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from llm.cost.memory import free_memory
+from llm.cost.shape import memory_needed, network
 from llm.launch.campaign.folder import CAMPAIGN, CampaignFolder
 from llm.launch.campaign.listing import states
 from llm.launch.campaign.plan import (
@@ -28,7 +29,7 @@ from llm.launch.campaign.plan import (
     select,
 )
 from llm.launch.campaign.timed_run import TimedRun, run_until
-from llm.launch.campaign.timing import TimeEstimator, memory_needed, network
+from llm.launch.campaign.timing import TimeEstimator
 from llm.launch.pool import Pool
 from llm.steps.device import check_precision, require_gpu
 from llm.training.interrupt import Interrupted, signals

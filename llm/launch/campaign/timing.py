@@ -1,52 +1,22 @@
-"""How long runs take and how much memory they need: counted from shapes, timed by the runs before them."""
+"""How long runs take: counted from shapes, timed by the runs before them."""
 
 from __future__ import annotations
 
-import dataclasses
-import functools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from llm.config import RunConfig
-from llm.cost.size import Size, measure_size
+from llm.cost.shape import network
 from llm.cost.work import count_work
 
-if TYPE_CHECKING:
-    import torch
-
-__all__ = ["TimeEstimator", "memory_needed", "network"]
+__all__ = ["TimeEstimator"]
 
 # Assumed until a run of the campaign has shown better: the part of a large matrix product's rate that
 # training reaches, and seconds of a host per weight (drawing it, hashing it, copying it).
 _PART_OF_RATE = 0.2
 _SETUP = 4e-8
-# Of a GPU: the driver's and libraries' own, and what a batched evaluation holds at once.
-_OVERHEAD = 4 << 30
-
-
-def network(config: RunConfig) -> Size:
-    """Size of a run's network; laid out once for all runs that differ in nothing that matters for it."""
-    same: dict[str, Any] = {"seed": 0, "lr": 1e-3, "schedule": "cyclic", "order": None, "weight_decay": None,
-                            "shuffle_until": None, "steps": 10, "init": "pythia",
-                            "mask_probability": 0.0, "window_shift": 0}  # fmt: skip
-    if not config.probes:
-        same |= {"num_documents": 25, "epochs": 5}  # they matter for what probes keep
-    return _measured(dataclasses.replace(config, **same))
-
-
-@functools.cache
-def _measured(config: RunConfig) -> Size:
-    return measure_size(config)
-
-
-def memory_needed(config: RunConfig, device: torch.device) -> int:
-    """Bytes on the device, the copy included that recording a step takes of weights and moments."""
-    size = network(config)
-    if device.type != "cuda":
-        return round(1.15 * size.memory)
-    return round(1.15 * size.memory) + size.weights + size.optimizer + _OVERHEAD
 
 
 @dataclass

@@ -11,8 +11,8 @@ import pytest
 from figures.evidence.collection import RECORDED, Runs, recorded
 from figures.evidence.record import configurations, configurations_of_orders
 from figures.evidence.stored import INDEX, read_folders, read_packed
+from llm.cost.shape import network
 from llm.data.documents import load_documents
-from llm.launch.campaign.timing import network
 from llm.runs.finished import Run
 from llm.runs.kept import PROVENANCE, provenance
 from llm.tasks.order import episode_order

@@ -1,8 +1,8 @@
 """Operations and bytes, against a count by hand."""
 
 from llm.config import RunConfig
+from llm.cost.shape import network
 from llm.cost.work import count_work
-from llm.launch.campaign.timing import network
 
 
 def test_counted_work():

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from llm import Interrupted, RunConfig, run
 from llm.config import varied
-from llm.launch.batch import Batch
+from llm.cost.shape import memory_needed
+from llm.launch.batch import Batch, side_by_side
 from llm.launch.grid import expand, parse_grid
 from llm.launch.sweeps import sweep
 from toymodel import InputError, LossMatrix
@@ -28,8 +30,6 @@ ROOT = str(Path(__file__).parents[3])
 @pytest.fixture
 def alone(monkeypatch):
     """Children use one thread, as this process does, so that their sums are the same."""
-    import torch
-
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
@@ -110,7 +110,7 @@ def test_one_failure_does_not_stop_the_others(tmp_path):
 
 @pytest.mark.parametrize(
     ("options", "words"),
-    [({"workers": 0}, "--workers 0"), ({"per_job": 0}, "--per-job 0")],
+    [({"workers": 0}, "workers=0"), ({"per_job": 0}, "per_job=0"), ({"together": 0}, "together=0")],
 )
 def test_bad_numbers(tmp_path, options, words):
     with pytest.raises(InputError, match=words):
@@ -130,10 +130,40 @@ def test_an_empty_sweep_and_a_strange_folder(tmp_path):
 def test_a_stopped_sweep_goes_on(tmp_path, monkeypatch):
     configs = expand([CONFIG], [0, 1])
     with monkeypatch.context() as patch:
-        patch.setattr("llm.training.loop.run", lambda *a, **k: (_ for _ in ()).throw(Interrupted("stopped")))
+        patch.setattr("llm.training.loop.run_together", lambda jobs: [Interrupted("stopped")] * len(jobs))
         with pytest.raises(Interrupted, match="0 of 2 runs are finished"):
             sweep(configs, tmp_path)
     assert states(sweep(configs, tmp_path)) == ["finished", "finished"]
+
+
+def test_runs_of_one_shape_go_side_by_side():
+    adam = dataclasses.replace(CONFIG, optimizer="adam")
+    first, second, third = expand([CONFIG], [0, 1, 2])
+    faster = dataclasses.replace(CONFIG, lr=0.02, schedule="reshuffled")
+    assert side_by_side([first, adam, second, third, faster], 2) == [[first, second], [third, faster], [adam]]
+    wider = dataclasses.replace(CONFIG, width=32)
+    assert side_by_side([first, wider, second], 5) == [[first, second], [wider]]
+
+
+@pytest.mark.parametrize("launcher", ["inline", "processes"])
+def test_side_by_side_gives_the_same_losses(tmp_path, alone, launcher):
+    configs = [*expand([CONFIG], [0, 1]), dataclasses.replace(CONFIG, lr=1e30),
+               dataclasses.replace(CONFIG, optimizer="adam")]  # fmt: skip
+    found = sweep(configs, tmp_path / "sweep", launcher=launcher, workers=1, together=3)
+    assert states(found) == ["finished", "finished", "failed", "finished"]
+    assert "no longer finite" in found[2].message
+    for outcome in (found[0], found[1], found[3]):
+        ref = run(outcome.config, tmp_path / "alone" / outcome.config.id).losses
+        np.testing.assert_array_equal(LossMatrix.load(outcome.path).values, ref.values)
+
+
+def test_too_many_for_the_memory_are_refused_before_they_begin(tmp_path, monkeypatch):
+    need = memory_needed(CONFIG, torch.device("cpu"))
+    monkeypatch.setattr("llm.launch.sweeps.free_memory", lambda device: 2 * need)
+    with pytest.raises(InputError, match="together=3 runs of embedded.*Fix: together=2"):
+        sweep(expand([CONFIG], [0, 1, 2]), tmp_path / "sweep", together=3)
+    assert not list((tmp_path / "sweep").glob("*"))
+    assert states(sweep(expand([CONFIG], [0, 1, 2]), tmp_path / "sweep", together=2)) == ["finished"] * 3
 
 
 def test_processes_give_the_same_losses(tmp_path, alone):
@@ -206,7 +236,7 @@ def test_submitit_requeues_what_is_pre_empted(tmp_path, alone):
     config = dataclasses.replace(CONFIG, epochs=150)
     executor = submitit.AutoExecutor(folder=tmp_path / "jobs", cluster="local")
     executor.update_parameters(timeout_min=5)
-    job = executor.submit(Batch([config], tmp_path, persistent=True))
+    job = executor.submit(Batch([[config]], tmp_path, persistent=True))
     try:
         log = tmp_path / config.id / "log.jsonl"
         deadline = time.monotonic() + 120

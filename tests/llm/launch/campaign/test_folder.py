@@ -5,11 +5,11 @@ import os
 import numpy as np
 import pytest
 
+from llm.cost.shape import network
 from llm.cost.work import count_work
 from llm.launch.campaign import ENTRIES, CampaignFolder, plan
 from llm.launch.campaign.command import main
 from llm.launch.campaign.listing import markdown, states
-from llm.launch.campaign.timing import network
 from llm.runs.finished import Run
 from tests.llm.launch.campaign.entries import TWO
 from toymodel import InputError, LossMatrix

@@ -10,10 +10,10 @@ import torch
 
 from llm import run as train
 from llm.config import RunConfig
+from llm.cost.shape import memory_needed
 from llm.launch.campaign import ENTRIES, Entry, plan
 from llm.launch.campaign import runner as runner_module
 from llm.launch.campaign.command import main
-from llm.launch.campaign.timing import memory_needed
 from llm.names import SHAPES
 from llm.training.interrupt import Interrupted
 from tests.llm.launch.campaign.entries import TWO

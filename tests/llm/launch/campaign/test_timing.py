@@ -3,7 +3,8 @@
 import pytest
 
 from llm.config import RunConfig
-from llm.launch.campaign.timing import TimeEstimator, network
+from llm.cost.shape import network
+from llm.launch.campaign.timing import TimeEstimator
 
 
 def test_times_are_scaled_from_the_run_that_is_most_alike():
