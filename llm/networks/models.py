@@ -17,7 +17,7 @@ from toymodel.base.errors import InputError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["build_model", "forward_form", "freeze", "split_head"]
+__all__ = ["build_model", "forward_form", "freeze", "split_head", "without_gradients"]
 
 
 # Architectures whose attention is plainly causal (no sliding window, no bias by position) and whose logits
@@ -156,9 +156,26 @@ def split_head(model: Any) -> tuple[Callable[[torch.Tensor], torch.Tensor], Call
     return lambda tokens: model(input_ids=tokens, use_cache=False).logits, lambda logits: logits.clone()
 
 
-def forward_form(model: Any) -> str:
+def without_gradients(model: Any, config: RunConfig) -> Callable[[torch.Tensor], torch.Tensor] | None:
+    """The first part of `split_head` where no gradient is asked for, in the form of version 2; None where
+    `split_head` has that."""  # noqa: D205, D209
+    from llm.networks.fast.network import Networks, why_not
+    from llm.networks.fast.updates import Gradients
+
+    if why_not(config, model) is not None:
+        return None
+    networks = Networks(model, Gradients())
+    networks.of(config.context)  # what it joins is joined before anything is recorded
+    return lambda tokens: networks.of(tokens.shape[1]).hidden(tokens)
+
+
+def forward_form(model: Any, config: RunConfig) -> str:
     """Which form of the network computes, for the manifest."""
+    from llm.networks.fast.network import why_not
+
     kind = getattr(getattr(model, "config", None), "model_type", None)
+    if kind in _PLAIN and why_not(config, model) is None:
+        return f"{kind}, written out, joint products, no autograd"
     if kind == "gpt_neox":
         return "gpt_neox, attention and rotary table in a form of our own"
     if kind in _PLAIN:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from llm.config import RunConfig
 
 if TYPE_CHECKING:
     import torch
 
-    from llm.networks.fast.descent import DescentNetwork
+    from llm.networks.fast.network import Networks
     from llm.tasks.protocol import TaskAdapter
 
-__all__ = ["DescentInProducts", "GradientDescent", "Optimizer", "make_optimizer", "why_gradients"]
+__all__ = ["DescentInProducts", "GradientDescent", "Moments", "Optimizer", "make_optimizer"]
 
 
 class Optimizer(Protocol):
@@ -39,12 +39,15 @@ def make_optimizer(config: RunConfig, model: torch.nn.Module) -> Optimizer:
     """The configured optimizer over the parameters that are not frozen."""
     import torch
 
+    from llm.networks.fast.network import Networks, why_not
+    from llm.networks.fast.updates import Descent, Gradients
+
     trainable = [p for p in model.parameters() if p.requires_grad]
+    reason = why_not(config, model)
     if config.optimizer == "sgd":
         apart = config.weight_decay or 0.0
-        reason = why_gradients(config, model)
         if reason is None:
-            return DescentInProducts(model, config.rate, apart)
+            return DescentInProducts(Networks(model, Descent(config.rate, apart)))
         return GradientDescent(trainable, config.rate, apart, reason)
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.optimizer]
     capturable = trainable[0].device.type == "cuda"
@@ -53,18 +56,7 @@ def make_optimizer(config: RunConfig, model: torch.nn.Module) -> Optimizer:
     chosen = kind(trainable, lr=config.rate, fused=True, capturable=capturable, **decay)
     # Capturable steps also run as they are (before a capture, or without one); torch would warn of each.
     chosen._warned_capturable_if_run_uncaptured = True
-    return Moments(chosen)
-
-
-def why_gradients(config: RunConfig, model: torch.nn.Module) -> str | None:
-    """Why plain descent forms gradients; None where it descends in the backward products."""
-    if config.version < 2:
-        return "version 1"
-    if config.task != "language" or config.dropout or config.precision == "bf16":
-        return "dropout" if config.dropout else config.task if config.task != "language" else "bf16"
-    from llm.networks.fast.descent import why_not
-
-    return why_not(model)
+    return Moments(chosen, Networks(model, Gradients()) if reason is None else None, reason or "")
 
 
 class GradientDescent:
@@ -119,40 +111,23 @@ class GradientDescent:
 
 
 class DescentInProducts:
-    """Plain gradient descent that never forms the gradient of a matrix (`llm.networks.fast.descent_parts`).
+    """Plain gradient descent that never forms the gradient of a matrix (`llm.networks.fast.updates.Descent`).
 
     Equal to `GradientDescent` to rounding. Outside `update` the model is the library's, and has gradients.
 
     Args:
-        model: one that `why_gradients` has no objection to, on its device.
-        rate: learning rate.
-        decay: part of a weight, times the rate, that a step takes away beside the gradient.
+        networks: of the model, which descend.
     """
 
-    def __init__(self, model: Any, rate: float, decay: float = 0.0) -> None:
-        self.rate, self.decay = rate, decay
-        self.form = "descent in the backward products"
-        self._model = model
-        self._networks: dict[int, DescentNetwork] = {}
-        self._places: list[tuple[int, int]] = []
+    form = "descent in the backward products"
+
+    def __init__(self, networks: Networks) -> None:
+        self._networks = networks
 
     def update(self, adapter: TaskAdapter) -> None:
         """One gradient step on the loss of what is in the adapter's buffers."""
-        self._network(adapter.inputs.shape[1]).descend(adapter.inputs, adapter.targets, adapter.counted())
-
-    def _network(self, context: int) -> DescentNetwork:
-        from llm.networks.fast.descent import DescentNetwork
-
-        # It holds the parameters' memory; where that was exchanged meanwhile, it is made anew.
-        if self._places != self._memory():
-            self._networks.clear()
-        if context not in self._networks:
-            self._networks[context] = DescentNetwork.of(self._model, context, self.rate, self.decay)
-            self._places = self._memory()  # after it has joined some of it
-        return self._networks[context]
-
-    def _memory(self) -> list[tuple[int, int]]:
-        return [(p.untyped_storage()._cdata, p.storage_offset()) for p in self._model.parameters()]
+        network = self._networks.of(adapter.inputs.shape[1])
+        network.step(adapter.inputs, adapter.targets, adapter.counted())
 
     def reset(self) -> None:
         """Nothing to forget."""
@@ -170,17 +145,27 @@ class Moments:
 
     Args:
         optimizer: the optimizer; its state appears with the first update.
+        networks: of the model, which find the gradients; autograd if None.
+        reason: why autograd, where there was a choice.
     """
 
-    def __init__(self, optimizer: torch.optim.Optimizer) -> None:
+    def __init__(
+        self, optimizer: torch.optim.Optimizer, networks: Networks | None = None, reason: str = ""
+    ) -> None:
         self.optimizer = optimizer
-        self.form = f"gradients, then {type(optimizer).__name__} in one pass"
+        how = "gradients" if networks is None else "gradients by joint products"
+        self.form = f"{how}, then {type(optimizer).__name__} in one pass" + (f" ({reason})" if reason else "")
+        self._networks = networks
         self._parameters = [p for group in optimizer.param_groups for p in group["params"]]
 
     def update(self, adapter: TaskAdapter) -> None:
         """One gradient step on the loss of what is in the adapter's buffers."""
         self._clear()
-        adapter.loss().backward()
+        if self._networks is None:
+            adapter.loss().backward()
+        else:
+            network = self._networks.of(adapter.inputs.shape[1])
+            network.step(adapter.inputs, adapter.targets, adapter.counted())
         self.optimizer.step()
         self._clear()  # frees them before all tasks are evaluated
 

@@ -50,7 +50,7 @@ class LanguageAdapter:
     def __init__(self, config: RunConfig, model: Any, documents: Documents, device: torch.device) -> None:
         import torch
 
-        from llm.networks.models import split_head
+        from llm.networks.models import split_head, without_gradients
 
         self.model = model
         self.tasks = len(documents.names)
@@ -59,6 +59,7 @@ class LanguageAdapter:
         self._config = config
         self.documents = documents
         self._body, self._head = split_head(model)
+        self._plain_body = without_gradients(model, config) or self._body
         self._device = device
         self._varies = bool(config.mask_probability or config.window_shift)
         self._evaluated = _Evaluated.of(documents.tokens, documents.labels, device)
@@ -124,7 +125,7 @@ class LanguageAdapter:
         found = torch.zeros((len(data.tokens), data.tokens.shape[1]), device=self._device)
         with torch.inference_mode(), autocast(self._config, self._device):
             for first in range(0, len(data.tokens), documents):
-                hidden = self._body(data.tokens[first : first + documents]).flatten(0, 1)
+                hidden = self._plain_body(data.tokens[first : first + documents]).flatten(0, 1)
                 places, flat = data.places(first, documents), found[first : first + documents].view(-1)
                 targets = data.labels[first : first + documents].flatten()
                 for some in places.split(positions):

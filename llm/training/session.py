@@ -60,7 +60,7 @@ def open_session(config: RunConfig, folder: RunFolder, probes: Sequence[Probe] |
         for probe in chosen:
             probe.check(state)
         manifest = describe(config, adapter, device) | {
-            "forward": forward_form(adapter.model),
+            "forward": forward_form(adapter.model, config),
             "steps": step.optimizer.form,
         }
     return Session(state, folder, environment, chosen, rows, manifest)

@@ -3,8 +3,9 @@
 import pytest
 import torch
 
+from llm import RunConfig
 from llm.networks.models import _ATTENTION, _register_attention, forward_form, split_head
-from tests.llm.networks.test_descent import GPT2, LLAMA, MODELS, VOCABULARY
+from tests.llm.networks.test_network import GPT2, LLAMA, MODELS, VOCABULARY
 
 
 @pytest.fixture(params=["llama", "llama, tied and biased", "gpt2"])
@@ -23,7 +24,7 @@ def model(request):
 def test_logits_and_gradients_are_the_librarys_bit_for_bit(model, batch):
     generator = torch.Generator().manual_seed(2)
     body, head = split_head(model)
-    assert "unwrapped" in forward_form(model)
+    assert "unwrapped" in forward_form(model, RunConfig())
     for length in (12, 7, 12):
         tokens = torch.randint(0, VOCABULARY, (batch, length), generator=generator)
         ref = model(input_ids=tokens, use_cache=False).logits

@@ -63,6 +63,7 @@ def with_numbers(function):
 def gpu(monkeypatch):
     """A device that takes tensors without numbers."""
     monkeypatch.setattr(torch.nn.Module, "to", moved)
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor)
     for name in ("build_classifier", "load_batches"):  # images and initial weights are looked at
         monkeypatch.setattr(classification, name, with_numbers(getattr(classification, name)))
     with FakeTensorMode(allow_non_fake_inputs=True):

@@ -45,7 +45,8 @@ def same(found, configs, folder):
         ref = run(config, folder / f"{config.id}-alone")
         np.testing.assert_array_equal(comp.losses.values, ref.losses.values)
         assert comp.manifest["config_id"] == config.id
-    assert np.ptp([one.losses.values for one in found], axis=0).max() > 0
+    if len(found) > 1:
+        assert np.ptp([one.losses.values for one in found], axis=0).max() > 0
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -1,4 +1,4 @@
-"""Descent in the backward products, against torch's plain optimizer on the library's own networks."""
+"""Networks written out and what becomes of their gradients, against autograd on the library's own."""
 
 import copy
 import dataclasses
@@ -16,10 +16,12 @@ from transformers import (
 )
 
 from llm import RunConfig, run
-from llm.networks.fast.descent import DescentNetwork, why_not
+from llm.networks.fast.network import Network, Networks, why_not
+from llm.networks.fast.updates import Descent, Gradients, Weight
 from llm.registry import make_adapter
-from llm.steps.optimizers import DescentInProducts, GradientDescent, make_optimizer, why_gradients
+from llm.steps.optimizers import DescentInProducts, GradientDescent, make_optimizer
 from llm.steps.step import EagerStep
+from llm.tasks.language import LanguageAdapter
 
 VOCABULARY, LENGTH, RATE = 97, 12, 0.1
 SHAPE = {"vocab_size": VOCABULARY, "hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4}
@@ -60,7 +62,7 @@ def steps(model, freeze, number=3, decay=0.0):
     generator = torch.Generator().manual_seed(1)
     freeze(model)
     ours = copy.deepcopy(model)
-    network = DescentNetwork.of(ours, LENGTH, RATE, decay)
+    network = Network.of(ours, LENGTH, Descent(RATE, decay))
     trained = [p for p in model.parameters() if p.requires_grad]
     for _ in range(number):
         tokens = torch.randint(0, VOCABULARY, (1, LENGTH), generator=generator)
@@ -71,7 +73,7 @@ def steps(model, freeze, number=3, decay=0.0):
         loss = torch.nn.functional.cross_entropy(logits, targets)  # -100 counts in nothing
         for parameter, gradient in zip(trained, torch.autograd.grad(loss, trained), strict=True):
             parameter.data.mul_(1 - RATE * decay).sub_(gradient, alpha=RATE)
-        network.descend(tokens, targets, targets != -100)
+        network.step(tokens, targets, targets != -100)
     return model, ours
 
 
@@ -89,7 +91,7 @@ def agree(model, ours, before):
 def test_steps_are_those_of_the_plain_optimizer(name, decay):
     torch.manual_seed(3)
     model = doubled(MODELS[name]())
-    assert why_not(model) is None
+    assert why_not(TINY, model) is None
     before = [p.detach().clone() for p in model.parameters()]
     agree(*steps(model, lambda model: None, decay=decay), before)
 
@@ -109,6 +111,100 @@ def test_what_is_frozen_stays(name):
 
     before = [p.detach().clone() for p in model.parameters()]
     agree(*steps(model, freeze), before)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_gradients_are_those_of_autograd(name):
+    torch.manual_seed(6)
+    model = doubled(MODELS[name]())
+    layers = getattr(model.base_model, "layers", None) or model.base_model.h
+    layers[1].requires_grad_(False)
+    before = {n: p.detach().clone() for n, p in model.named_parameters()}
+    tokens, targets = torch.randint(0, VOCABULARY, (1, LENGTH)), torch.full((LENGTH,), -100)
+    targets[:-3] = tokens[0, 1:-2]
+    network = Network.of(model, LENGTH, Gradients())
+    for _ in range(2):  # the second replaces what the first has left
+        network.step(tokens, targets, targets != -100)
+    comp = {n: p.grad for n, p in model.named_parameters()}
+    model.zero_grad()
+    logits = model(input_ids=tokens, use_cache=False).logits[0]
+    torch.nn.functional.cross_entropy(logits, targets).backward()
+    for n, parameter in model.named_parameters():
+        assert torch.equal(parameter, before[n])
+        if parameter.requires_grad:
+            # The library rounds within its RMSNorm to float32.
+            torch.testing.assert_close(comp[n], parameter.grad, atol=2e-6, rtol=1e-6, msg=n)
+            assert parameter.grad.abs().max() > 0
+        else:
+            assert comp[n] is None
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_hidden_states_of_several_documents_are_the_librarys(name):
+    torch.manual_seed(7)
+    model = doubled(MODELS[name]())
+    tokens = torch.randint(0, VOCABULARY, (3, LENGTH))
+    networks = Networks(model, Gradients())
+    with torch.inference_mode():
+        comp = networks.of(LENGTH).hidden(tokens)
+        ref = model.base_model(input_ids=tokens, use_cache=False).last_hidden_state
+    torch.testing.assert_close(comp, ref, atol=5e-6, rtol=1e-6)
+    # Gradients can still be asked for, of weights that were joined meanwhile.
+    assert not any(p.is_inference() for p in model.parameters())
+    model(input_ids=tokens, use_cache=False).logits.sum().backward()
+    assert all(p.grad is not None for p in model.parameters())
+
+
+def test_what_is_joined_is_joined_once():
+    model = MODELS["llama"]()
+    attention = model.model.layers[0].self_attn
+    parts = [attention.q_proj.weight, attention.k_proj.weight, attention.v_proj.weight]
+    values = [part.detach().clone() for part in parts]
+    first = Weight(*parts)
+    places = [part.data_ptr() for part in parts]
+    again = Weight(*parts)
+    assert [part.data_ptr() for part in parts] == places
+    assert first.value.data_ptr() == again.value.data_ptr() == places[0]
+    assert torch.equal(again.value, torch.cat(values))
+    again.value.add_(1)
+    for part, value in zip(parts, values, strict=True):
+        assert torch.equal(part, value + 1)
+    other = Weight(parts[1], parts[0])  # another order is another matrix
+    assert torch.equal(other.value, torch.cat([values[1], values[0]]) + 1)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw"])
+@pytest.mark.parametrize("model", ["embedded", "gpt2", "llama"])
+def test_moments_of_joint_products_are_those_of_autograd(other_checkpoints, model, optimizer):
+    changes = {} if model == "embedded" else {"model": str(other_checkpoints[model]), "width": None,
+                                              "depth": None, "heads": None, "feed_forward": None}  # fmt: skip
+    found = []
+    for version in (2, 1):
+        config = dataclasses.replace(TINY, optimizer=optimizer, lr=1e-3, version=2, **changes)
+        adapter = make_adapter(config, torch.device("cpu"))
+        config = dataclasses.replace(config, version=version)
+        descent = make_optimizer(config, adapter.model)
+        assert ("joint products" in descent.form) == (version == 2)
+        step = EagerStep(adapter, descent)
+        rows = []
+        for episode in range(6):
+            step.reset_optimizer()
+            step.train(episode % 4, config.steps, episode)
+            rows.append(step.evaluate().numpy())
+        assert all(p.grad is None for p in adapter.model.parameters())
+        found.append(np.array(rows))
+    assert np.ptp(found[0], axis=0).min() > 0.01
+    np.testing.assert_allclose(*found, atol=2e-4)
+
+
+def test_evaluation_of_the_second_version_is_that_of_the_first_to_rounding(other_checkpoints):
+    for model in ("embedded", str(other_checkpoints["llama"])):
+        config = RunConfig(model=model, context=16, num_documents=4, device="cpu", version=2)
+        adapter = make_adapter(config, torch.device("cpu"))
+        comp = adapter.losses()
+        first = LanguageAdapter(dataclasses.replace(config, version=1), adapter.model, adapter.documents,
+                                torch.device("cpu"))  # fmt: skip
+        torch.testing.assert_close(comp, first.losses(), atol=1e-5, rtol=1e-6)
 
 
 @pytest.mark.parametrize("changes", [{}, {"weight_decay": 0.1}, {"mask_probability": 0.3}])
@@ -153,12 +249,12 @@ def test_outside_of_steps_the_network_has_gradients_and_may_move():
 
 def test_where_gradients_are_formed_the_reason_is_said():
     model = make_adapter(TINY, torch.device("cpu")).model
-    assert why_gradients(TINY, model) is None
-    assert why_gradients(dataclasses.replace(TINY, version=1), model) == "version 1"
-    assert why_gradients(dataclasses.replace(TINY, precision="bf16"), model) == "bf16"
-    assert why_gradients(dataclasses.replace(TINY, dropout=True), model) == "dropout"
+    assert why_not(TINY, model) is None
+    assert why_not(dataclasses.replace(TINY, version=1), model) == "version 1"
+    assert why_not(dataclasses.replace(TINY, precision="bf16"), model) == "bf16"
+    assert why_not(dataclasses.replace(TINY, dropout=True), model) == "dropout"
     model.config.hidden_act = "relu"
-    assert "relu" in why_gradients(TINY, model)
+    assert "relu" in why_not(TINY, model)
 
 
 def test_joined_weights_can_be_saved_and_loaded(tmp_path):
@@ -166,13 +262,13 @@ def test_joined_weights_can_be_saved_and_loaded(tmp_path):
 
     torch.manual_seed(5)
     model = MODELS["llama"]()
-    network = DescentNetwork.of(model, LENGTH, RATE)
+    network = Network.of(model, LENGTH, Descent(RATE))
     tokens = torch.arange(LENGTH)[None]
     save_file({name: p.detach() for name, p in model.named_parameters()}, tmp_path / "weights.safetensors")
-    network.descend(tokens, tokens[0], tokens[0] < 9)
+    network.step(tokens, tokens[0], tokens[0] < 9)
     after = [p.detach().clone() for p in model.parameters()]
     with torch.no_grad():
         for name, value in load_file(tmp_path / "weights.safetensors").items():
             model.get_parameter(name).copy_(value)
-    network.descend(tokens, tokens[0], tokens[0] < 9)
+    network.step(tokens, tokens[0], tokens[0] < 9)
     assert all(torch.equal(a, b) for a, b in zip(after, model.parameters(), strict=True))

@@ -1,0 +1,242 @@
+"""Layers with their backward passes written out: fewer and larger operations than autograd's.
+
+A layer first takes the gradient of its input with the weights as they are, and then gives the gradient of
+the weights to an `Update`, which may change them at once.
+
+All layers work on rows, shape ``(N, width)``: the tokens of one document, or of several of C tokens each.
+What a forward pass keeps for the backward pass it keeps only if it is told to.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from llm.networks.fast.neox import rotate
+from llm.networks.fast.updates import Update, Weight
+
+__all__ = ["Attention", "Embedding", "Head", "LayerNorm", "Linear", "RMSNorm"]
+
+
+class Linear:
+    """``y = x W^T + b``, or ``x W + b`` where the library keeps the weight transposed (its Conv1D).
+
+    Args:
+        modules: of the library; several that read the same input, not transposed, are computed as one.
+        update: what becomes of gradients.
+    """
+
+    def __init__(self, *modules: Any, update: Update) -> None:
+        self.weight = Weight(*(module.weight for module in modules))
+        biases = [module.bias for module in modules]
+        self.bias = None if biases[0] is None else Weight(*biases)
+        self.update = update
+        self.transposed = not isinstance(modules[0], torch.nn.Linear)
+        self.to_outputs = self.weight.value if self.transposed else self.weight.value.t()
+
+    def forward(self, x: Tensor, keep: bool = True) -> Tensor:
+        """Keeps its input."""
+        if keep:
+            self._x = x
+        if self.bias is None:
+            return x @ self.to_outputs
+        return torch.addmm(self.bias.value, x, self.to_outputs)
+
+    def backward(self, gradient: Tensor) -> Tensor:
+        """The gradient of the input, by the weights as they were."""
+        below = gradient @ self.to_outputs.t()
+        self.give(self._x, gradient)
+        if self.bias is not None and self.bias.trains:
+            self.update.vector(self.bias, gradient.sum(0))
+        del self._x
+        return below
+
+    def give(self, x: Tensor, gradient: Tensor) -> None:
+        """The gradient of the weight, from those of inputs and outputs."""
+        if self.weight.trains:
+            self.update.product(self.weight, *((x, gradient) if self.transposed else (gradient, x)))
+
+
+class LayerNorm:
+    """Layer normalisation with gain and bias."""
+
+    def __init__(self, module: Any, update: Update) -> None:
+        self.gain, self.bias, self.update = Weight(module.weight), Weight(module.bias), update
+        self.shape, self.epsilon = module.normalized_shape, module.eps
+
+    def forward(self, x: Tensor, keep: bool = True) -> Tensor:
+        """Keeps its input and its moments."""
+        y, mean, scale = torch.native_layer_norm(
+            x, self.shape, self.gain.value, self.bias.value, self.epsilon
+        )
+        if keep:
+            self._x, self._mean, self._scale = x, mean, scale
+        return y
+
+    def backward(self, gradient: Tensor) -> Tensor:
+        """The gradient of the input."""
+        trains = self.gain.trains
+        below, gain, bias = torch.ops.aten.native_layer_norm_backward(
+            gradient, self._x, self.shape, self._mean, self._scale, self.gain.value, self.bias.value,
+            [True, trains, trains],
+        )  # fmt: skip
+        if trains:
+            self.update.vector(self.gain, gain)
+            self.update.vector(self.bias, bias)
+        del self._x, self._mean, self._scale
+        return below
+
+
+class RMSNorm:
+    """Division by the root mean square, with gain (Zhang & Sennrich 2019)."""
+
+    def __init__(self, module: Any, update: Update) -> None:
+        self.gain, self.epsilon, self.update = Weight(module.weight), module.variance_epsilon, update
+
+    def forward(self, x: Tensor, keep: bool = True) -> Tensor:
+        """Keeps the normalised input and its scale."""
+        scale = torch.rsqrt(x.square().mean(-1, keepdim=True).add_(self.epsilon))
+        normal = x * scale
+        if not keep:
+            return normal.mul_(self.gain.value)
+        self._scale, self._normal = scale, normal
+        return normal * self.gain.value
+
+    def backward(self, gradient: Tensor) -> Tensor:
+        """The gradient of the input."""
+        through = gradient * self._normal
+        if self.gain.trains:
+            self.update.vector(self.gain, through.sum(0))
+        inner = gradient * self.gain.value
+        share = through.mul_(self.gain.value).mean(-1, keepdim=True)
+        below = inner.addcmul_(self._normal, share, value=-1).mul_(self._scale)
+        del self._normal, self._scale
+        return below
+
+
+class Attention:
+    """Causal attention within each document, on rotated queries and keys.
+
+    Args:
+        table: cosines and sines of the rotation, broadcast against documents' heads; None for no rotation.
+        scale: of the scores.
+    """
+
+    def __init__(self, table: tuple[Tensor, Tensor] | None, scale: float) -> None:
+        self.table, self.scale = table, scale
+
+    def forward(
+        self, turned: Tensor, query: Tensor, key: Tensor, value: Tensor, *, keep: bool = True
+    ) -> Tensor:
+        """Mixed values, shape ``(B * C, heads * d)``.
+
+        Args:
+            turned: queries and keys together, first dimensions ``(B, C)``, last d, rotated where they lie.
+            query: that part of them, shape ``(B, C, heads, d)``.
+            key: the other, shape ``(B, C, groups, d)``.
+            value: of the keys' shape.
+            keep: for the backward pass.
+        """
+        if self.table is not None:
+            rotate(turned, *self.table)
+        if not keep:
+            return _rows(self._mix(query, key, value))
+        # Autograd is asked for this one function: its gradient has kernels of its own on every device.
+        with torch.enable_grad():
+            self._inputs = [part.detach().requires_grad_() for part in (query, key, value)]
+            self._mixed = self._mix(*self._inputs)
+        return _rows(self._mixed.detach())
+
+    def _mix(self, *parts: Tensor) -> Tensor:
+        query, key, value = (part.transpose(1, 2) for part in parts)
+        if (groups := query.shape[1] // key.shape[1]) > 1:
+            key, value = (part.repeat_interleave(groups, 1) for part in (key, value))
+        return torch.nn.functional.scaled_dot_product_attention(
+            query, key, value, is_causal=True, scale=self.scale
+        )
+
+    def backward(self, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Gradients of queries, keys and values; those of queries and keys are still rotated."""
+        inputs, mixed = self._inputs, self._mixed
+        del self._inputs, self._mixed
+        documents, heads, length, size = mixed.shape
+        shaped = gradient.view(documents, length, heads, size).transpose(1, 2)
+        query, key, value = torch.autograd.grad(mixed, inputs, shaped)
+        return query, key, value
+
+    def turn_back(self, gradient: Tensor) -> None:
+        """Take the rotation out of gradients of queries and keys, in place."""
+        if self.table is not None:
+            cos, sin = self.table
+            rotate(gradient, cos, -sin)
+
+
+def _rows(mixed: Tensor) -> Tensor:
+    return mixed.transpose(1, 2).flatten(2).flatten(0, 1)
+
+
+class Embedding:
+    """A table that is looked up.
+
+    Args:
+        parameter: the table.
+        update: what becomes of gradients.
+        shared: whether the output layer is the same table.
+    """
+
+    def __init__(self, parameter: torch.nn.Parameter, update: Update, shared: bool = False) -> None:
+        self.weight, self.update, self.shared = Weight(parameter), update, shared
+
+    def forward(self, places: Tensor, keep: bool = True) -> Tensor:
+        """Rows at some places, int64, shape ``(N,)``."""
+        if keep:
+            self._places = places
+        return self.weight.value[places]
+
+    def backward(self, gradient: Tensor) -> None:
+        """Give the gradients of the rows."""
+        if self.weight.trains:
+            self.update.rows(self.weight, self._places, gradient, self.shared)
+        del self._places
+
+
+class Head:
+    """Output layer and mean cross entropy in one: logits are never more than one tensor.
+
+    Args:
+        linear: the output layer.
+    """
+
+    def __init__(self, linear: Linear) -> None:
+        self.linear = linear
+        self._room: Tensor | None = None
+
+    def gradient(self, hidden: Tensor, targets: Tensor, counted: Tensor) -> Tensor:
+        """The gradient of the hidden states, shape ``(N, width)``; that of the layer is given.
+
+        Args:
+            hidden: shape ``(N, width)``.
+            targets: int64, shape ``(N,)``; anything where not counted.
+            counted: bool, shape ``(N,)``.
+        """
+        layer = self.linear
+        shape = len(hidden), layer.to_outputs.shape[1]
+        if self._room is None or self._room.shape != shape:
+            self._room = hidden.new_empty(shape)
+        logits = self._room
+        if layer.bias is None:
+            torch.mm(hidden, layer.to_outputs, out=logits)
+        else:
+            torch.addmm(layer.bias.value, hidden, layer.to_outputs, out=logits)
+        torch.softmax(logits, 1, out=logits)
+        wanted = targets.clamp(min=0)[:, None]
+        logits.scatter_add_(1, wanted, logits.new_full((1, 1), -1.0).expand(wanted.shape))
+        # What does not count is left out of the thin factors, not of the logits.
+        share = (counted / counted.sum())[:, None]
+        if layer.bias is not None and layer.bias.trains:
+            layer.update.vector(layer.bias, (share.t() @ logits)[0])
+        below = logits @ layer.to_outputs.t()
+        layer.give(hidden * share, logits)
+        return below.mul_(share)
