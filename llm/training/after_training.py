@@ -55,8 +55,7 @@ def probe_run(
     chosen = make_probes(
         dataclasses.replace(config, probes=tuple(probes), probe_layer=layer or config.probe_layer)
     )
-    session = open_session(config, folder, chosen)
-    with session.environment.active():
+    with open_session(config, folder, chosen) as session:
         session.check_same_input()
         session.load(weights, moments)
         if rows is not None:

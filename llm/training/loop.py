@@ -18,7 +18,7 @@ from llm.runs.finished import Run, running_score
 from llm.runs.folder import RunFolder
 from llm.training.interrupt import Interrupted, signals
 from llm.training.saving import CheckpointWriter, SavePolicy, ShareOfTime
-from llm.training.session import Session, open_session
+from llm.training.session import Session, make_session
 from toymodel.base.errors import InputError
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ def _turns(job: Job, stop: list[int], number: int, together: int, progress: bool
         folder.tidy()
         return Run.load(job.out)
     folder.check_ready(config)
-    session = open_session(config, folder)
+    session = make_session(config, folder)
     if together > 1:
         session.manifest["together"] = together
     with folder.claim(config):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,10 +25,20 @@ if TYPE_CHECKING:
     from llm.probes import Probe
     from llm.steps.state import TrainingState
 
-__all__ = ["Session", "open_session"]
+__all__ = ["Session", "make_session", "open_session"]
 
 
-def open_session(config: RunConfig, folder: RunFolder, probes: Sequence[Probe] | None = None) -> Session:
+@contextlib.contextmanager
+def open_session(
+    config: RunConfig, folder: RunFolder, probes: Sequence[Probe] | None = None
+) -> Iterator[Session]:
+    """The session of `make_session`, with its environment in force inside the block."""
+    session = make_session(config, folder, probes)
+    with session.environment.active():
+        yield session
+
+
+def make_session(config: RunConfig, folder: RunFolder, probes: Sequence[Probe] | None = None) -> Session:
     """A run with its network built, its tasks read and its probes checked; writes nothing yet.
 
     Args:
