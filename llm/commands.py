@@ -291,8 +291,7 @@ def _sweep(
         launcher: One after the other here, in processes here, or as jobs of a cluster by submitit.
         workers: Processes at a time.
         per_job: Runs per process or job, one after the other.
-        together: Runs of one shape (seeds, rates, orders) side by side in a process, on a stream each: for
-            networks that do not fill a GPU. The numbers are those of runs one by one.
+        together: Runs of one shape side by side, to the same numbers: for networks that do not fill a GPU.
         submitit: Parameters of the jobs, NAME=VALUE, e.g. timeout_min=60 slurm_partition=gpu gpus_per_node=1.
         wait: Wait for submitted jobs.
         dry_run: Only list the runs and their states.

@@ -255,3 +255,31 @@ def order_log_likelihood(log, count, step, shift):
             seen[document] = value
         likelihoods.append(total)
     return float(np.log(np.mean(np.exp(likelihoods))))
+
+
+def philox(counter, key):
+    """Four words of Philox 4x32-10 (Salmon et al. 2011) from a counter and a key of such words."""
+    a, b, c, d = counter
+    low, high = key
+    for _ in range(10):
+        first, second = 0xD2511F53 * a, 0xCD9E8D57 * c
+        a, b, c, d = (second >> 32) ^ b ^ low, second % 2**32, (first >> 32) ^ d ^ high, first % 2**32
+        low, high = (low + 0x9E3779B9) % 2**32, (high + 0xBB67AE85) % 2**32
+    return a, b, c, d
+
+
+def counted_normals(length, key, block):
+    """Normal numbers of a block by Box and Muller (1958) from the words of `philox`, float64."""
+    out, quarter = np.empty(length), length // 4
+
+    def pair(word, other):
+        radius, angle = np.sqrt(-2 * np.log((word + 0.5) / 2**32)), 2 * np.pi * other / 2**32
+        return radius * np.cos(angle), radius * np.sin(angle)
+
+    for i in range(quarter):
+        a, b, c, d = philox((i, block, 0, 0), key)
+        out[i], out[i + quarter] = pair(a, b)
+        out[i + 2 * quarter], out[i + 3 * quarter] = pair(c, d)
+    for i in range(4 * quarter, length):
+        out[i] = pair(*philox((i, block, 0, 0), key)[:2])[0]
+    return out

@@ -1,8 +1,8 @@
 """Random weights: one stream of random numbers to each parameter, drawn by all cores.
 
-A block of a parameter is drawn by a counter-based generator (Philox; Salmon et al. 2011) whose key is the
-seed and the parameter's name and whose counter starts at the block's number. So the weights depend on seed
-and names alone: not on the device, the number of threads, the order of parameters or the library's drawing.
+A block of a parameter is drawn by a counter-based generator (`llm.networks.normals`) whose key is made of the
+seed and the parameter's name and whose counter holds the block's number. So the weights depend on seed and
+names alone: not on the device, the number of threads, the order of parameters or the library's drawing.
 """
 
 from __future__ import annotations
@@ -12,12 +12,11 @@ import math
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-if TYPE_CHECKING:
-    pass
+from llm.networks.normals import normals
 
 __all__ = ["deviations", "draw", "in_threads"]
 
@@ -73,19 +72,19 @@ def draw(model: Any, scheme: str, seed: int) -> None:
             continue
         for number, first in enumerate(range(0, len(values), _BLOCK)):
             blocks.append((values[first : first + _BLOCK], name, number, scale[name]))
-    in_threads(lambda block: _fill(*block, seed=seed), blocks)
+    fill = normals()
+    keys = {name: _key(seed, name) for name in scale}
+    in_threads(lambda block: fill(block[0], keys[block[1]], block[2], block[3]), blocks)
     if scheme != "normal":
         for module in model.modules():
             if isinstance(module, torch.nn.Embedding) and module.padding_idx is not None:
                 module.weight.data[module.padding_idx] = 0  # as the library has it
 
 
-def _fill(values: np.ndarray, name: str, number: int, scale: float, *, seed: int) -> None:
-    key = [seed, int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little")]
-    # The counter's low words count within a block; no two blocks of a parameter meet.
-    stream = np.random.Generator(np.random.Philox(key=key, counter=[0, 0, number, 0]))
-    stream.standard_normal(dtype=np.float32, out=values)
-    values *= np.float32(scale)
+def _key(seed: int, name: str) -> np.ndarray:
+    """Two words of 32 bits that no two parameters or seeds are likely to share."""
+    digest = hashlib.sha256(f"{seed} {name}".encode()).digest()
+    return np.frombuffer(digest[:8], dtype="<u4").astype(np.uint32)
 
 
 def in_threads(work: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
-__all__ = ["initialize", "load_weights", "weight_hash"]
+__all__ = ["initialize", "load_weights", "weight_hash", "weight_hash_later"]
 
 _PIECE = 1 << 22  # numbers hashed at a time
 
@@ -113,16 +115,41 @@ def weight_hash(model: torch.nn.Module, version: int = 1) -> str:
         model: whose.
         version: 1 over names and bytes; 2 over names and the hashes of pieces, which all cores take.
     """
+    return _hash(_arrays(model), version)
+
+
+def weight_hash_later(model: torch.nn.Module, version: int, device: torch.device) -> Callable[[], str]:
+    """A function that gives the `weight_hash` of a model as it is now.
+
+    Args:
+        model: on the CPU.
+        version: of the hash.
+        device: to which the model is about to be moved. Where that leaves these weights behind they are
+            hashed meanwhile; on the CPU not before the function is called, before anything is trained.
+    """
+    if device.type == "cpu":
+        return lambda: weight_hash(model, version)
+    thread = ThreadPoolExecutor(1, "hash")
+    hashing = thread.submit(_hash, _arrays(model), version)
+    thread.shutdown(wait=False)
+    return hashing.result
+
+
+def _arrays(model: torch.nn.Module) -> list[tuple[str, np.ndarray]]:
+    return [(name, p.detach().cpu().contiguous().numpy()) for name, p in sorted(model.named_parameters())]
+
+
+def _hash(parameters: list[tuple[str, np.ndarray]], version: int) -> str:
     digest = hashlib.sha256()
     if version == 1:
-        for name, parameter in sorted(model.named_parameters()):
+        for name, values in parameters:
             digest.update(name.encode())
-            digest.update(parameter.detach().cpu().contiguous().numpy().data)
+            digest.update(values.data)
         return digest.hexdigest()
     pieces = []
-    for name, parameter in sorted(model.named_parameters()):
-        values = parameter.detach().cpu().contiguous().numpy().reshape(-1)
-        pieces += [(name, values[k : k + _PIECE]) for k in range(0, len(values), _PIECE)]
+    for name, values in parameters:
+        flat = values.reshape(-1)
+        pieces += [(name, flat[k : k + _PIECE]) for k in range(0, len(flat), _PIECE)]
     for (name, _), found in zip(pieces, in_threads(lambda piece: _digest(piece[1]), pieces), strict=True):
         digest.update(name.encode())
         digest.update(found)

@@ -27,8 +27,6 @@ def describe(config: RunConfig, adapter: TaskAdapter, device: torch.device) -> d
     """The manifest of a run that is about to start."""
     import torch
 
-    from llm.networks.weights import weight_hash
-
     cuda = device.type == "cuda"
     model = adapter.model
     return {
@@ -43,7 +41,7 @@ def describe(config: RunConfig, adapter: TaskAdapter, device: torch.device) -> d
             "revision": getattr(getattr(model, "config", None), "_commit_hash", None),
             "parameters": sum(p.numel() for p in model.parameters()),
             "trainable": sum(p.numel() for p in model.parameters() if p.requires_grad),
-            "sha256": weight_hash(model, config.version),
+            "sha256": adapter.weights_sha256(),
         }
         | ({"quantization": stored} if (stored := getattr(model, "quantization", None)) else {}),
         "tasks": dict(adapter.data),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -28,10 +29,12 @@ def language_adapter(config: RunConfig, device: torch.device) -> LanguageAdapter
     """Read the documents, build the model that fits them, and put both on the device."""
     from llm.data.documents import load_documents
     from llm.networks.models import build_model
+    from llm.networks.weights import weight_hash_later
 
     documents = load_documents(config)
-    model = build_model(config, documents.vocabulary).to(device)
-    return LanguageAdapter(config, model, documents, device)
+    model = build_model(config, documents.vocabulary)
+    digest = weight_hash_later(model, config.version, device)
+    return LanguageAdapter(config, model.to(device), documents, device, digest)
 
 
 class LanguageAdapter:
@@ -45,14 +48,24 @@ class LanguageAdapter:
         model: a causal language model, on the device.
         documents: the documents.
         device: where buffers live.
+        weights_sha256: gives the hash of the initial weights; found when it is asked for if None.
     """
 
-    def __init__(self, config: RunConfig, model: Any, documents: Documents, device: torch.device) -> None:
+    def __init__(
+        self,
+        config: RunConfig,
+        model: Any,
+        documents: Documents,
+        device: torch.device,
+        weights_sha256: Callable[[], str] | None = None,
+    ) -> None:
         import torch
 
         from llm.networks.models import split_head, without_gradients
+        from llm.networks.weights import weight_hash
 
         self.model = model
+        self.weights_sha256 = weights_sha256 or functools.partial(weight_hash, model, config.version)
         self.tasks = len(documents.names)
         self.data: Mapping[str, Any] = documents.manifest()
         self.extra: Mapping[str, Callable[[], torch.Tensor]] = {}

@@ -25,6 +25,7 @@ class TaskAdapter(Protocol):
         extra: further evaluations by name, each returning shape ``(T,)`` like `losses`; usually none.
         inputs: buffer that `loss` feeds to the network.
         targets: buffer that `loss` compares with.
+        weights_sha256: hash of the network's weights before training; to be asked before that.
     """
 
     model: Any
@@ -33,6 +34,7 @@ class TaskAdapter(Protocol):
     extra: Mapping[str, Callable[[], torch.Tensor]]
     inputs: torch.Tensor
     targets: torch.Tensor
+    weights_sha256: Callable[[], str]
 
     def load(self, task: int, episode: int | None = None, step: int = 0) -> None:
         """Put a task into the buffers: as it is evaluated, or as one gradient step of an episode sees it.

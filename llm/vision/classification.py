@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -98,7 +99,10 @@ class ClassificationAdapter:
     def __init__(self, config: RunConfig, model: Any, batches: Batches, device: torch.device) -> None:
         import torch
 
+        from llm.networks.weights import weight_hash
+
         self.model = model
+        self.weights_sha256: Callable[[], str] = functools.partial(weight_hash, model, config.version)
         self.tasks = len(batches.labels)
         self.data: Mapping[str, Any] = batches.manifest()
         self.extra: Mapping[str, Callable[[], torch.Tensor]] = {}

@@ -149,7 +149,7 @@ def test_runs_of_one_shape_go_side_by_side():
 def test_side_by_side_gives_the_same_losses(tmp_path, alone, launcher):
     configs = [*expand([CONFIG], [0, 1]), dataclasses.replace(CONFIG, lr=1e30),
                dataclasses.replace(CONFIG, optimizer="adam")]  # fmt: skip
-    found = sweep(configs, tmp_path / "sweep", launcher=launcher, workers=1, together=3)
+    found = sweep(configs, tmp_path / "sweep", launcher=launcher, workers=2, together=3)
     assert states(found) == ["finished", "finished", "failed", "finished"]
     assert "no longer finite" in found[2].message
     for outcome in (found[0], found[1], found[3]):
