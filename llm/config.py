@@ -290,7 +290,7 @@ class RunConfig:
         unknown = sorted(set(values) - known)
         if unknown:
             raise InputError(
-                f"config.json has the field(s) {', '.join(unknown)}",
+                f"unknown field(s) {', '.join(map(repr, unknown))}",
                 expected="fields of this version: " + ", ".join(sorted(known)),
                 fix="open the run with the version that its manifest.json names",
             )

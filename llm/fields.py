@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import math
+import sys
 import types
 import typing
 from typing import Any, Literal, get_args, get_origin
@@ -15,6 +15,7 @@ from toymodel.base.errors import InputError
 
 __all__ = ["choices", "conform"]
 
+_LARGEST = sys.float_info.max
 _WORDS = {int: "a whole number below 2**63", float: "a finite number", bool: "True or False", str: "text"}
 
 
@@ -38,7 +39,7 @@ def conform(values: Any, *, but: tuple[str, ...] = ()) -> None:
         except (TypeError, ValueError, OverflowError) as error:
             flag = "--" + field.name.replace("_", "-")
             raise InputError(
-                f"{flag} {value!r:.80}",
+                f"{flag} {_shown(value)}",
                 expected=str(error),
                 fix=f"{flag} {_as_flag(field.default)}" if field.default not in (None, ()) else f"no {flag}",
             ) from None
@@ -86,7 +87,8 @@ def _conformed(value: Any, hint: Any) -> Any:
     fits = {
         bool: isinstance(value, bool),
         int: isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63,
-        float: isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value),
+        # Of a whole number it is asked without making it a float, for which it may be too large.
+        float: isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _LARGEST,
         str: isinstance(value, str),
     }
     if not fits[kind]:
@@ -99,6 +101,13 @@ def _words(hint: Any) -> str:
     if get_origin(hint) is tuple:
         return f"a list, each entry {_words(options[0])}"
     return "one of " + ", ".join(options) if get_origin(hint) is Literal else _WORDS[hint]
+
+
+def _shown(value: Any) -> str:
+    try:
+        return f"{value!r:.80}"
+    except ValueError:  # Python writes no whole number of more than 4300 digits
+        return f"of {value.bit_length()} bits" if isinstance(value, int) else f"a {type(value).__name__}"
 
 
 def _as_flag(value: Any) -> str:

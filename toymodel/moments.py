@@ -9,10 +9,15 @@ orthogonal data with other shares, and cost O(T) per episode.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from toymodel.base.errors import InputError
+from toymodel.base.memory import refuse_if_too_large
+from toymodel.base.numbers import real, whole
+from toymodel.measures.loss_checks import numbers
 from toymodel.measures.losses import LossMatrix, cyclic_order
 
 __all__ = [
@@ -126,7 +131,9 @@ def moment_losses(
         if slopes is not None and (s.shape != (count,) or not (np.isfinite(s) & (s != 0)).all()):
             raise InputError(f"slopes {s}", expected=f"{count} numbers other than 0", fix="slopes=None")
     a, b = per_episode(slow, schedule.shape), per_episode(fast, schedule.shape)
-    out = np.empty((1 + schedule.size, tasks or count))
+    shape = (1 + schedule.size, tasks or count)
+    refuse_if_too_large(8 * math.prod(shape), f"a loss matrix of shape {shape}", "fewer epochs")
+    out = np.empty(shape)
     _judge(
         moment_kernel()(S, G, s, a, b, schedule.reshape(-1), out, _NONE3 if trace is None else trace), count
     )
@@ -205,12 +212,22 @@ def expected_losses(
         slopes: s_i of the maps f_i(w) = s_i w + y_i, scalar or ``(T,)``.
         order: schedule, shape ``(E, T)``; cyclic if None.
     """
-    G = np.asarray(gram, dtype=np.float64)
-    if G.ndim != 2 or G.shape[0] != G.shape[1]:
-        _judge(2, len(G))
+    G = numbers(gram, "a Gram matrix").astype(np.float64)
+    if G.ndim != 2 or G.shape[0] != G.shape[1] or not np.isfinite(G).all() or (G.diagonal() <= 0).any():
+        _judge(2, len(np.atleast_1d(G)))
     tasks = G.shape[0]
+    whole("dimension", dimension, least=1, fix=100)
+    whole("inner_steps", inner_steps, least=1, fix=1)
+    real("rate", rate, least=0, fix=0.001)
+    real("fast_rate", fast_rate, least=0)
+    for name, variance in (
+        ("variance_p", variance_p),
+        ("variance_y", variance_y),
+        ("variance_w", variance_w),
+    ):
+        real(name, variance, least=0)
     schedule = cyclic_order(tasks, epochs) if order is None else as_schedule(order)
-    s = np.broadcast_to(np.asarray(slopes, dtype=np.float64), (tasks,))
+    s = np.broadcast_to(numbers(slopes, "slopes").astype(np.float64), (tasks,))
     S = expected_moments(G, dimension, variance_p, variance_y, variance_w, s)
     if schedule.min() < 0 or schedule.max() >= tasks:
         _judge(3, tasks)
@@ -296,7 +313,7 @@ def per_episode(share: ArrayLike, shape: tuple[int, ...]) -> Floats:
 
 def as_schedule(order: ArrayLike) -> NDArray[np.int64]:
     """An order of tasks, ``(E, T)``, as the contiguous integers that compiled loops read."""
-    given = np.asarray(order)
+    given = numbers(order, "an order")
     if given.ndim != 2 or given.dtype.kind not in "iu":
         raise InputError(f"an order of {given.dtype} and shape {given.shape}",
                          expected="integers, shape (E, T)", fix="order = cyclic_order(T, E)")  # fmt: skip

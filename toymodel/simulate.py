@@ -14,6 +14,7 @@ from toymodel import engines
 from toymodel.base.errors import InputError
 from toymodel.base.memory import refuse_if_too_large
 from toymodel.base.notebook import Shown
+from toymodel.base.numbers import real, whole
 from toymodel.base.words import nearest
 from toymodel.maps import TaskMap, get_map
 from toymodel.measures.losses import LossMatrix
@@ -149,12 +150,10 @@ def _check(
     if not isinstance(tasks, Tasks):
         raise InputError(f"tasks of type {type(tasks).__name__}", expected="a toymodel.Tasks",
                          fix="tasks=random_tasks(25, 100)")  # fmt: skip
-    if not (np.isfinite(rate) and rate > 0):
-        raise InputError(f"rate={rate}", expected="a positive, finite learning rate", fix="rate=0.001")
+    real("rate", rate, above=0, fix=0.001)
     for name, number, fix in (("epochs", epochs, 7), ("inner_steps", inner_steps, 1)):
-        if number != int(number) or number < 1:
-            raise InputError(f"{name}={number}", expected="a whole number, at least 1", fix=f"{name}={fix}")
-    if not 0 < fast_rate <= 1:
+        whole(name, number, least=1, fix=fix)
+    if not 0 < real("fast_rate", fast_rate) <= 1:
         raise InputError(f"fast_rate={fast_rate}", expected="0 < fast_rate <= 1", fix="fast_rate=1.0")
     wanted = (record,) if isinstance(record, str) else tuple(dict.fromkeys(record))
     for name, value, known in (

@@ -84,9 +84,10 @@ def residuals_by_lag(data: LossMatrix, guess: LossMatrix) -> tuple[Floats, Float
         Two arrays of shape ``(most visits + 1, longest lag + 1)``; NaN where there is no loss.
     """
     residual = data.values - guess.values
+    unit = _unit(residual)
     mean, _ = means_by_visit_and_lag(data.order, residual)
-    square, _ = means_by_visit_and_lag(data.order, residual**2)
-    return mean, np.sqrt(square)
+    square, _ = means_by_visit_and_lag(data.order, (residual / unit) ** 2)
+    return mean, unit * np.sqrt(square)
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,7 @@ def table(losses: LossMatrix) -> list[Candidate]:
         rows.append((f"null: {null.name}", null.values, null.parameters))
     judged = []
     for name, values, parameters in rows:
-        likelihood = _log_likelihood(losses.values - values)
+        likelihood = log_likelihood(losses.values - values)
         count = parameters + 2  # variance and correlation of the noise
         whole = compare_losses(losses, LossMatrix(values, losses.order))
         judged.append(
@@ -182,11 +183,19 @@ def _least_squares(losses: LossMatrix, form: Mechanism) -> tuple[Floats, float]:
     return (part.floors + part.scales * shapes) * unit, noise.pairs_determined
 
 
-def _log_likelihood(residual: Floats) -> float:
+def log_likelihood(residual: Floats) -> float:
     """Gaussian first-order autoregressive log likelihood, variance and coefficient fitted."""
+    unit = _unit(residual)
+    residual = residual / unit
     before, after = residual[:-1], residual[1:]
     rho = float(np.clip((before * after).sum() / max(float((before**2).sum()), 1e-300), -0.99, 0.99))
     squares = ((after - rho * before) ** 2).sum() + (1 - rho**2) * (residual[0] ** 2).sum()
     n = residual.size
     variance = max(float(squares) / n, 1e-300)
-    return -0.5 * n * (math.log(2 * math.pi * variance) + 1) + 0.5 * residual.shape[1] * math.log(1 - rho**2)
+    start = 0.5 * residual.shape[1] * math.log(1 - rho**2)
+    return start - 0.5 * n * (math.log(2 * math.pi * variance) + 1) - n * math.log(unit)
+
+
+def _unit(residual: Floats) -> float:
+    """A unit in which every square is a number, whatever that of the losses is."""
+    return float(np.abs(residual).max()) or 1.0

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from toymodel.base.errors import InputError
-from toymodel.base.files import atomic_write
+from toymodel.base.files import atomic_write, check_output
 
 __all__ = ["embedded_corpus", "export_documents", "train_tokenizer"]
 
@@ -101,11 +101,13 @@ def export_documents(out: str | os.PathLike[str], number: int = 200) -> tuple[Pa
     if documents.suffix != ".jsonl":
         fix = f"--out {documents.with_suffix('.jsonl')}"
         raise InputError(f"--out {out}", expected="a .jsonl file", fix=fix)
+    tokenizer = documents.with_suffix(".tokenizer.json")
+    for place in (documents, tokenizer):
+        check_output(place)
     corpus = embedded_corpus(number)
     with atomic_write(documents, "w") as file:
         for name, text in corpus.items():
             file.write(json.dumps({"name": name, "text": text}) + "\n")
-    tokenizer = documents.with_suffix(".tokenizer.json")
     with atomic_write(tokenizer, "w") as file:
         file.write(train_tokenizer(list(corpus.values())).to_str())
     return documents, tokenizer

@@ -137,11 +137,6 @@ class Run(Shown):
              config.num_documents),
             ("number of epochs", "losses.npz", self.losses.epochs, "config.json", config.epochs),
         ]  # fmt: skip
-        if "config" in meta:
-            said.insert(
-                1,
-                ("configuration", "losses.npz", config_id(meta["config"]), "config.json", stored),
-            )
         for what, one, mine, other, theirs in said:
             if mine is not None and theirs is not None and mine != theirs:
                 raise InputError(

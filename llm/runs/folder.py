@@ -21,7 +21,7 @@ from llm.runs.checkpoint import Checkpoint, Checkpoints
 from llm.runs.tensors import Tensors, load_tensors, save_tensors
 from toymodel.base.arrays import save_arrays
 from toymodel.base.errors import InputError
-from toymodel.base.files import check_output_folder, contents, remove_leftovers
+from toymodel.base.files import LOCK_NAME, check_output_folder, contents, remove_leftovers
 from toymodel.base.json_file import read_json, write_json
 from toymodel.base.lock import lock, refuse_if_held
 from toymodel.measures.losses import LossMatrix
@@ -30,6 +30,10 @@ __all__ = ["Checkpoint", "RunFolder", "divergence"]
 
 # What a manifest must hold to be of use, where it holds it at all.
 _MANIFEST: dict[str, Any] = {
+    "started": str,
+    "finished": str,
+    "config_id": str,
+    "device": str,
     "versions": dict,
     "threads": int,
     "precision": dict,
@@ -119,13 +123,27 @@ class RunFolder:
 
     def tidy(self) -> None:
         """Clear a finished run of what was left if it was killed at the very end."""
-        if self.finished and ((self.path / "checkpoint").exists() or list(self.path.glob(".*.tmp"))):
+        left = [self.path / "checkpoint", self.path / LOCK_NAME, *self.path.glob(".*.tmp")]
+        if self.finished and any(path.exists() for path in left):
             with contextlib.suppress(InputError, OSError), self.hold():
                 pass
 
     def read_config(self) -> RunConfig:
-        """The configuration that made this folder."""
-        return RunConfig.from_json(self.read_config_as_written())
+        """The configuration that made this folder.
+
+        Raises:
+            InputError: for a ``config.json`` that is missing, damaged, or no configuration of this version.
+        """
+        written = self.read_config_as_written()
+        try:
+            return RunConfig.from_json(written)
+        except InputError as error:
+            raise InputError(
+                f"{str(self.path / 'config.json')!r} is no configuration ({error.problem})",
+                expected=error.expected,
+                fix=f"copy {self.path.name} again from where it was made, or read it with the version that "
+                "made it",
+            ) from error
 
     def read_config_as_written(self) -> dict[str, Any]:
         """``config.json`` as it stands: the settings of the version that wrote it."""

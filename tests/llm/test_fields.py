@@ -15,11 +15,15 @@ from tests.llm.given import refusal
         ("lr", float("nan"), "a finite number"), ("probes", "pca", "a list, each entry one of gradients"),
         ("probes", 5, "a list"), ("probes", ("pcb",), "one of gradients"), ("width", "x", "or None"),
         ("model", None, "text"), ("dropout", 1, "True or False"), ("probe_documents", (0.5,), "a list"),
-        ("task", 3, "one of language"),
+        ("task", 3, "one of language"), ("lr", 10**400, "expected a finite number"),
     ],
 )  # fmt: skip
 def test_what_no_field_may_hold(field, value, words):
     assert words in refusal(lambda: RunConfig(**{field: value}))
+
+
+def test_a_number_too_long_to_be_written():
+    assert "steps of 16610 bits" in refusal(lambda: RunConfig(steps=10**5000))
 
 
 def test_what_fits_is_taken():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import multiprocessing
 import os
 import signal
@@ -56,7 +57,7 @@ SCENES = {"network": network, "sweep": toy}
 
 
 def found(scene: str, out: Path) -> str:
-    """A hash of all numbers that a finished experiment gives back."""
+    """Hashes of all numbers that a finished experiment gives back, and what is in its folder."""
     arrays: dict[str, Any] = {}
     if scene == "network":
         from llm.runs.finished import Run
@@ -74,11 +75,12 @@ def found(scene: str, out: Path) -> str:
         data = sweep(SWEEP, epochs=3, record=("recovery", "losses"), path=out / "s.nc", threads=1)
         arrays |= {str(name): values.values for name, values in data.items()}
         left = sorted(p.name for p in out.iterdir())
-    state = hashlib.sha256(repr(left).encode())
-    for name in sorted(arrays):
-        state.update(f"{name}{arrays[name].dtype}{arrays[name].shape}".encode())
-        state.update(np.ascontiguousarray(arrays[name]).tobytes())
-    return state.hexdigest()
+    hashes = {"left": ", ".join(left)}
+    for name, values in sorted(arrays.items()):
+        state = hashlib.sha256(f"{values.dtype}{values.shape}".encode())
+        state.update(np.ascontiguousarray(values).tobytes())
+        hashes[name] = state.hexdigest()
+    return json.dumps(hashes)
 
 
 @dataclass
@@ -88,7 +90,7 @@ class End:
     Attributes:
         code: 0 when it finished, 2 when it was refused in one line, 3 when the machine failed it, minus the
             signal that killed it; anything else is a traceback.
-        said: what was said, or the hash that was found.
+        said: what was said, or the hashes that were found, as JSON.
         operations: operations on files that were counted.
     """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -54,7 +55,11 @@ class Row:
         if killed:
             self.tried += 1
         if end.code == 0:
-            self.wrong += end.said != whole.said
+            if end.said != whole.said:
+                self.wrong += 1
+                ours, theirs = json.loads(end.said), json.loads(whole.said)
+                differ = [k for k in ours.keys() | theirs.keys() if ours.get(k) != theirs.get(k)]
+                self.examples.append(f"differs in {', '.join(sorted(differ))}; left: {ours['left']}")
         elif (killed and end.code < 0) or (failed and end.code == 3) or (refused and refused in end.said):
             self.refused += not killed
         elif end.code in (2, 3):

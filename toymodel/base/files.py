@@ -18,6 +18,7 @@ from typing import IO, Any
 from toymodel.base.errors import InputError
 
 __all__ = [
+    "LOCK_NAME",
     "atomic_path",
     "atomic_write",
     "check_output",

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from toymodel.base.errors import InputError
+from toymodel.base.json_file import read_json
 
-__all__ = ["check_order", "check_shape", "check_values", "numbers"]
+__all__ = ["check_order", "check_settings", "check_shape", "check_values", "numbers"]
 
 
 def numbers(values: Any, what: str) -> NDArray[Any]:
@@ -46,6 +50,29 @@ def numbers(values: Any, what: str) -> NDArray[Any]:
 
 def _type(values: Any) -> str:
     return f"a {type(values).__name__}" if not isinstance(values, np.ndarray) else "an array of objects"
+
+
+def check_settings(file: Path, meta: Mapping[str, Any]) -> None:
+    """That the settings which lie beside losses are those that the losses were made with.
+
+    Args:
+        file: a run's ``config.json``, which need not be there.
+        meta: of its losses, with the settings of their run under ``config`` if they know them.
+    """
+    made = meta.get("config")
+    if not isinstance(made, dict) or not file.is_file():
+        return
+    fix = f"copy {file.parent.name} again from where it was made"
+    written = read_json(file, fix=fix)
+    for name in sorted(written.keys() & made.keys()):  # a later version may have settings of its own
+        mine, theirs = (json.dumps(settings[name])[:60] for settings in (written, made))
+        if mine != theirs:
+            raise InputError(
+                f"run folder {str(file.parent)!r} holds files of different runs: its {name} is {theirs} by "
+                f"losses.npz and {mine} by {file.name}",
+                expected="the files that one run wrote",
+                fix=fix,
+            )
 
 
 def check_shape(values: NDArray[np.float64]) -> None:

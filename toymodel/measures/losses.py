@@ -16,8 +16,10 @@ from numpy.typing import ArrayLike, NDArray
 from toymodel.base.arrays import Arrays, load_arrays, save_arrays
 from toymodel.base.errors import InputError
 from toymodel.base.files import check_suffix
+from toymodel.base.memory import refuse_if_too_large
 from toymodel.base.notebook import Shown
-from toymodel.measures.loss_checks import check_order, check_shape, check_values, numbers
+from toymodel.base.numbers import whole
+from toymodel.measures.loss_checks import check_order, check_settings, check_shape, check_values, numbers
 from toymodel.measures.loss_table import read_table
 
 __all__ = ["LossMatrix", "cyclic_order", "read_losses", "takes_losses"]
@@ -27,9 +29,9 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 def cyclic_order(tasks: int, epochs: int) -> NDArray[np.int64]:
     """The paper's schedule: tasks 0..T-1 in the same sequence in every epoch; shape ``(E, T)``."""
-    if epochs < 1:
-        raise InputError(f"epochs={epochs}", expected="at least 1", fix="epochs=5")
-    return np.tile(np.arange(tasks, dtype=np.int64), (epochs, 1))
+    count, length = whole("tasks", tasks, least=1, fix=25), whole("epochs", epochs, least=1)
+    refuse_if_too_large(8 * count * length, f"an order of {length} epochs", "epochs=5")
+    return np.tile(np.arange(count, dtype=np.int64), (length, 1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,7 +178,9 @@ def read_losses(
                 expected="a run folder with at least one finished episode",
                 fix=f"start or resume it: reawaken llm run --out {where}",
             )
-        where = inside
+        losses, order, meta = read_losses(inside)
+        check_settings(where / "config.json", meta)
+        return losses, order, meta
     if not where.is_file():
         raise InputError(
             f"there is no file or run folder {str(where)!r}",

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import inspect
 import json
-import operator
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from toymodel.base.errors import InputError
+from toymodel.base.numbers import whole
 from toymodel.base.words import nearest
 from toymodel.measures.losses import cyclic_order
 
@@ -61,7 +61,7 @@ def middle_shuffled(
             stay (the paper draws N = 8, 16 and 24 at T = 25).
         start: epochs before this one are left cyclic.
     """
-    last = tasks - 1 if until is None else _whole("until", until)
+    last = tasks - 1 if until is None else whole("until", until)
     if not 1 <= last <= tasks:
         raise InputError(f"until={last} for {tasks} tasks", expected=f"a task number from 1 to {tasks}",
                          fix=f"until={max(1, tasks - 1)}")  # fmt: skip
@@ -85,7 +85,7 @@ def locally_reversed(
         start: first epoch in reverse, negative counted from the end; -1 reverses only the last epoch, after
             cyclic training up to it.
     """
-    length = _whole("block", block)
+    length = whole("block", block)
     if not 1 <= length <= tasks:
         raise InputError(
             f"block={block} for {tasks} tasks", expected=f"a number from 1 to {tasks}", fix="block=2"
@@ -125,7 +125,7 @@ def spaced(
         every: epochs from one visit of a spaced task to the next.
         part: tasks to a group, 2 or more; 3 if None. The last group may be smaller, and is left cyclic.
     """
-    apart, length = _whole("every", every), min(3, tasks) if part is None else _whole("part", part)
+    apart, length = whole("every", every), min(3, tasks) if part is None else whole("part", part)
     if apart < 2:
         raise InputError(f"every={apart}", expected="2 epochs or more", fix="every=2")
     if not 2 <= length <= tasks:
@@ -228,11 +228,7 @@ def schedule(kind: str | ArrayLike, tasks: int, epochs: int, seed: int = 0, **op
     Raises:
         InputError: for an unknown kind or option (with the nearest known one), or values out of range.
     """
-    count, length = _whole("tasks", tasks), _whole("epochs", epochs)
-    if count < 2:
-        raise InputError(f"tasks={count}", expected="at least 2", fix="tasks=25")
-    if length < 1:
-        raise InputError(f"epochs={length}", expected="at least 1", fix="epochs=5")
+    count, length = whole("tasks", tasks, least=2, fix=25), whole("epochs", epochs, least=1)
     if not isinstance(kind, str):
         if options:
             raise InputError(f"options {sorted(options)} beside an order of your own", expected="no options",
@@ -278,16 +274,9 @@ def _given(order: ArrayLike, tasks: int, epochs: int) -> Order:
     return np.array(np.broadcast_to(array, (epochs, tasks)), dtype=np.int64, order="C")
 
 
-def _whole(name: str, value: Any) -> int:
-    try:
-        return operator.index(value)
-    except TypeError:
-        raise InputError(f"{name}={value!r}", expected="a whole number", fix=f"{name}=5") from None
-
-
 def _epoch(name: str, value: int, epochs: int) -> int:
     """An epoch's index, negative ones counted from the end."""
-    epoch = _whole(name, value)
+    epoch = whole(name, value)
     if not -epochs <= epoch <= epochs:
         raise InputError(f"{name}={epoch} for {epochs} epochs", expected=f"from {-epochs} to {epochs}",
                          fix=f"{name}=0")  # fmt: skip

@@ -12,7 +12,7 @@ from bridge import (
     held_out_documents,
     r_squared,
 )
-from bridge.judge.goodness import family, goodness, noisy_recovery, residuals_by_lag, table
+from bridge.judge.goodness import family, goodness, log_likelihood, noisy_recovery, residuals_by_lag, table
 from bridge.judge.implications import implications, next_epoch
 from bridge.judge.prior_predictive import features, prior_predictive_check
 from tests.bridge.simulated import simulated, truth
@@ -218,3 +218,16 @@ def test_no_epochs_cannot_be_held_out(number):
     losses = LossMatrix.from_values(np.ones((16, 3)))
     with pytest.raises(InputError, match=rf"held_out={number}; .*Fix: held_out=2$"):
         forecast(losses, number)
+
+
+@pytest.mark.parametrize("scale", [1e-160, 1e160])
+def test_losses_of_any_unit_are_judged_alike(scale):
+    rng = np.random.default_rng(0)
+    values, guess = 3 + rng.random((10, 3)), 3 + rng.random((10, 3))
+    order = cyclic_order(3, 3)
+    means, squares = residuals_by_lag(LossMatrix(values, order), LossMatrix(guess, order))
+    scaled = residuals_by_lag(LossMatrix(values * scale, order), LossMatrix(guess * scale, order))
+    np.testing.assert_allclose(scaled[0] / scale, means, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(scaled[1] / scale, squares, rtol=1e-9)
+    one, other = (log_likelihood((values - guess) * unit) for unit in (1.0, scale))
+    assert other - one == pytest.approx(-values.size * np.log(scale), rel=1e-9)

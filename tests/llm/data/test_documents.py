@@ -72,6 +72,13 @@ def test_the_seed_draws_and_the_order_does_not(config):
     assert rows(selection="seed", seed=5) == np.random.default_rng(5).permutation(8)[:4].tolist()
 
 
+def test_a_corpus_is_written_with_its_tokenizer_or_not_at_all(tmp_path):
+    (tmp_path / "corpus.tokenizer.json").mkdir()
+    with pytest.raises(InputError, match="corpus.tokenizer.json is a folder"):
+        export_documents(tmp_path / "corpus.jsonl", 5)
+    assert [file.name for file in tmp_path.iterdir()] == ["corpus.tokenizer.json"]
+
+
 def test_the_embedded_corpus_serves_200_documents_and_travels_in_a_file(tmp_path):
     corpus = embedded_corpus(200)
     assert len(corpus) >= 200

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import multiprocessing
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -221,6 +222,33 @@ def test_a_run_that_diverged_says_so_ever_after(tmp_path):
     assert "the same command" not in text
     run(dataclasses.replace(config, lr=0.01), tmp_path / "other")
     assert "diverged after" in show_any(tmp_path)
+
+
+@pytest.mark.parametrize(("name", "value"), [("steps", None), ("lr", 10**400), ("epochs", float("inf")),
+                                             ("later", 1), ("probes", 5)])  # fmt: skip
+def test_a_configuration_that_is_none_is_named_by_its_file(whole, tmp_path, name, value):
+    values = whole.config.to_json() | {name: value}
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    said = refusal(RunFolder(tmp_path).read_config)
+    assert "config.json' is no configuration" in said
+    assert name in said
+    assert "copy " in said
+
+
+@pytest.mark.parametrize(("name", "value"), [("finished", 5), ("started", {}), ("device", [1]), ("tasks", 3)])
+def test_a_manifest_that_is_none(tmp_path, name, value):
+    (tmp_path / "manifest.json").write_text(json.dumps({name: value}))
+    assert f"manifest.json' has {name}" in refusal(RunFolder(tmp_path).read_manifest)
+
+
+def test_a_run_killed_at_its_very_end_leaves_nothing(whole, tmp_path):
+    out = tmp_path / "run"
+    shutil.copytree(whole.path, out)
+    before = sorted(p.name for p in out.iterdir())
+    for left in (".lock", ".losses.npz.abcd1234.tmp"):
+        (out / left).write_text("")
+        run(TINY, out)
+        assert sorted(p.name for p in out.iterdir()) == before
 
 
 @pytest.mark.parametrize("name", ["checkpoint", "probes", "log.jsonl", "checkpoint/trajectories"])

@@ -14,6 +14,21 @@ from toymodel.measures.loss_table import read_table
 WHOLE = np.random.default_rng(0).uniform(1, 9, (21, 5))  # 4 epochs of 5 tasks
 
 
+def test_settings_that_are_not_those_of_the_losses_are_said(tmp_path):
+    losses = LossMatrix.from_values(WHOLE, meta={"config": {"lr": 0.01, "steps": 1}})
+    losses.save(tmp_path / "losses.npz")
+    file = tmp_path / "config.json"
+    file.write_text('{"lr": 0.01, "steps": 1, "of a later version": 3}')
+    np.testing.assert_array_equal(LossMatrix.load(tmp_path).values, WHOLE)
+    for text, words in (('{"lr": 0.02, "steps": 1}', "its lr is 0.01 by losses.npz and 0.02 by config.json"),
+                        ('{"steps": null}', "its steps is 1 by losses.npz and null"),
+                        ("[" * 100_000, "nested too deep"), ("{", "cannot be read")):  # fmt: skip
+        file.write_text(text)
+        with pytest.raises(InputError, match=words) as error:
+            LossMatrix.load(tmp_path)
+        assert "\n" not in str(error.value)
+
+
 @pytest.mark.parametrize(
     ("values", "words"),
     [
