@@ -237,24 +237,28 @@ def departure_covariance(order, departures, level):
 def order_log_likelihood(log, count, step, shift):
     """Of a log in which the document at t is t mod T, from `step` on (t + shift) mod T, over independence.
 
-    Pair after pair, averaged over the correlation; the trend of each epoch is taken out by a fit.
+    Pair after pair, averaged over the correlation, of pairs with the first epoch and of the others; the trend
+    of each epoch is taken out by a fit.
     """
     rest = []
     for losses in np.reshape(np.log(log), (-1, count)):
         place = np.arange(count)
         left = losses - np.polyval(np.polyfit(place, losses, 2), place)
         rest += list(left / left.std())
-    likelihoods = []
-    for rho in np.linspace(0.1, 0.98, 45):
-        seen, total = {}, 0.0
-        for time, value in enumerate(rest):
-            document = (time + (shift if time >= step else 0)) % count
-            if document in seen:
-                mean, variance = rho * seen[document], 1 - rho**2
-                total += -0.5 * np.log(variance) - (value - mean) ** 2 / (2 * variance) + value**2 / 2
-            seen[document] = value
-        likelihoods.append(total)
-    return float(np.log(np.mean(np.exp(likelihoods))))
+    documents = [(time + (shift if time >= step else 0)) % count for time in range(len(rest))]
+    total = 0.0
+    for first, grid in ((True, np.linspace(0, 0.98, 50)), (False, np.linspace(0.1, 0.98, 45))):
+        likelihoods = []
+        for rho in grid:
+            seen, logs = {}, 0.0
+            for time, (document, value) in enumerate(zip(documents, rest, strict=True)):
+                if document in seen and (seen[document] < count) == first:
+                    mean, variance = rho * rest[seen[document]], 1 - rho**2
+                    logs += -0.5 * np.log(variance) - (value - mean) ** 2 / (2 * variance) + value**2 / 2
+                seen[document] = time
+            likelihoods.append(logs)
+        total += float(np.log(np.mean(np.exp(likelihoods))))
+    return total
 
 
 def philox(counter, key):

@@ -14,7 +14,7 @@ from toymodel.maps import (
     lipschitz_constants,
 )
 from toymodel.measures.losses import LossMatrix, cyclic_order
-from toymodel.measures.online import backward_transfer, online_loss, online_losses
+from toymodel.measures.online import backward_transfer, online_crossing, online_loss, online_losses
 from toymodel.measures.recovery import (
     Intervals,
     RecoveryScore,
@@ -167,6 +167,7 @@ __all__ = [
     "mode_ratio",
     "moment_losses",
     "moments_after",
+    "online_crossing",
     "online_loss",
     "online_losses",
     "order_course",

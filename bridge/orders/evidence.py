@@ -16,14 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bridge.orders.pairs import (
-    TREND,
-    average,
-    displaced_sums,
-    log_mean,
-    repeated_sums,
-    without_trend,
-)
+from bridge.orders.pairs import FIRST, TREND, Sums, displaced_sums, log_mean, repeated_sums, without_trend
 from toymodel import InputError, LossMatrix, online_losses
 
 __all__ = ["HYPOTHESES", "SURE", "OrderEvidence", "order_evidence", "report"]
@@ -79,6 +72,11 @@ class OrderEvidence:
         return self.likeliest if self.probabilities[self.likeliest] >= SURE else "undecided"
 
     @property
+    def repeats(self) -> float:
+        """Probability that documents come again in one order, moved at some step or not."""
+        return 1 - self.probabilities["reshuffled"]
+
+    @property
     def began_anew(self) -> bool:
         """Whether the displacement leads to the first document: a loader that started again on resuming."""
         return (self.step + self.shift) % self.documents == 0
@@ -95,7 +93,8 @@ def order_evidence(
     Within an epoch the trend of the logarithm of the losses (a parabola) is taken out and the rest brought to
     unit variance. Two visits of one document then correlate with some rho, .1 or more, those of different
     documents do not: the likelihood of the pairs that a hypothesis names is averaged over rho, and over where
-    and by how much a skip or replay may have been.
+    and by how much a skip or replay may have been. Pairs with the first epoch, before which nothing was
+    trained, have a rho of their own, 0 or more.
 
     Args:
         log: a loss matrix, whose online losses are taken and whose order is not looked at; or losses before
@@ -116,30 +115,37 @@ def order_evidence(
                              expected="losses in which documents differ",
                              fix=f"leave epoch {epoch} out")  # fmt: skip
     rest = rest.ravel()
-    pairs, later = rest.size - count, float(rest[count:] @ rest[count:])
-    xy, xx = repeated_sums(rest, count)
-    same, rho = (float(v[0]) for v in average(pairs, later, np.array([xy]), np.array([xx])))
     # The mean over all places: what is looked for in many must stand out in one.
     best, blocks, waiting = (-math.inf, 0, 0, 0.0), [], []
-    for step, *sums in displaced_sums(rest, count, progress):
-        waiting.append((step, *sums))
-        if len(waiting) * count < _BLOCK and step < rest.size - 3:
+    for place in displaced_sums(rest, count, progress):
+        waiting.append(place)
+        if len(waiting) * count < _BLOCK and place[0] < rest.size - 3:
             continue
-        xys, xxs = (np.concatenate(column) for column in list(zip(*waiting, strict=True))[1:])
-        values, rhos = average(pairs, later, xys, xxs)
+        steps, first, later = zip(*waiting, strict=True)
+        values, rhos = _likelihood(Sums.joined(first), Sums.joined(later))
         blocks.append((log_mean(values), values.size))
         top = int(values.argmax())
         if values[top] > best[0]:
-            place, shift = divmod(top, count - 1)
-            best = float(values[top]), waiting[place][0], shift + 1, float(rhos[top])
+            number, shift = divmod(top, count - 1)
+            best = float(values[top]), steps[number], shift + 1, float(rhos[top])
         waiting = []
     tried = sum(size for _, size in blocks)
     shares = np.array([mean + math.log(len(blocks) * size / tried) for mean, size in blocks])
+    same, rho = (float(v[0]) for v in _likelihood(*repeated_sums(rest, count)))
     found = {"same order": same, "reshuffled": 0.0, "displaced": log_mean(shares)}
     rhos_of = {"same order": rho, "reshuffled": 0.0, "displaced": best[3]}
     likeliest = max(found, key=lambda name: found[name])
     log10 = {name: value / math.log(10) for name, value in found.items()}
     return OrderEvidence(log10, best[1], best[2], rhos_of[likeliest], count, epochs)
+
+
+def _likelihood(first: Sums, later: Sums) -> tuple[Floats, Floats]:
+    """Of alternatives, over independence; correlation of later visits, of the first where none is later."""
+    values, rho = first.average(FIRST)
+    if not later.pairs.any():
+        return values, rho
+    others, rho = later.average()
+    return values + others, rho
 
 
 def by_epoch(log: LossMatrix | ArrayLike, documents: int | None) -> Floats:
@@ -189,6 +195,10 @@ def report(evidence: OrderEvidence) -> str:
     for name, probability in evidence.probabilities.items():
         lines.append(f"{name:<12}{evidence.log10[name]:>+16.1f}{probability:>13.3f}")
     lines.append(f"verdict: {evidence.verdict}")
+    if evidence.verdict == "undecided" and evidence.repeats >= SURE:
+        lines.append(
+            f"one order that comes again, with probability {evidence.repeats:.3f}; not whether it moved"
+        )
     if evidence.likeliest == "displaced":
         count, step = evidence.documents, evidence.step
         lines.append(

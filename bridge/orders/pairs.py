@@ -12,19 +12,26 @@ linear in xy and xx, and averaged over rho.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["average", "displaced_sums", "log_mean", "repeated_sums", "restarted_sums", "without_trend"]
+__all__ = [
+    "CORRELATIONS", "FIRST", "TREND", "Sums", "displaced_sums", "log_mean", "repeated_sums", "restarted_sums",
+    "without_trend",
+]  # fmt: skip
 
 Floats = NDArray[np.float64]
 
 _ROUNDING = 1e-9
 # Correlations of what is particular to a document between its visits, over which the evidence is averaged. A
 # log of some hundred steps cannot tell weaker ones from none.
-_CORRELATIONS = np.linspace(0.1, 0.98, 45)
+CORRELATIONS: Floats = np.linspace(0.1, 0.98, 45)
+"""Averaged over by default."""
+FIRST: Floats = np.linspace(0.0, 0.98, 50)
+"""Of pairs with the first epoch: what an untrained network finds hard may be another thing, or the same."""
 TREND = 2
 """Degree of the trend that is taken out."""
 
@@ -40,26 +47,51 @@ def without_trend(values: Floats) -> Floats:
     return result
 
 
-def average(pairs: Floats | float, yy: Floats | float, xy: Floats, xx: Floats) -> tuple[Floats, Floats]:
-    """Logarithm of the likelihood over that of independence, averaged over rho, and rho's mean.
+@dataclass(frozen=True)
+class Sums:
+    """Sums over the pairs of several alternatives, all of shape ``(n,)``.
 
-    Args:
-        pairs: their number, broadcast against the others.
-        yy: sum of the squares of the later numbers, likewise.
-        xy: sums of products, shape ``(n,)``.
-        xx: sums of squares of the earlier numbers, shape ``(n,)``.
-
-    Returns:
-        Both of shape ``(n,)``.
+    Attributes:
+        pairs: their number.
+        yy: of squares of the later numbers.
+        xy: of products.
+        xx: of squares of the earlier numbers.
     """
-    rho = _CORRELATIONS
-    left = 1 - rho**2
-    count, later = (np.broadcast_to(v, xy.shape)[:, None] for v in (pairs, yy))
-    logs = -0.5 * count * np.log(left) - 0.5 * later * (1 / left - 1)
-    logs = logs + xy[:, None] * (rho / left) - xx[:, None] * (0.5 * rho**2 / left)
-    top = logs.max(axis=1, keepdims=True)
-    weights = np.exp(logs - top)
-    return top[:, 0] + np.log(weights.mean(1)), weights @ rho / weights.sum(1)
+
+    pairs: Floats
+    yy: Floats
+    xy: Floats
+    xx: Floats
+
+    @classmethod
+    def of(cls, earlier: Floats, later: Floats) -> Sums:
+        """Of one alternative."""
+        each = (earlier.size, later @ later, earlier @ later, earlier @ earlier)
+        return cls(*(np.array([value], dtype=np.float64) for value in each))
+
+    @classmethod
+    def joined(cls, parts: Sequence[Sums]) -> Sums:
+        """Alternatives one after the other."""
+        return cls(*(np.concatenate(c) for c in zip(*(p.columns() for p in parts), strict=True)))
+
+    def columns(self) -> tuple[Floats, Floats, Floats, Floats]:
+        """All four."""
+        return self.pairs, self.yy, self.xy, self.xx
+
+    def average(self, correlations: Floats = CORRELATIONS) -> tuple[Floats, Floats]:
+        """Logarithm of the likelihood over that of independence, averaged over rho, and rho's mean.
+
+        Returns:
+            Both of shape ``(n,)``.
+        """
+        rho = correlations
+        left = 1 - rho**2
+        pairs, yy, xy, xx = (column[:, None] for column in self.columns())
+        logs = -0.5 * pairs * np.log(left) - 0.5 * yy * (1 / left - 1)
+        logs = logs + xy * (rho / left) - xx * (0.5 * rho**2 / left)
+        top = logs.max(axis=1, keepdims=True)
+        weights = np.exp(logs - top)
+        return top[:, 0] + np.log(weights.mean(1)), weights @ rho / weights.sum(1)
 
 
 def log_mean(logs: Floats) -> float:
@@ -68,15 +100,15 @@ def log_mean(logs: Floats) -> float:
     return top + math.log(float(np.exp(logs - top).mean()))
 
 
-def repeated_sums(rest: Floats, count: int) -> tuple[float, float]:
-    """Xy and xx of every number and the one an epoch before."""
-    earlier = rest[:-count]
-    return float(earlier @ rest[count:]), float(earlier @ earlier)
+def repeated_sums(rest: Floats, count: int) -> tuple[Sums, Sums]:
+    """Of every number and the one an epoch before: from the first epoch to the second, and later."""
+    first, later = rest[: 2 * count], rest[count:]
+    return Sums.of(first[:-count], first[count:]), Sums.of(later[:-count], later[count:])
 
 
 def displaced_sums(
     rest: Floats, count: int, progress: Callable[[int], object] | None = None
-) -> Iterator[tuple[int, Floats, Floats]]:
+) -> Iterator[tuple[int, Sums, Sums]]:
     """The same if the order moved at a step, for every step from the second epoch on.
 
     From `step` on the document at t is the one that was due at t + shift. In the epoch after the step it
@@ -88,33 +120,36 @@ def displaced_sums(
         progress: called with 1 after every step.
 
     Yields:
-        The step, and xy and xx by shift 1..T-1, each of shape ``(T-1,)``.
+        The step, and by shift 1..T-1 the sums of pairs with the first epoch, and of the others.
     """
-    steps = rest.size
     earlier, later = rest[:-count], rest[count:]
-    products = np.concatenate([[0.0], np.cumsum(earlier * later)])
-    squares = np.concatenate([[0.0], np.cumsum(earlier**2)])
-    for step in range(count, steps - 2):
-        around = np.concatenate([rest[step - count : step]] * 2)
+    whole = np.stack([np.ones(later.size), later**2, earlier * later, earlier**2])
+    sums = np.concatenate([np.zeros((4, 1)), np.cumsum(whole, axis=1)], axis=1)
+    for step in range(count, rest.size - 2):
         after = rest[step : step + count]
-        shifted = np.lib.stride_tricks.sliding_window_view(around, after.size)[1:count]
-        # Of the pairs an epoch apart those drop out whose later number lies in the epoch after the step.
-        first, last = step - count, step - count + after.size
-        xy = shifted @ after + (products[-1] - products[last] + products[first])
-        xx = (shifted**2).sum(1) + (squares[-1] - squares[last] + squares[first])
-        yield step, xy, xx
+        # Places in `whole` of the pairs that are made anew; those with the first epoch end at T.
+        begin, end = step - count, step - count + after.size
+        split = sums[:, count]
+        kept = (
+            sums[:, min(begin, count)] + split - sums[:, min(end, count)],
+            sums[:, max(begin, count)] - split + sums[:, -1] - sums[:, max(end, count)],
+        )
+        before = rest[step - count : step]
+        window = np.lib.stride_tricks.sliding_window_view
+        shifted = window(np.concatenate([before, before]), after.size)[1:count]
+        old = np.arange(step - count, step) < count  # of the first epoch
+        first = window(np.concatenate([old, old]), after.size)[1:count]
+        parts = []
+        for chosen, rest_of in ((first, kept[0]), (~first, kept[1])):
+            made = np.where(chosen, shifted, 0.0)
+            anew = (chosen.sum(1), chosen @ after**2, made @ after, (made**2).sum(1))
+            parts.append(Sums(*(new + old for new, old in zip(anew, rest_of, strict=True))))
+        yield step, parts[0], parts[1]
         if progress is not None:
             progress(1)
 
 
-def restarted_sums(rest: Floats, fewest: int) -> tuple[Floats, Floats, Floats, Floats]:
-    """Sums if the sequence began anew at a step, for every step that leaves `fewest` pairs.
-
-    Returns:
-        Number of pairs, yy, xy and xx by step, from `fewest` on, each of shape ``(n - 2 fewest + 1,)``.
-    """
-    steps = np.arange(fewest, rest.size - fewest + 1)
-    both = [(rest[: rest.size - step][:step], rest[step:][:step]) for step in steps]
-    pairs = np.array([len(x) for x, _ in both], dtype=np.float64)
-    yy, xy, xx = (np.array(v) for v in zip(*((y @ y, x @ y, x @ x) for x, y in both), strict=True))
-    return pairs, yy, xy, xx
+def restarted_sums(rest: Floats, fewest: int) -> Sums:
+    """If the sequence began anew at a step: by step, for every step that leaves `fewest` pairs."""
+    steps = range(fewest, rest.size - fewest + 1)
+    return Sums.joined([Sums.of(rest[: rest.size - s][:s], rest[s:][:s]) for s in steps])

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bridge.orders.evidence import HYPOTHESES, order_evidence
+from bridge.orders.evidence import HYPOTHESES, OrderEvidence, order_evidence
 from toymodel import InputError
 
-__all__ = ["power", "simulated_log"]
+__all__ = ["power", "restarted_log", "simulated_log", "told"]
 
 Floats = NDArray[np.float64]
 
@@ -46,6 +46,30 @@ def simulated_log(
     return np.exp(2 - 1.5 * time / steps + 0.1 * rest), step, shift
 
 
+def told(
+    documents: int, epochs: int, correlation: float, *, draws: int = 40, seed: int = 0
+) -> dict[str, list[OrderEvidence]]:
+    """The evidence in simulated logs, by what they are.
+
+    Args:
+        documents: T.
+        epochs: E.
+        correlation: between visits of a document.
+        draws: simulated logs of each of `HYPOTHESES`.
+        seed: of the first.
+
+    """
+    return {
+        kind: [
+            order_evidence(
+                simulated_log(kind, documents, epochs, correlation, seed=seed + draw)[0], documents
+            )
+            for draw in range(draws)
+        ]
+        for kind in HYPOTHESES
+    }
+
+
 def power(
     documents: int, epochs: int, correlations: ArrayLike, *, draws: int = 40, seed: int = 0
 ) -> dict[str, Floats]:
@@ -61,13 +85,34 @@ def power(
     Returns:
         Parts of the draws by hypothesis, each of shape ``(n,)``.
     """
-    values = np.atleast_1d(np.asarray(correlations, dtype=np.float64))
-    found = {}
-    for kind in HYPOTHESES:
-        hits = np.zeros(len(values))
-        for n, rho in enumerate(values):
-            for draw in range(draws):
-                log, _, _ = simulated_log(kind, documents, epochs, float(rho), seed=seed + draw)
-                hits[n] += order_evidence(log, documents).verdict == kind
-        found[kind] = hits / draws
-    return found
+    found = [
+        told(documents, epochs, float(rho), draws=draws, seed=seed)
+        for rho in np.atleast_1d(np.asarray(correlations, dtype=np.float64))
+    ]
+    return {
+        kind: np.array([np.mean([log.verdict == kind for log in one[kind]]) for one in found])
+        for kind in HYPOTHESES
+    }
+
+
+def restarted_log(
+    steps: int, correlation: float, *, restarted: bool = True, seed: int = 0
+) -> tuple[Floats, int]:
+    """A log without epochs whose batches are all new, or come again from the first on after a resume.
+
+    Args:
+        steps: n.
+        correlation: between the two times of a batch, of what is left without the trend.
+        restarted: whether it was resumed, at a random step of the middle third.
+        seed: of everything random.
+
+    Returns:
+        Losses before each step, shape ``(n,)``, and the step (0 where none).
+    """
+    rng = np.random.default_rng(seed)
+    time = np.arange(steps)
+    step = int(rng.integers(steps // 3, 2 * steps // 3)) if restarted else 0
+    batch = np.where(time >= step, time - step, time) if restarted else time
+    rest = np.sqrt(correlation) * rng.normal(size=steps)[batch]
+    rest += np.sqrt(1 - correlation) * rng.normal(size=steps)
+    return np.exp(2 - 1.5 * time / steps + 0.1 * rest), step

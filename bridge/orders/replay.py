@@ -15,7 +15,7 @@ from scipy.ndimage import uniform_filter1d
 from scipy.signal import savgol_filter
 
 from bridge.orders.evidence import SURE, check_losses
-from bridge.orders.pairs import TREND, average, log_mean, restarted_sums
+from bridge.orders.pairs import TREND, log_mean, restarted_sums
 from toymodel import InputError
 
 __all__ = ["ReplayEvidence", "replay_evidence", "report"]
@@ -77,8 +77,7 @@ def replay_evidence(log: ArrayLike) -> ReplayEvidence:
     if not (size > 1e-12 * (1 + np.abs(logs).max())).all():
         raise InputError("losses that lie on a smooth curve", expected="losses in which batches differ",
                          fix="leave that stretch out")  # fmt: skip
-    pairs, yy, xy, xx = restarted_sums(rest / size, _FEWEST)
-    values, rhos = average(pairs, yy, xy, xx)
+    values, rhos = restarted_sums(rest / size, _FEWEST).average()
     best = int(values.argmax())
     return ReplayEvidence(log_mean(values) / math.log(10), _FEWEST + best, float(rhos[best]), losses.size)
 

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from figures.evidence.collection import Runs, recorded
+from bridge.studies.chosen import FOLDER, KINDS, Chosen, load_chosen
+from figures.claims.crossing import found_crossing, kept_crossing, named_crossing, over_found
+from figures.evidence.collection import RECORDED, Runs, recorded
 from figures.panels.movement import path, turns_per_epoch
 from llm.presets import family
 from llm.runs.finished import Run
@@ -22,7 +24,10 @@ from toymodel import LossMatrix, intervals, online_loss, recovery_scores
 from toymodel.measures.recovery import visits
 from toymodel.measures.schedules import spaced
 
-__all__ = ["PREDICTIONS", "Outcome", "Prediction", "orders", "outcomes", "peak_place", "spacing", "table"]
+__all__ = [
+    "PREDICTIONS", "Outcome", "Prediction", "chosen_table", "orders", "outcomes", "peak_place", "spacing",
+    "table",
+]  # fmt: skip
 
 ByOrder = Mapping[str, Mapping[int, Run]]
 Measure = Callable[[ByOrder], dict[int, float]]
@@ -30,12 +35,23 @@ Measure = Callable[[ByOrder], dict[int, float]]
 _SHORT = 5
 
 
-def orders(runs: Runs) -> dict[str, dict[int, Run]]:
-    """Runs of the embedded network by order and seed."""
-    return {
-        preset.label: {run.config.seed: run for run in runs.member(preset).runs}
-        for preset in family("orders-embedded")
+def orders(runs: Runs, choices: Sequence[Chosen] = ()) -> dict[str, dict[int, Run]]:
+    """Runs of the embedded network by order and seed, the long ones as ``cyclic, long``.
+
+    Args:
+        runs: to look in.
+        choices: orders that the toy chose, as ``best`` and ``worst``.
+    """
+    found = {
+        preset.label + suffix: {run.config.seed: run for run in runs.member(preset).runs}
+        for name, suffix in (("orders-embedded", ""), ("crossing-embedded", ", long"))
+        for preset in family(name)
     }
+    by_id = {run.config.id: run for run in runs}
+    for kind in KINDS:
+        wanted = {one.seed: one.config(kind).id for one in choices}
+        found[kind] = {seed: by_id[name] for seed, name in wanted.items() if name in by_id}
+    return found
 
 
 def _each(label: str, of: Callable[[Run], float]) -> Measure:
@@ -127,14 +143,14 @@ class Prediction:
     """One line of docs/predictions.md.
 
     Attributes:
-        number: there.
+        number: there, of its table; of the crossing in words.
         statement: what is measured.
         low: of the predicted range.
         high: of it.
         measure: by seed, from runs by order.
     """
 
-    number: int
+    number: int | str
     statement: str
     low: float
     high: float
@@ -170,6 +186,16 @@ PREDICTIONS: tuple[Prediction, ...] = (
                _compare("decay", "cyclic", _score, _less)),
     Prediction(16, "weight decay: online loss over that without", 1.0, 1.3,
                _compare("decay", "cyclic", _online, _over)),
+    Prediction(17, "loss at the end, best order over worst", 0.60, 0.98,
+               _compare("best", "worst", _end, _over)),
+    Prediction(18, "online loss, best order over worst", 0.88, 1.05,
+               _compare("best", "worst", _online, _over)),
+    # Between epochs 6 and 20, or not within the twelve.
+    Prediction("crossing", "epoch in which online losses cross", 6.0, math.inf, found_crossing),
+    Prediction("named", "epoch named from two epochs, over that found", 0.75, 1.25,
+               over_found(named_crossing)),
+    Prediction("shares kept", "the same, with the shares of the second epoch", 0.75, 1.25,
+               over_found(kept_crossing)),
 )  # fmt: skip
 
 
@@ -192,8 +218,8 @@ class Outcome:
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """95% interval of the mean (Student's t); None for fewer than two seeds."""
-        if len(self.values) < 2:
+        """95% interval of the mean (Student's t); None for fewer than two seeds, or a seed without end."""
+        if len(self.values) < 2 or not math.isfinite(self.mean):
             return None
         from scipy.special import stdtrit
 
@@ -215,26 +241,42 @@ class Outcome:
         return f"clear {word}" if (inside if word == "hit" else outside) else word
 
 
-def outcomes(runs: Runs) -> list[Outcome]:
+def outcomes(runs: Runs, choices: Sequence[Chosen] = ()) -> list[Outcome]:
     """Every prediction beside what was found."""
-    found = orders(runs)
+    found = orders(runs, choices)
     return [Outcome(one, one.measure(found)) for one in PREDICTIONS]
 
 
-def table(runs: Runs) -> str:
+def table(runs: Runs, choices: Sequence[Chosen] = ()) -> str:
     """All outcomes as a table of Markdown."""
     lines = [
         "| | measured | predicted | found by seed | mean, 95% interval | |", "|---|---|---|---|---|---|"
     ]  # fmt: skip
-    for one in outcomes(runs):
+    for one in outcomes(runs, choices):
         each = " ".join(f"{one.values[seed]:.2f}" for seed in sorted(one.values)) or "-"
         mean = f"{one.mean:.3f}" if one.values else "-"
         if one.interval is not None:
             mean += f" ({one.interval[0]:.3f} to {one.interval[1]:.3f})"
         said = one.prediction
         verdict = f"**{one.verdict}**" if "miss" in one.verdict else one.verdict
-        reach = f"{said.low:.2f} to {said.high:.2f}"
+        reach = f"{said.low:.2f} to {said.high:.2f}" if said.high < math.inf else f"{said.low:.2f} or later"
         lines.append(f"| {said.number} | {said.statement} | {reach} | {each} | {mean} | {verdict} |")
+    return "\n".join(lines)
+
+
+def chosen_table(found: ByOrder, choices: Sequence[Chosen]) -> str:
+    """What the toy expects of every fixed order that was run, beside what was found, as a table of Markdown.
+
+    Losses at the end: the toy's over that of its random orders, the network's over the mean of its orders.
+    """
+    lines = ["| seed | order | toy, over random | network, over the mean |", "|---|---|---|---|"]
+    for one in choices:
+        runs = {name: found[name][one.seed] for name in (*KINDS, "cyclic", "shuffled-once")
+                if one.seed in found[name]}  # fmt: skip
+        expected = one.values([run.losses.order[0].tolist() for run in runs.values()]) / one.random_mean
+        ends = np.array([_end(run) for run in runs.values()])
+        for name, toy, end in zip(runs, expected, ends / ends.mean(), strict=True):
+            lines.append(f"| {one.seed} | {name} | {toy:.3f} | {end:.3f} |")
     return "\n".join(lines)
 
 
@@ -243,7 +285,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("runs", nargs="?", type=Path, help="folder of run folders")
     folder = parser.parse_args().runs
-    print(table(recorded() if folder is None else Runs.load(folder)))
+    runs = recorded() if folder is None else Runs.load(folder)
+    place = RECORDED / "orders" / FOLDER if folder is None else folder
+    choices = load_chosen(place)
+    if folder is None and choices:
+        runs = Runs([*runs, *Runs.load(place)])
+    print(table(runs, choices))
+    if choices:
+        print("\n" + chosen_table(orders(runs, choices), choices))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bridge.studies import chosen
+from bridge.studies import chosen, which_order
 from toymodel.base.files import check_output_folder
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def record(
         workers: Processes at a time, one thread each where there are as many as cores.
         train: With --no-train only pack what is finished.
         orders: The embedded network in the orders of docs/predictions.md, and in those that the toy chooses
-            for it, into folders of their own.
+            for it, and small ones that were resumed with other data, into folders of their own.
         missing: Train only what is not packed yet, and keep the rest as it is.
     """
     check_output_folder(out)
@@ -104,6 +104,7 @@ def record(
     configs = [choices[s].config(kind) for s in seeds if s in choices for kind in chosen.KINDS]
     if configs:
         _record(configs, runs, place, workers, train, missing)
+    _record(which_order.resumed(seeds), runs, out / "orders" / which_order.FOLDER, workers, train, missing)
 
 
 def _record(

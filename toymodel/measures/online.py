@@ -8,11 +8,11 @@ visits, so they hold for any order; tasks may be absent from an epoch or come tw
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from toymodel.measures.losses import LossMatrix, takes_losses
 
-__all__ = ["backward_transfer", "online_loss", "online_losses"]
+__all__ = ["backward_transfer", "online_crossing", "online_loss", "online_losses"]
 
 Floats = NDArray[np.float64]
 
@@ -33,6 +33,29 @@ def online_loss(losses: LossMatrix) -> Floats:
     """
     mean: Floats = online_losses(losses).mean(1)
     return mean
+
+
+def online_crossing(one: ArrayLike, other: ArrayLike) -> float | None:
+    """Epoch in which one course of online losses comes to exceed another (docs/theory.md, section 11).
+
+    Counted from 1 and interpolated between epochs in the logarithm of their ratio: the first whole epoch past
+    it is the first that is worse. The first epoch does not count: its tasks are all new, in any order.
+
+    Args:
+        one: mean online loss by epoch, shape ``(E,)``.
+        other: likewise, of as many epochs.
+
+    Returns:
+        None where it does not.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.log(np.asarray(one, dtype=np.float64) / np.asarray(other, dtype=np.float64))
+    above = np.flatnonzero(ratio[1:] > 0) + 1
+    if not len(above):
+        return None
+    k = int(above[0])
+    before = float(ratio[k - 1]) if k > 1 else 0.0
+    return float(k + 1 - ratio[k] / (ratio[k] - before)) if before < 0 else float(k + 1)
 
 
 @takes_losses

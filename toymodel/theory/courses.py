@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from toymodel.base.errors import InputError
 from toymodel.measures.losses import LossMatrix
-from toymodel.measures.online import online_loss
+from toymodel.measures.online import online_crossing, online_loss
 from toymodel.measures.schedules import schedule
 from toymodel.moments import share_losses
 from toymodel.theory.ring import gauge_shares
@@ -222,8 +222,7 @@ def crossing_epoch(
 ) -> float | None:
     """Epoch in which a fixed order's online loss comes to exceed the reshuffled one's (section 11).
 
-    Counted from 1 and interpolated between epochs in the logarithm of their ratio: the first whole epoch past
-    it is the first that is worse in the fixed order. About ``1.6/a + 1`` for the paper's model.
+    As `online_crossing` of the expected courses. About ``1.6/a + 1`` for the paper's model.
 
     Args:
         slow: A.
@@ -242,14 +241,8 @@ def crossing_epoch(
             order_course(kind, slow, fast, tasks, epochs, variance_w=variance_w, similarity=similarity).online
             for kind in ("cyclic", "reshuffled")
         )
-        with np.errstate(divide="ignore", invalid="ignore"):
-            ratio = np.log(fixed / drawn)
-        # The first epoch's are equal: its tasks are all new, in any order.
-        above = np.flatnonzero(ratio[1:] > 0) + 1
-        if len(above):
-            k = int(above[0])
-            before = float(ratio[k - 1]) if k > 1 else 0.0
-            return float(k + 1 - ratio[k] / (ratio[k] - before)) if before < 0 else float(k + 1)
-        if epochs >= longest or not np.isfinite(ratio[-1]):
+        if (found := online_crossing(fixed, drawn)) is not None:
+            return found
+        if epochs >= longest or not (fixed[-1] > 0 < drawn[-1] < math.inf > fixed[-1]):
             return None
         epochs = min(2 * epochs, longest)

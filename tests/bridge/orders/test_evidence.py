@@ -64,12 +64,10 @@ def test_the_unit_of_the_losses_and_their_spread_do_not_matter(unit, power):
 
 
 def test_recorded_runs():
-    for name, verdict in (("pythia-1b-adam-seed0", "same order"), ("pythia-2.8b-sgd-seed0", "same order"),
-                          ("smollm2-pretrained-adam1e-4-seed0", "same order")):  # fmt: skip
-        losses = Run.load(RECORDED + name).losses
-        assert order_evidence(losses).likeliest == verdict
-        with pytest.raises(InputError, match="a run of 25 documents"):
-            order_evidence(losses, 24)
+    losses = Run.load(RECORDED + "pythia-1b-adam-seed0").losses
+    assert order_evidence(losses).verdict == "same order"
+    with pytest.raises(InputError, match="a run of 25 documents"):
+        order_evidence(losses, 24)
     # Its order is not looked at: only that of the losses.
     hidden = dataclasses.replace(losses, values=losses.values, order=losses.order[:, ::-1])
     assert order_evidence(hidden).log10 != order_evidence(losses).log10

@@ -36,14 +36,14 @@ def test_new_batches_are_not_called_old():
 def test_the_evidence_at_a_step_is_that_of_its_pairs():
     from scipy.stats import multivariate_normal
 
-    from bridge.orders.pairs import average, restarted_sums
+    from bridge.orders.pairs import restarted_sums
 
     rest = np.random.default_rng(3).normal(size=12)
-    pairs, yy, xy, xx = restarted_sums(rest, 3)
-    values, _ = average(pairs, yy, xy, xx)
+    sums = restarted_sums(rest, 3)
+    values, _ = sums.average()
     for n, step in enumerate(range(3, 10)):
         both = [(rest[t - step], rest[t]) for t in range(step, min(2 * step, 12))]
-        assert len(both) == pairs[n]
+        assert len(both) == sums.pairs[n]
         each = [
             np.prod([
                 multivariate_normal([0, 0], [[1, rho], [rho, 1]]).pdf(pair)

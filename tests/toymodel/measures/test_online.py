@@ -12,6 +12,7 @@ from toymodel import (
     backward_transfer,
     forgetting,
     intervals,
+    online_crossing,
     online_loss,
     online_losses,
     recovery_scores,
@@ -62,3 +63,16 @@ def test_known_values():
     twice = LossMatrix(values, np.array([[0, 0], [1, 0]]))
     assert np.isnan(backward_transfer(twice)[0])
     assert backward_transfer(twice)[1] == 3 - 1
+
+
+def test_crossing_is_where_the_first_worse_epoch_begins_to_be_worse():
+    drawn = np.ones(5)
+    assert online_crossing([1.0, 0.5, 0.5, 2.0, 0.5], drawn) == pytest.approx(3.5)
+    assert online_crossing([2.0, 0.5, 0.25, 0.5, 2.0], drawn) == pytest.approx(
+        4.5
+    )  # the first does not count
+    assert online_crossing([1.0, 0.5, 0.9, 1.1, 1.2], drawn) == pytest.approx(
+        3 + np.log(1 / 0.9) / np.log(1.1 / 0.9)
+    )
+    assert online_crossing([1.0, 2.0, 0.5, 0.5, 0.5], drawn) == 2
+    assert online_crossing([3.0, 1.0, 1.0, 1.0, 1.0], drawn) is None

@@ -1,0 +1,159 @@
+"""Which order was it, asked of every recorded run whose order is known.
+
+``python -m bridge.studies.which_order --runs figures/recorded`` prints how often the losses before each step
+alone tell whether documents came in the same order, reshuffled, or displaced by a resumed run.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bridge.orders.evidence import HYPOTHESES, order_evidence
+from bridge.studies.recorded import finished_runs
+from llm.config import RunConfig
+from llm.presets import family
+from llm.runs.finished import Run
+from toymodel import InputError
+from toymodel.measures.schedules import each_once
+
+__all__ = ["FOLDER", "Told", "judge", "main", "resumed", "table", "truth"]
+
+FOLDER = "resumed"
+"""Where the recorded runs of `resumed` are kept."""
+# At which step it was resumed, and by how many of 25 documents the data moved: to the first; ahead by 4.
+_RESUMED = ((68, -68 % 25), (60, 4))
+
+
+def resumed(seeds: tuple[int, ...] = (0, 1, 2)) -> list[RunConfig]:
+    """Small networks in the order that a loader gives which began anew when resumed, or skipped data."""
+    configs = []
+    for seed in seeds:
+        for preset in family("fig6-small"):
+            for step, shift in _RESUMED:
+                config = replace(preset.config, seed=seed, probes=())
+                order = _displaced(config.epochs, config.num_documents, step, shift)
+                configs.append(replace(config, order=order.tolist()))
+    return configs
+
+
+def _displaced(epochs: int, tasks: int, step: int, shift: int) -> NDArray[np.int64]:
+    time = np.arange(epochs * tasks)
+    found: NDArray[np.int64] = ((time + np.where(time >= step, shift, 0)) % tasks).reshape(epochs, tasks)
+    return found
+
+
+def truth(run: Run) -> str | None:
+    """Which of `HYPOTHESES` a run's order is; None where it is none of them."""
+    order, tasks = run.losses.order, run.losses.tasks
+    if run.config.schedule in ("reshuffled", "iid"):
+        return "reshuffled"
+    if each_once(order) and (order == order[0]).all():
+        return "same order"
+    first = order.ravel() == np.arange(order.size) % tasks
+    if run.config.schedule == "given" and not first.all():
+        step = int(first.argmin())
+        shift = int(order.flat[step] - step) % tasks
+        if (order == _displaced(len(order), tasks, step, shift)).all():
+            return "displaced"
+    return None
+
+
+@dataclass(frozen=True)
+class Told:
+    """What was told of one run.
+
+    Attributes:
+        network: which kind.
+        schedule: how its documents came.
+        truth: which of `HYPOTHESES` that is.
+        verdict: the one told, or ``undecided``.
+        likeliest: the one of most evidence.
+        place: whether step and shift are the true ones, of a displaced run.
+    """
+
+    network: str
+    schedule: str
+    truth: str
+    verdict: str
+    likeliest: str
+    place: bool
+
+
+def judge(runs: Iterable[Run]) -> list[Told]:
+    """Ask of every run whose order is one of `HYPOTHESES`."""
+    found = []
+    for run in runs:
+        known = truth(run)
+        if known is None:
+            continue
+        try:
+            said = order_evidence(run.losses)
+        except InputError:  # too few documents, or losses that follow their trend
+            continue
+        order = run.losses.order
+        epochs, tasks = order.shape
+        place = bool((order == _displaced(epochs, tasks, said.step, said.shift)).all())
+        found.append(
+            Told(_network(run.config), run.config.schedule, known, said.verdict, said.likeliest, place)
+        )
+    return found
+
+
+def _network(config: RunConfig) -> str:
+    if config.model.startswith("embedded"):
+        size = "embedded preset" if config.width is None else "some 10^5 weights"
+    else:
+        size = "Pythia, SmolLM2"
+    kind = size if config.task == "language" else "images"
+    return f"{kind}, {'plain descent' if config.optimizer == 'sgd' else 'Adam'}"
+
+
+def table(told: Iterable[Told]) -> str:
+    """How many were told right, not at all and wrong, as a table of Markdown."""
+    groups: dict[tuple[str, str, str], list[Told]] = {}
+    for one in told:
+        groups.setdefault((one.truth, one.schedule, one.network), []).append(one)
+    lines = ["| truth | order | network | runs | right | undecided | wrong | likeliest is right |",
+             "|---|---|---|---|---|---|---|---|"]  # fmt: skip
+    for (known, schedule, network), group in sorted(
+        groups.items(), key=lambda item: (HYPOTHESES.index(item[0][0]), *item[0][1:])
+    ):
+        lines.append(_row(f"{known} | {schedule} | {network}", group))
+    lines.append(_row("all | | ", [one for group in groups.values() for one in group]))
+    return "\n".join(lines)
+
+
+def _row(name: str, group: list[Told]) -> str:
+    verdicts = Counter(
+        "right" if one.verdict == one.truth else "undecided" if one.verdict == "undecided" else "wrong"
+        for one in group
+    )
+    likeliest = sum(one.likeliest == one.truth for one in group)
+    counts = " | ".join(str(verdicts[key]) for key in ("right", "undecided", "wrong"))
+    return f"| {name} | {len(group)} | {counts} | {likeliest} |"
+
+
+def main(runs: Path = Path("figures/recorded")) -> None:
+    """Ask of every run of a folder which order it was, and print how often the answer is right.
+
+    Args:
+        runs: Folder of run folders or packed results.
+    """
+    told = judge(finished_runs(runs))
+    print(table(told))
+    displaced = [one for one in told if one.truth == "displaced"]
+    if displaced:
+        print(f"step and shift of the displacement right in {sum(one.place for one in displaced)} "
+              f"of {len(displaced)}")  # fmt: skip
+
+
+if __name__ == "__main__":
+    import tyro
+
+    tyro.cli(main)
