@@ -142,6 +142,9 @@ _FAMILIES: dict[str, tuple[str, str, RunConfig, Mapping[str, Mapping[str, Any]]]
     "orders": ("", "order of episodes, and weights that decay", _ADAM,
         {s: {"schedule": s} for s in ("cyclic", "shuffled-once", "reshuffled", "palindrome", "spaced")}
         | {"decay": {"optimizer": "adamw", "weight_decay": 2.0}}),
+    # What has no helix to make, beside Fig. 9.
+    "fig9-orders": ("", "order of episodes: the output's path", replace(_PAPER, epochs=3, probes=("pca",)),
+        {s: {"schedule": s} for s in ("reshuffled", "palindrome")}),
     "crossing": ("", "a fixed and a changing order, for long", replace(_ADAM, epochs=12, probes=()),
         {s: {"schedule": s} for s in ("cyclic", "reshuffled")}),
 }  # fmt: skip

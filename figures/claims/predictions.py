@@ -253,8 +253,8 @@ def table(runs: Runs, choices: Sequence[Chosen] = ()) -> str:
         "| | measured | predicted | found by seed | mean, 95% interval | |", "|---|---|---|---|---|---|"
     ]  # fmt: skip
     for one in outcomes(runs, choices):
-        each = " ".join(f"{one.values[seed]:.2f}" for seed in sorted(one.values)) or "-"
-        mean = f"{one.mean:.3f}" if one.values else "-"
+        each = " ".join(_number(one.values[seed], 2) for seed in sorted(one.values)) or "-"
+        mean = _number(one.mean, 3) if one.values else "-"
         if one.interval is not None:
             mean += f" ({one.interval[0]:.3f} to {one.interval[1]:.3f})"
         said = one.prediction
@@ -262,6 +262,10 @@ def table(runs: Runs, choices: Sequence[Chosen] = ()) -> str:
         reach = f"{said.low:.2f} to {said.high:.2f}" if said.high < math.inf else f"{said.low:.2f} or later"
         lines.append(f"| {said.number} | {said.statement} | {reach} | {each} | {mean} | {verdict} |")
     return "\n".join(lines)
+
+
+def _number(value: float, digits: int) -> str:
+    return "never" if math.isinf(value) else f"{value:.{digits}f}"
 
 
 def chosen_table(found: ByOrder, choices: Sequence[Chosen]) -> str:

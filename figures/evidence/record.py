@@ -21,7 +21,7 @@ __all__ = ["COMMANDS", "FAMILIES", "FITTED", "IMAGES", "configurations", "record
 FAMILIES = (
     "fig1", "control", "fig8", "fig9", "fig17", "fig5-steps", "fig6", "fig3-width", "fig3-depth", "sec4",
     "fig2b", "fig5-context", "fig5-frozen", "fig13", "fig12", "fig15", "fig16a", "fig4-mask", "fig4-shift",
-    "fig14", "fig5-documents", "fig18", "fig16b",
+    "fig14", "fig5-documents", "fig18", "fig16b", "v2-online",
 )  # fmt: skip
 """Families of presets that are recorded, the most telling first. Fig. 2a is missing: it needs Pythia's
 trained weights."""
@@ -55,12 +55,13 @@ def configurations(seeds: tuple[int, ...] = (0, 1, 2)) -> list[RunConfig]:
 
 
 def configurations_of_orders(seeds: tuple[int, ...] = (0, 1, 2)) -> list[RunConfig]:
-    """The runs of docs/predictions.md: the orders seed by seed, then the two long ones."""
+    """The runs of docs/predictions.md: the orders seed by seed, the two long ones, the controls of Fig. 9."""
     from llm import family
 
     return [
         replace(member.config, seed=seed)
-        for name in ("orders-embedded", "crossing-embedded") for seed in seeds for member in family(name)
+        for name in ("orders-embedded", "crossing-embedded", "fig9-orders-small")
+        for seed in seeds for member in family(name)
     ]  # fmt: skip
 
 

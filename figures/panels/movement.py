@@ -75,11 +75,14 @@ def helix_and_nulls(runs: Runs) -> list[tuple[str, Floats]]:
         return np.array([(turns_per_epoch(p, tasks), float(e.sum())) for (p, e), tasks in measured])
 
     rows = [(f"Fig. 9: {one.title}", of(one.members[0].runs)) for one in runs.families("fig9")]
+    for one in runs.families("fig9-orders"):
+        rows += [(f"{member.preset.label}: {one.title}", of(member.runs)) for member in one.members]
+    rows.append(("random walks, 3 epochs", walks(75, 25)))
     for preset in family("orders-embedded"):
         alike = runs.member(preset).runs
         if alike and preset.label in ("cyclic", "palindrome", "reshuffled"):
-            rows.append((f"Adam, {preset.label}", of(alike)))
-    return [*rows, ("smooth random walks", walks(75, 25))]
+            rows.append((f"{preset.label}: Adam, 5 epochs", of(alike)))
+    return [*rows, ("random walks, 5 epochs", walks(125, 25))]
 
 
 class Helix(Probed):

@@ -225,6 +225,7 @@ CHECKS = {
     "fig6": check_optimizer,
     "fig8": check_probes,
     "fig9": check_probes,
+    "fig9-orders": lambda *given: (check_order(*given), check_probes(*given)),
     "fig12": check_middle,
     "fig13": lambda one, c, s, r: (c.lr, len(s.steps)) == (float(one.label), r.losses.episodes) or fail(),
     "fig14": lambda one, c, spy, r: architecture(spy).num_attention_heads == int(one.label) or fail(),

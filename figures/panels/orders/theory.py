@@ -36,7 +36,7 @@ from toymodel import (
 __all__ = ["PANELS", "draw"]
 
 Floats = NDArray[np.float64]
-T, EPOCHS, VARIANCE_W = 25, 5, 1 / 3
+T, EPOCHS, LONG, VARIANCE_W = 25, 5, 12, 1 / 3
 SHARES = (0.1, 0.2, 1 / 3, 0.5)
 Measure = Callable[[LossMatrix], Floats]
 
@@ -62,7 +62,7 @@ def _end(losses: LossMatrix) -> Floats:
     return losses.values[losses.tasks :: losses.tasks].mean(1)
 
 
-def _networks(axes: Axes, runs: Runs, one: str, other: str, of: Measure) -> None:
+def _networks(axes: Axes, runs: Runs, one: str, other: str, of: Measure, presets: str) -> None:
     """Ratios by epoch in the recorded networks, where they are recorded."""
     names = {"cyclic": "pythia-1b-adam-seed0", "reshuffled": "pythia-1b-adam-reshuffled-seed0"}
     try:
@@ -73,7 +73,7 @@ def _networks(axes: Axes, runs: Runs, one: str, other: str, of: Measure) -> None
         pass
     found = {
         preset.label: {run.config.seed: of(run.losses) for run in runs.member(preset).runs}
-        for preset in family("orders-embedded")
+        for preset in family(presets)
         if preset.label in (one, other)
     }
     ratios = np.array([v / found[other][seed] for seed, v in found[one].items() if seed in found[other]])
@@ -84,23 +84,24 @@ def _networks(axes: Axes, runs: Runs, one: str, other: str, of: Measure) -> None
                       label=f"embedded network, {len(ratios)} seed{'s' * (len(ratios) > 1)}")  # fmt: skip
 
 
-def _ratios(axes: Axes, runs: Runs, one: str, other: str, kind: str) -> None:
+def _ratios(axes: Axes, runs: Runs, one: str, other: str, kind: str, epochs: int = EPOCHS) -> None:
     for n, a in enumerate(SHARES):
-        both = [order_course(o, a, 1 - a, T, EPOCHS, variance_w=VARIANCE_W) for o in (one, other)]
+        both = [order_course(o, a, 1 - a, T, epochs, variance_w=VARIANCE_W) for o in (one, other)]
         values = [course.online if kind == "online" else course.end for course in both]
         look = SERIES[n % len(SERIES)]
-        axes.plot(1 + np.arange(EPOCHS), values[0] / values[1], color=look["color"], linewidth=1.3,
+        axes.plot(1 + np.arange(epochs), values[0] / values[1], color=look["color"], linewidth=1.3,
                   linestyle=look["linestyle"], label=f"toy, a = {a:.2g}")  # fmt: skip
     axes.axhline(1, color=SHADE, linewidth=0.8)
-    _networks(axes, runs, one, other, online_loss if kind == "online" else _end)
-    axes.set(xlabel="epoch", ylabel=f"{one} / {other}", xticks=range(1, EPOCHS + 1))
+    presets = "crossing-embedded" if epochs == LONG else "orders-embedded"
+    _networks(axes, runs, one, other, online_loss if kind == "online" else _end, presets)
+    axes.set(xlabel="epoch", ylabel=f"{one} / {other}", xticks=range(1, epochs + 1))
 
 
 def online(axes: Axes, runs: Runs) -> None:
-    """A fixed order wins on the way."""
-    _ratios(axes, runs, "cyclic", "reshuffled", "online")
-    axes.legend(loc="upper left", fontsize=7.5, ncols=2)
-    axes.set_ylim(0.55, 1.75)
+    """A fixed order wins on the way, until the courses cross."""
+    _ratios(axes, runs, "cyclic", "reshuffled", "online", LONG)
+    axes.legend(loc="upper left", fontsize=7.5, frameon=True, framealpha=0.9, edgecolor="none")
+    axes.set_ylim(0.55, 2.1)
 
 
 def end(axes: Axes, runs: Runs) -> None:
@@ -118,7 +119,7 @@ def there_and_back(axes: Axes, runs: Runs) -> None:
 
 def crossing(axes: Axes, runs: Runs) -> None:
     """Where the online losses of a fixed and a reshuffled order cross."""
-    shares = np.linspace(0.06, 0.9, 43)
+    shares = np.linspace(0.06, 0.7, 33)
     for n, tasks in enumerate((10, 25, 50)):
         found = [crossing_epoch(a, 1 - a, tasks, variance_w=VARIANCE_W) or np.nan for a in shares]
         look = SERIES[n]
@@ -156,7 +157,7 @@ def _random_gram() -> Floats:
 
 PANELS: dict[str, tuple[Callable[[Axes, Runs], None], str]] = {
     "a": (spectrum, "eigenvalues of two epochs, T = 25, a = 1/3"),
-    "b": (online, "online loss by epoch"),
+    "b": (online, "online loss by epoch, to where it crosses"),
     "c": (end, "loss over all tasks after each epoch"),
     "d": (there_and_back, "the same, palindrome against cyclic"),
     "e": (crossing, "online losses cross"),

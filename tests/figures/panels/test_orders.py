@@ -44,4 +44,7 @@ def test_walks_turn_less_than_a_helix():
     assert (found[:, 1] > 0.5).all()
     rows = dict(helix_and_nulls(recorded()))
     assert rows["Fig. 9: small networks"][:, 0].min() > 0.9
-    assert np.all(rows["Adam, palindrome"][:, 0] < 0.5)
+    assert np.all(rows["palindrome: Adam, 5 epochs"][:, 0] < 0.5)
+    # Each beside walks as long as itself: a walk turns less often the longer it is.
+    short, long = (rows[f"random walks, {epochs} epochs"][:, 0].mean() for epochs in (3, 5))
+    assert long < short < rows["Fig. 9: small networks"][:, 0].min()
