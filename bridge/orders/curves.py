@@ -1,6 +1,6 @@
-"""How much of a log it takes to tell the order: the picture of docs/which-order.md.
+"""Power over the length of a log and its noise: the picture of docs/which-order.md.
 
-``python -m bridge.studies.order_power --out docs/which-order.png`` draws, over the length of the log and for
+``python -m bridge.orders.curves --out docs/which-order.png`` draws, over the length of the log and for
 several amounts of noise, how often the truth is told of simulated logs. A few minutes.
 """
 
