@@ -145,7 +145,8 @@ def score_table(losses: Any) -> str:
     lines.append(f"{name:>7} {'online':>10}  {'at its end':>10}  backward transfer")
     ends = losses.values[losses.tasks :: losses.tasks].mean(1)
     for n, row in enumerate(zip(online_loss(losses), ends, backward_transfer(losses), strict=True), start=1):
-        lines.append(f"{n * each:>7} {row[0]:>10.4g}  {row[1]:>10.4g}  {row[2]:>+17.4g}")
+        transfer = f"{row[2]:>+17.4g}" if math.isfinite(row[2]) else f"{'-':>17}"
+        lines.append(f"{n * each:>7} {row[0]:>10.4g}  {row[1]:>10.4g}  {transfer}")
     return "\n".join(lines)
 
 

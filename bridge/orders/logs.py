@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toymodel import InputError, LossMatrix
-from toymodel.base.arrays import load_arrays
+from toymodel.base.arrays import only_array
 
 __all__ = ["Log", "read_log"]
 
@@ -61,7 +61,7 @@ def read_log(path: Path) -> Log:
         raise InputError(f"there is no log {str(path)!r}", expected="a run, or text with a loss per step",
                          fix="check the path")  # fmt: skip
     if path.suffix == ".npy":
-        (values,) = load_arrays(path).values()
+        values = only_array(path)
         if values.ndim != 1:
             return Log(LossMatrix.load(path))
         if values.dtype.kind not in "fiu":

@@ -184,7 +184,11 @@ def _scores(losses: LossMatrix) -> list[str]:
     online, transfer = online_loss(losses), backward_transfer(losses)
     later = f"   mean of epochs 2 to {losses.epochs}: {online[1:].mean():.4g}" if losses.epochs > 1 else ""
     lines.append("online    " + "  ".join(f"{v:>5.2f}" for v in online) + later)
-    lines.append("transfer  " + "  ".join(f"{v:>+5.2f}" for v in transfer) + "   to documents trained before")
+    lines.append(
+        "transfer  "
+        + "  ".join(f"{v:>+5.2f}" if np.isfinite(v) else "    -" for v in transfer)
+        + "   to documents trained before"
+    )
     if scores and not each_once(losses.order):
         lines += ["return    " + "  ".join(f"{n:>5}" for n in range(1, len(scores) + 1)), *_recovery(scores)]
     return lines

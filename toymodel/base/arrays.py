@@ -18,7 +18,7 @@ from toymodel.base.errors import InputError
 from toymodel.base.files import atomic_path
 from toymodel.base.memory import refuse_if_too_large
 
-__all__ = ["Arrays", "load_arrays", "save_arrays"]
+__all__ = ["Arrays", "load_arrays", "only_array", "save_arrays"]
 
 _KINDS = "biufcSU"  # what numbers and text are stored as; no objects (pickles), records or raw bytes
 _WHOLE = "a whole .npz or .npy file without pickled objects"
@@ -43,6 +43,20 @@ def save_arrays(
             write: Any = np.savez_compressed if compress else np.savez
             write(file, **arrays)
         seal(temporary, archive=True)
+
+
+def only_array(path: str | os.PathLike[str]) -> NDArray[Any]:
+    """The array of a file that holds one.
+
+    Raises:
+        InputError: as `load_arrays`, and for a file that holds several.
+    """
+    arrays = load_arrays(path)
+    if len(arrays) != 1:
+        raise InputError(f"{str(path)!r} holds {len(arrays)} arrays: {', '.join(sorted(arrays))[:80]}",
+                         expected="one array", fix="numpy.save(path, array)")  # fmt: skip
+    (array,) = arrays.values()
+    return array
 
 
 def load_arrays(path: str | os.PathLike[str]) -> Arrays:

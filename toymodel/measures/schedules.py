@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from toymodel.base.arrays import only_array
 from toymodel.base.errors import InputError
 from toymodel.base.numbers import whole
 from toymodel.base.words import nearest
@@ -167,20 +168,36 @@ def load_order(path: str | os.PathLike[str]) -> NDArray[np.integer[Any]]:
                          fix="numpy.save('order.npy', order)")  # fmt: skip
     if not where.is_file():
         raise InputError(f"there is no file {str(where)!r}", expected=expected, fix="check the path")
+    array = _lists(where, expected) if where.suffix == ".json" else only_array(where)
+    if array.ndim not in (1, 2) or array.dtype.kind not in "iu" or not array.size:
+        held, fix = f"{array.dtype} of shape {array.shape}", "numbers of tasks, counted from 0"
+        if array.dtype.kind == "f" and array.size and (array == np.rint(array)).all():
+            fix = f"order.astype(int), {where.suffix[1:]} again"
+        raise InputError(f"{str(where)!r} holds {held}", expected=expected, fix=fix)
+    return array
+
+
+def _lists(where: Path, expected: str) -> NDArray[Any]:
+    """Nested lists of a JSON file, of one length in every epoch."""
     try:
-        if where.suffix == ".json":
-            array = np.asarray(json.loads(where.read_text(encoding="utf-8")))
-        else:
-            with where.open("rb") as file:
-                array = np.load(file, allow_pickle=False)
-    except (ValueError, EOFError, OSError, RecursionError) as error:
+        found = json.loads(where.read_text(encoding="utf-8"))
+    except (ValueError, OSError, RecursionError) as error:
         why = " ".join(f"{type(error).__name__}: {error}".split())
         raise InputError(f"{str(where)!r} cannot be read ({why})",
                          expected=expected, fix="write it again") from error  # fmt: skip
-    if not isinstance(array, np.ndarray) or array.ndim not in (1, 2) or array.dtype.kind not in "iu":
-        kind = f"{array.dtype} of shape {array.shape}" if isinstance(array, np.ndarray) else "an archive"
-        raise InputError(f"{str(where)!r} holds {kind}", expected=expected, fix="number the tasks from 0")
-    return array
+    if not isinstance(found, list):
+        raise InputError(f"{str(where)!r} holds {'an object' if isinstance(found, dict) else repr(found)[:40]}",
+                         expected=expected, fix="the lists alone: [[0, 1, 2], [2, 1, 0]]")  # fmt: skip
+    lengths = sorted({len(row) if isinstance(row, list) else 0 for row in found})
+    if len(lengths) > 1:
+        raise InputError(f"{str(where)!r} holds epochs of {lengths[0]} to {lengths[-1]} episodes",
+                         expected="as many in every epoch: documents may be absent, and others twice",
+                         fix="as many tasks in every list")  # fmt: skip
+    try:
+        return np.asarray(found)
+    except ValueError as error:  # lists of unequal lengths, deeper down
+        raise InputError(f"{str(where)!r} holds lists in lists in lists", expected=expected,
+                         fix="the lists alone: [[0, 1, 2], [2, 1, 0]]") from error  # fmt: skip
 
 
 def each_once(order: ArrayLike) -> bool:
@@ -260,11 +277,13 @@ def _given(order: ArrayLike, tasks: int, epochs: int) -> Order:
     except ValueError:  # rows of different lengths
         array = np.empty(0, dtype=object)
     if array.shape not in ((tasks,), (epochs, tasks)) or not np.issubdtype(array.dtype, np.integer):
+        whole_rows = array.ndim == 2 and np.issubdtype(array.dtype, np.integer)
         raise InputError(
             f"an order of {array.dtype} and shape {array.shape}",
             expected=f"whole numbers of shape {(tasks,)} or {(epochs, tasks)}",
-            fix=f"order = list(range({tasks}))",
-        )
+            fix=f"{array.shape[1]} tasks and {array.shape[0]} epochs, or another order" if whole_rows
+            else f"order = list(range({tasks}))",
+        )  # fmt: skip
     if array.min() < 0 or array.max() >= tasks:
         raise InputError(
             f"an order with entries from {array.min()} to {array.max()}",

@@ -44,8 +44,8 @@ def order(
     reawaken llm run --order FILE, or reawaken toy run --order FILE.
 
     Args:
-        gram: similarities of the tasks: a .npy, an .npz with gram or cosines, or the folder of a run that has
-            the probe gradients; random data if not given.
+        gram: similarities of the tasks: a .npy, an .npz with gram or cosines (reawaken llm similarity), or the
+            folder of a run that has the probe gradients; random data if not given.
         tasks: number of random tasks.
         dim: their dimension; the smaller, the more they differ in similarity.
         share: slow step a = rate ||x||^2, 1/3 if nothing else is given.
@@ -117,7 +117,11 @@ def read_gram(path: Path) -> NDArray[np.float64]:
     """
     file = path / "probes" / "gradients.npz" if path.is_dir() else path
     if not file.is_file():
-        fix = f"reawaken llm probe {path} --probes gradients" if path.is_dir() else "check the path"
+        fix = "check the path"
+        if path.is_dir():
+            fix = "reawaken llm similarity --out similarity.npz"
+            if (path / "config.json").is_file():
+                fix = f"reawaken llm probe {path} --probes gradients"
         raise InputError(f"there is no {str(file)!r}", fix=fix,
                          expected="a Gram matrix, or a run with the probe gradients")  # fmt: skip
     arrays = load_arrays(file)

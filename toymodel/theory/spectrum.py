@@ -50,16 +50,22 @@ def coupling(gram: ArrayLike, slow: ArrayLike, fast: ArrayLike) -> Floats:
         fast: B by task, likewise.
     """
     G = np.asarray(gram, dtype=np.float64)
-    if G.ndim != 2 or G.shape[0] != G.shape[1] or len(G) < 2 or not np.isfinite(G).all():
+    if G.ndim != 2 or G.shape[0] != G.shape[1] or len(G) < 2:
         raise InputError(
             f"a Gram matrix of shape {G.shape}",
-            expected="finite values of shape (T, T), T >= 2",
+            expected="shape (T, T), T >= 2",
             fix="gram = x @ x.T for data x of shape (T, N)",
         )
+    if not np.isfinite(G).all():
+        i, j = (int(v) for v in np.argwhere(~np.isfinite(G))[0])
+        raise InputError(f"a Gram matrix with {G[i, j]} at [{i}, {j}]", expected="finite inner products",
+                         fix=f"look at the data of tasks {i} and {j}")  # fmt: skip
     diagonal = np.diag(G)
     if not (diagonal > 0).all():
-        raise InputError(f"a Gram matrix with {diagonal.min():.3g} on its diagonal", expected="||x_i||^2 > 0",
-                         fix="remove the tasks without data")  # fmt: skip
+        i = int(diagonal.argmin())
+        negative = "gram = x @ x.T for data x of shape (T, N)"
+        raise InputError(f"a Gram matrix with {diagonal[i]:.3g} at [{i}, {i}]", expected="||x_i||^2 > 0",
+                         fix=negative if diagonal[i] < 0 else f"remove task {i}: it has no data")  # fmt: skip
     a, b = _by_task("slow", slow, len(G)), _by_task("fast", fast, len(G))
     return a[:, None] * (G / diagonal[:, None]) + b[:, None]
 

@@ -116,11 +116,14 @@ def test_an_order_from_a_file(tmp_path_factory, suffix, size, whole):
 
 @pytest.mark.parametrize(
     ("name", "content", "says"),
-    [("o.csv", b"0,1", "ending in .npy or .json"), ("o.json", b"[[0, 1], [1]]", "cannot be read"),
+    [("o.csv", b"0,1", "ending in .npy or .json"), ("o.json", b"[[0, 1], [1]]", "epochs of 1 to 2"),
      ("o.json", b"[[0, 1.5]]", "float64"), ("o.json", b"{", "cannot be read"),
      ("o.json", b"[" * 10**5, "cannot be read"),
-     ("o.json", b"3", "shape"), ("o.npy", b"junk", "cannot be read"), ("o.json", b"\xff", "cannot be read"),
-     ("o.json", b'[["a", "b"]]', "whole numbers")],
+     ("o.json", b"3", "holds 3"), ("o.npy", b"junk", "cannot be read"), ("o.json", b"\xff", "cannot be read"),
+     ("o.json", b'[["a", "b"]]', "whole numbers"), ("o.json", b'{"order": [0]}', "an object"),
+     ("o.json", b"[]", "shape"), ("o.json", b"[true, false]", "bool"), ("o.json", b"[[[0]]]", "shape"),
+     ("o.json", b"[[[0], [1, 2]]]", "lists in lists"), ("o.json", b"[0, [1]]", "epochs of 0 to 1"),
+     ("o.json", b"[[0.0, 1.0]]", "order.astype")],
 )  # fmt: skip
 def test_bad_order_files(tmp_path, name, content, says):
     (tmp_path / name).write_bytes(content)
@@ -226,3 +229,8 @@ def test_a_task_primes_the_one_before_it_nearly_as_much_as_the_one_after(T, A):
     assert (forward > 0).all()
     assert 0.9 < backward.mean() / forward.mean() < 1
     np.testing.assert_allclose(backward[3:] / forward[3:], 1, atol=0.05)
+
+
+def test_an_order_of_other_numbers_of_tasks_is_told_which():
+    with pytest.raises(InputError, match=r"shape \(2, 4\).*4 tasks and 2 epochs"):
+        schedule([[0, 1, 2, 3], [3, 2, 1, 0]], 5, 2)

@@ -89,6 +89,9 @@ def test_a_search_beyond_enumeration_beats_hundreds_of_random_orders():
         (lambda: choose_order([[1.0, 2.0], [2.0, 1.0]], 0.3, 0.5, 4), "eigenvalue -1"),
         (lambda: choose_order([[1.0, 0.5], [0.2, 1.0]], 0.3, 0.5, 4), "symmetric"),
         (lambda: choose_order(np.ones((2, 3)), 0.3, 0.5, 4), "gram = x @ x.T"),
+        (lambda: choose_order([[1.0, np.nan], [0.2, 1.0]], 0.3, 0.5, 4), r"nan at \[0, 1\].*tasks 0 and 1"),
+        (lambda: choose_order(np.diag([1.0, 0.0]), 0.3, 0.5, 4), r"0 at \[1, 1\].*remove task 1"),
+        (lambda: choose_order(np.diag([1.0, -2.0]), 0.3, 0.5, 4), r"-2 at \[1, 1\].*gram = x @ x.T"),
         (lambda: choose_order(np.eye(3), 0.3, 0.5, 0), "at least 1"),
         (lambda: choose_order(np.eye(3), 0.3, 0.5, 3, objective="last"), "final"),  # type: ignore[arg-type]
         (lambda: choose_order(cosines(0, 4, 5), 3.0, 2.0, 200), "stability"),
