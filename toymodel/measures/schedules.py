@@ -186,7 +186,8 @@ def _lists(where: Path, expected: str) -> NDArray[Any]:
         raise InputError(f"{str(where)!r} cannot be read ({why})",
                          expected=expected, fix="write it again") from error  # fmt: skip
     if not isinstance(found, list):
-        raise InputError(f"{str(where)!r} holds {'an object' if isinstance(found, dict) else repr(found)[:40]}",
+        held = "an object" if isinstance(found, dict) else repr(found)[:40]
+        raise InputError(f"{str(where)!r} holds {held}",
                          expected=expected, fix="the lists alone: [[0, 1, 2], [2, 1, 0]]")  # fmt: skip
     lengths = sorted({len(row) if isinstance(row, list) else 0 for row in found})
     if len(lengths) > 1:

@@ -44,8 +44,8 @@ def order(
     reawaken llm run --order FILE, or reawaken toy run --order FILE.
 
     Args:
-        gram: similarities of the tasks: a .npy, an .npz with gram or cosines (reawaken llm similarity), or the
-            folder of a run that has the probe gradients; random data if not given.
+        gram: similarities of the tasks: a .npy, an .npz with gram or cosines (of reawaken llm similarity), or
+            the folder of a run that has the probe gradients; random data if not given.
         tasks: number of random tasks.
         dim: their dimension; the smaller, the more they differ in similarity.
         share: slow step a = rate ||x||^2, 1/3 if nothing else is given.
