@@ -74,7 +74,8 @@ GROUPS = {
 _PACKAGES = {"toymodel": "simulate", "llm": "RunConfig", "bridge": "FitResult", "figures": "Comparison"}
 
 
-_GOES_ON = "unfinished runs go on with the same command"
+# Commands that go on where they were stopped; what the others were doing starts again.
+_TRAINING = ("compare", "record", "llm run", "llm sweep", "llm campaign", "toy sweep")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -87,26 +88,29 @@ def main(argv: Sequence[str] | None = None) -> int:
         0; 2 for bad input, with one line on standard error; 130 after Ctrl-C; 1 when the machine failed (a
         full disk, say), with one line too.
     """
+    words = list(sys.argv[1:] if argv is None else argv)
+    trains = any(" ".join(words[:2]).startswith(name) for name in _TRAINING)
+    goes_on = "; unfinished runs go on with the same command" if trains else ""
     try:
         with _interruptible():
-            _dispatch(list(sys.argv[1:] if argv is None else argv))
+            _dispatch(words)
     except InputError as error:
         return _complain(str(error), 2)
     except KeyboardInterrupt as stop:
         return _complain(str(stop) or "stopped", 130)
     except MemoryError as error:
-        return _complain(f"too little memory ({str(error) or 'none left'}); {_GOES_ON}", 1)
+        return _complain(f"too little memory ({str(error) or 'none left'}){goes_on}", 1)
     except ImportError as error:
-        words = " ".join(str(error).split())
-        if not re.search("memory|map segment", words):
+        reason = " ".join(str(error).split())
+        if not re.search("memory|map segment", reason):
             raise
-        return _complain(f"too little memory to load a library ({words[:200]})", 1)
+        return _complain(f"too little memory to load a library ({reason[:200]})", 1)
     except BrokenPipeError:
         # The reader of a pipe has gone (`reawaken ... | head`): nothing left to say, and nowhere to say it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        return _complain(f"{error}; {_GOES_ON}", 1)
+        return _complain(f"{error}{goes_on}", 1)
     return 0
 
 

@@ -250,7 +250,7 @@ class RunConfig:
             text = given.lstrip().startswith("[")
             try:
                 given = json.loads(given) if text else load_order(given)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 if not text:
                     raise
                 raise InputError(f"--order {given[:40]}...: {error}", expected="a file, or lists as in JSON",

@@ -136,11 +136,14 @@ def test_arguments_of_the_packages_are_flags_on_the_command_line(capsys):
     )
 
 
-def test_other_failures(capsys):
+def test_other_failures(capsys, monkeypatch):
     assert reawaken.main(["test", "fail", "--how", "stop"]) == 130
     assert capsys.readouterr().err == "reawaken: stopped after episode 3\n"
     assert reawaken.main(["test", "fail", "--how", "disk"]) == 1
-    assert "No space left" in capsys.readouterr().err
+    assert capsys.readouterr().err == "reawaken: [Errno 28] No space left on device\n"
+    monkeypatch.setattr(reawaken, "_TRAINING", ("test fail",))
+    assert reawaken.main(["test", "fail", "--how", "disk"]) == 1
+    assert "; unfinished runs go on with the same command\n" in capsys.readouterr().err
     with pytest.raises(ZeroDivisionError):  # a defect of ours keeps its traceback
         reawaken.main(["test", "fail", "--how", "defect"])
 

@@ -76,7 +76,7 @@ def _rows(folder: Path) -> int | None:
     """Rows of the embedding that a model's folder describes; None where it does not say."""
     try:
         return int(json.loads((folder / "config.json").read_text(encoding="utf-8"))["vocab_size"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None  # what is wrong with the model is said where it is built
 
 

@@ -203,10 +203,10 @@ def _processor(folder: Path, config: RunConfig) -> Callable[[Any], torch.Tensor]
 
     try:
         processor = AutoImageProcessor.from_pretrained(folder, backend="pil", trust_remote_code=False)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except Exception as error:  # json's and the library's own, whatever a damaged file leads it to
+        words = " ".join(str(error).split()) or type(error).__name__
         raise InputError(
-            f"--model {config.model}: how its images are prepared cannot be read "
-            f"({str(error).strip().splitlines()[0]})",
+            f"--model {config.model}: how its images are prepared cannot be read ({words[:200]})",
             expected="preprocessor_config.json beside config.json",
             fix="take it from the checkpoint's page",
         ) from error

@@ -60,7 +60,7 @@ def read_palette(folder: Path, colours: int) -> Palette | None:
     try:
         stored = json.loads(file.read_text(encoding="utf-8")).get("clusters")
         palette = None if stored is None else np.asarray(stored, dtype=np.float64)
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, RecursionError) as error:
         raise InputError(f"{str(file)!r} cannot be read ({error})", expected="settings as JSON",
                          fix="copy the checkpoint again") from error  # fmt: skip
     if palette is not None and (palette.shape != (colours, 3) or not np.isfinite(palette).all()):

@@ -67,8 +67,10 @@ def atomic_path(path: StrPath, older: StrPath | None = None) -> Iterator[Path]:
         if older is not None and final.is_file():
             os.replace(final, older)
         os.replace(temporary, final)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno is not None and error.filename is None:
+            error.filename = str(final)  # a full disk does not say what it has no room for
         raise
     _sync_directory(final.parent)
 

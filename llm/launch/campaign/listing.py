@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from llm.launch.campaign.folder import CAMPAIGN, CampaignFolder, State, which_run
 from llm.launch.campaign.plan import ENTRIES, Entry, Planned, plan
 from llm.runs.folder import RunFolder
+from llm.runs.kept import PROVENANCE, provenance
 from toymodel.base.errors import InputError
 from toymodel.base.files import atomic_write
 from toymodel.base.words import columns
@@ -46,9 +46,8 @@ def _commits(path: Path) -> dict[str, str]:
     """Commits of the program by run, as a campaign notes them, and under "" as recorded runs say for all."""
     if (path / CAMPAIGN).is_file():
         return {name: facts.get("commit", "") for name, facts in CampaignFolder(path).read()["runs"].items()}
-    if (path / "provenance.json").is_file():
-        said = json.loads((path / "provenance.json").read_text(encoding="utf-8"))
-        return {"": said.get("program", {}).get("commit", "")}
+    if (path / PROVENANCE).is_file():
+        return {"": provenance(path)["program"]["commit"]}
     return {}
 
 

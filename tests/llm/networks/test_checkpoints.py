@@ -9,7 +9,7 @@ import transformers
 
 import llm
 import reawaken
-from llm import RunConfig
+from llm import RunConfig, run
 from llm.data.corpus import train_tokenizer
 from llm.data.documents import load_documents
 from llm.networks.architecture import read_architecture
@@ -130,7 +130,10 @@ def test_weights_of_another_shape_are_named(tmp_path):
 @pytest.mark.parametrize("content", ["[" * 100_000, '{"a":' * 100_000, "5", "null", "[]", '"x"', "", "{"])
 def test_a_configuration_that_is_none_is_one_line(tmp_path, content):
     (tmp_path / "config.json").write_text(content)
-    refusal(lambda: build_model(dataclasses.replace(SMALL, model=str(tmp_path)), 300))
+    config = dataclasses.replace(SMALL, model=str(tmp_path))
+    refusal(lambda: build_model(config, 300))
+    refusal(lambda: run(config, tmp_path / "run"))  # which looks for a tokenizer in the folder, too
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(

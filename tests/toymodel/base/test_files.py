@@ -48,6 +48,14 @@ def test_a_link_is_replaced_and_not_written_through(tmp_path):
     assert (tmp_path / "link").read_text() == "new"
 
 
+def test_a_full_disk_says_what_it_has_no_room_for(tmp_path):
+    with (
+        pytest.raises(OSError, match="No space left on device: .*losses.npz"),
+        atomic_write(tmp_path / "losses.npz"),
+    ):
+        raise OSError(28, "No space left on device")
+
+
 @pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()])
 def test_an_older_file_stays_when_writing_fails(tmp_path, error):
     file = tmp_path / "a"
