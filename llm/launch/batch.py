@@ -11,6 +11,7 @@ from llm.config import RunConfig
 from llm.cost.shape import shape
 from llm.training.interrupt import Interrupted
 from toymodel.base.errors import InputError
+from toymodel.base.lock import Held
 
 if TYPE_CHECKING:
     from llm.runs.finished import Run
@@ -27,13 +28,13 @@ class Outcome:
         config: the run.
         path: its folder.
         state: ``finished`` now, ``skipped`` because it was, ``stopped`` by a signal after a checkpoint,
-            ``submitted`` to a cluster, or ``failed``.
-        message: why it failed.
+            ``submitted`` to a cluster, ``held`` by another process that runs it, or ``failed``.
+        message: why it failed, or who holds it.
     """
 
     config: RunConfig
     path: Path
-    state: Literal["finished", "skipped", "stopped", "submitted", "failed"]
+    state: Literal["finished", "skipped", "stopped", "submitted", "held", "failed"]
     message: str = ""
 
 
@@ -100,5 +101,5 @@ def _outcome(job: Job, result: Run | BaseException) -> Outcome:
         return Outcome(job.config, path, "stopped")
     if isinstance(result, BaseException):  # one run's failure must not end the others
         words = str(result) if isinstance(result, InputError) else f"{type(result).__name__}: {result}"
-        return Outcome(job.config, path, "failed", words)
+        return Outcome(job.config, path, "held" if isinstance(result, Held) else "failed", words)
     return Outcome(job.config, path, "finished")

@@ -18,7 +18,11 @@ from pathlib import Path
 from toymodel.base.errors import InputError
 from toymodel.base.files import LOCK_NAME, remove_leftovers
 
-__all__ = ["lock", "refuse_if_held"]
+__all__ = ["Held", "lock", "refuse_if_held"]
+
+
+class Held(InputError):
+    """Another process is working in a folder."""
 
 
 @contextlib.contextmanager
@@ -28,7 +32,7 @@ def lock(folder: str | os.PathLike[str]) -> Iterator[None]:
     The lock's file goes when the block ends; a folder that was made here and is empty by then goes too.
 
     Raises:
-        InputError: while another process holds it.
+        Held: while another process holds it.
     """
     from filelock import FileLock, SoftFileLock, Timeout
 
@@ -42,7 +46,7 @@ def lock(folder: str | os.PathLike[str]) -> Iterator[None]:
             warnings.simplefilter("ignore")
             held.acquire()
     except Timeout:
-        raise InputError(
+        raise Held(
             f"another process{_owner(file)} is working in {str(where)!r}",
             expected="one process at a time in a folder",
             fix="wait until it has finished, stop it, or choose another folder",
@@ -72,7 +76,7 @@ def refuse_if_held(folder: str | os.PathLike[str]) -> None:
     """Refuse a folder that another process holds at this moment; leaves nothing behind.
 
     Raises:
-        InputError: while another process holds it.
+        Held: while another process holds it.
     """
     if (Path(folder) / LOCK_NAME).exists():
         with lock(folder):

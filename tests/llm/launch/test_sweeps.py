@@ -19,6 +19,7 @@ from llm.launch.batch import Batch, side_by_side
 from llm.launch.grid import expand, parse_grid
 from llm.launch.sweeps import sweep
 from toymodel import InputError, LossMatrix
+from toymodel.base.lock import lock
 
 CONFIG = RunConfig(
     width=16, depth=1, heads=2, feed_forward=16, num_documents=3, context=8, steps=1, epochs=2, lr=0.01
@@ -99,6 +100,15 @@ def test_inline_runs_what_is_not_finished(tmp_path, capsys):
     assert (tmp_path / configs[1].id / "losses.npz").stat().st_mtime_ns == before
     assert "[2/2]" in capsys.readouterr().err
     assert states(sweep(configs, tmp_path)) == ["skipped", "skipped"]
+
+
+def test_a_run_of_another_process_has_not_failed(tmp_path):
+    configs = expand([CONFIG], [0, 1])
+    with lock(tmp_path / configs[0].id):
+        found = sweep(configs, tmp_path)
+    assert states(found) == ["held", "finished"]
+    assert "another process" in found[0].message
+    assert states(sweep(configs, tmp_path)) == ["finished", "skipped"]
 
 
 def test_one_failure_does_not_stop_the_others(tmp_path):
