@@ -1,10 +1,7 @@
 """The command line: finds a command, turns its parameters into flags, and says errors in one line.
 
-Every package lists its commands in a module of its own as ``COMMANDS``, name to function, or to a group of
-further names; a group with the single name ``""`` is a command by itself. A function's parameters become
-flags, dataclasses without a prefix. A command may also be an object whose ``build(argv)`` returns the
-function, so that one flag (a preset) can set the defaults of the others. Only the group that was asked for is
-imported.
+Every package lists its commands in a module of its own as ``COMMANDS`` (`Commands` says what that may hold),
+and as ``NAMED`` the arguments that have other names as flags. Only the group that was asked for is imported.
 """
 
 from __future__ import annotations
@@ -45,20 +42,34 @@ def _interruptible() -> Iterator[None]:
 
 
 with _interruptible():  # from the first moment that is ours on
-    import dataclasses
     import importlib
     import importlib.util
-    import inspect
     import io
     import re
     import types
-    import typing
+    import warnings
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
-    from typing import Any
+    from typing import Protocol, TypeAlias
 
     from toymodel.base.errors import InputError
     from toymodel.base.words import columns, nearest, nearest_few
+
+Command: TypeAlias = Callable[..., None]
+"""Its parameters become flags, the fields of dataclasses without a prefix; its docstring is the help."""
+
+
+class WithDefaults(Protocol):
+    """A command whose defaults depend on what is asked for: one flag, a preset, sets those of the others."""
+
+    function: Command
+
+    def build(self, argv: Sequence[str]) -> Command:
+        """The function with the defaults that the arguments ask for."""
+
+
+Commands: TypeAlias = "Mapping[str, Command | WithDefaults | Commands]"
+"""By name; a group with the single name "" is a command by itself."""
 
 GROUPS = {
     "compare": ("figures.pages.compare", "train a network, fit the toy model to it, show both side by side"),
@@ -126,19 +137,31 @@ def _dispatch(argv: list[str]) -> None:
     group = _choose(argv.pop(0), list(GROUPS), "reawaken")
     _check_packages(GROUPS[group][0].partition(".")[0])
     module = importlib.import_module(GROUPS[group][0])
-    command: Any = module.COMMANDS
-    program = f"reawaken {group}"
-    while isinstance(command, dict):
-        if list(command) == [""]:
-            command = command[""]
-            break
-        if not argv or argv[0] in ("-h", "--help"):
-            print(_overview(program, {name: _first_line(c) for name, c in command.items()}))
-            return
-        name = _choose(argv.pop(0), list(command), program)
-        command, program = command[name], f"{program} {name}"
-    function = command.build(argv) if hasattr(command, "build") else command
-    _call(function, argv, program, getattr(module, "NAMED", {}))
+    found = _find(module.COMMANDS, argv, f"reawaken {group}")
+    if found is None:
+        return
+    (command, program), named = found, getattr(module, "NAMED", {})
+    if callable(command):
+        _call(command, argv, program, named)
+        return
+    try:
+        function = command.build(argv)
+    except InputError as error:
+        raise error.in_flags(_by_argument(command.function, named)) from error
+    _call(function, argv, program, named)
+
+
+def _find(commands: Commands, argv: list[str], program: str) -> tuple[Command | WithDefaults, str] | None:
+    """The command that the first arguments name, and its program; None where help was asked for."""
+    if list(commands) == [""]:
+        found = commands[""]
+    elif not argv or argv[0] in ("-h", "--help"):
+        print(_overview(program, {name: _first_line(c) for name, c in commands.items()}))
+        return None
+    else:
+        name = _choose(argv.pop(0), list(commands), program)
+        found, program = commands[name], f"{program} {name}"
+    return _find(found, argv, program) if isinstance(found, Mapping) else (found, program)
 
 
 def _check_packages(last: str) -> None:
@@ -187,21 +210,20 @@ def _overview(program: str, lines: dict[str, str]) -> str:
     )
 
 
-def _first_line(command: Any) -> str:
-    if isinstance(command, dict):
+def _first_line(command: Command | WithDefaults | Commands) -> str:
+    if isinstance(command, Mapping):
         return "one of " + ", ".join(command)
     return (command.__doc__ or "").strip().partition("\n")[0].rstrip(".")
 
 
-def _call(function: Callable[..., Any], argv: list[str], program: str, named: Mapping[str, str]) -> None:
+def _call(function: Command, argv: list[str], program: str, named: Mapping[str, str]) -> None:
     import tyro
 
-    parsed: list[tuple[Any, ...]] = []
+    parsed: list[tuple[tuple[object, ...], dict[str, object]]] = []
     # tyro frames what it refuses over several lines; the words are kept and put on one.
     frame = _Frame()
-    options: dict[str, Any] = {"prog": program, "config": (tyro.conf.OmitArgPrefixes,)}
 
-    def delay(*args: Any, **kwargs: Any) -> None:
+    def delay(*args: object, **kwargs: object) -> None:
         parsed.append((args, kwargs))
 
     # Only parsing happens inside: the command's own errors must not be caught with the parser's.
@@ -209,48 +231,42 @@ def _call(function: Callable[..., Any], argv: list[str], program: str, named: Ma
     delay.__doc__ = function.__doc__
     try:
         with _shown_to(frame):
-            _, unknown = tyro.cli(delay, args=argv, return_unknown_args=True, **options)
+            _, unknown = tyro.cli(
+                delay, args=argv, return_unknown_args=True, prog=program, config=(tyro.conf.OmitArgPrefixes,)
+            )
     except SystemExit as stop:
         if stop.code in (0, None):  # the help
             print(frame.getvalue(), end="")
             return
-        raise _original(stop) or InputError(
+        if (error := _original(stop)) is not None:
+            raise error.in_flags(_by_argument(function, named)) from None
+        raise InputError(
             _unframed(frame.getvalue()), expected="flags and values as in the help", fix=f"{program} --help"
         ) from None
     if unknown:
-        _refuse(unknown, _flags(function), program)
+        _refuse(unknown, list(_by_argument(function, {}).values()), program)
     args, kwargs = parsed[0]
     try:
         function(*args, **kwargs)
     except InputError as error:
-        raise _in_flags(error, _flags(function), named) from error
+        raise error.in_flags(_by_argument(function, named)) from error
 
 
-def _in_flags(error: InputError, flags: list[str], named: Mapping[str, str]) -> InputError:
-    """An error of a package, which speaks of arguments, in the words of the command line: flags.
+def _by_argument(function: Command, named: Mapping[str, str]) -> dict[str, str]:
+    """The flags that the parser of a function takes, by the arguments that they stand for.
 
     Args:
-        error: the error; ``rate=0.01`` in it becomes ``--rate 0.01``.
-        flags: of the command.
-        named: names of arguments that are called otherwise as flags, from the commands' module.
+        function: a command.
+        named: the flags of arguments that the package calls otherwise, without dashes.
     """
-    known = {flag[2:].replace("-", "_"): flag for flag in flags} | {n: f"--{f}" for n, f in named.items()}
-    assigned = re.compile(rf"\b({'|'.join(map(re.escape, known))})=('[^']*'|[^\s,;:)]+)")
+    import tyro
 
-    def spoken(text: str) -> str:
-        return assigned.sub(lambda found: f"{known[found[1]]} {found[2].strip(chr(39))}", text)
-
-    return InputError(spoken(error.problem), expected=spoken(error.expected), fix=spoken(error.fix))
-
-
-def _flags(function: Callable[..., Any]) -> list[str]:
-    """The flags that a function's parameters become: their names, and those of a dataclass's fields."""
-    kinds = typing.get_type_hints(function)
-    names: list[str] = []
-    for name in inspect.signature(function).parameters:
-        fields = dataclasses.fields(kinds[name]) if dataclasses.is_dataclass(kinds.get(name)) else ()
-        names += [field.name for field in fields] or [name]
-    return ["--" + name.replace("_", "-") for name in names]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        parser = tyro.extras.get_parser(function, config=(tyro.conf.OmitArgPrefixes,))
+    known = [option for action in parser._actions for option in action.option_strings[:1]]
+    flags = {flag[2:].replace("-", "_"): flag for flag in known if flag.startswith("--")}
+    return flags | {name: f"--{flag}" for name, flag in named.items() if f"--{flag}" in known}
 
 
 def _refuse(unknown: list[str], flags: list[str], program: str) -> None:

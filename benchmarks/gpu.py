@@ -270,9 +270,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         from toymodel.base.errors import InputError
 
         try:
-            require_gpu("--device cuda")
+            require_gpu()
         except InputError as error:
-            print(f"gpu.py: {error}", file=sys.stderr)
+            print(f"gpu.py: {error.in_flags({'device': '--device'})}", file=sys.stderr)
             return 2
     device = torch.device(options.device)
     scratch = tempfile.TemporaryDirectory()

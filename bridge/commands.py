@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import tyro
 
 from toymodel.base.errors import InputError
+from toymodel.base.words import arg, args, either
 
 if TYPE_CHECKING:
     from bridge.judge.findings import Findings
@@ -90,22 +91,26 @@ def fit_command(
         raise InputError("no run to fit", expected="run folders or loss matrices", fix="reawaken fit RUN")
     if which_order:
         if out or predict:
-            flag = "--out" if out else "--predict"
-            raise InputError(f"{flag} with --which-order", expected="one of them: nothing is fitted",
-                             fix=f"leave out {flag}")  # fmt: skip
+            other = arg("out" if out else "predict")
+            raise InputError(other + " with " + arg("which_order"), expected="one of them: nothing is fitted",
+                             fix="leave out " + other)  # fmt: skip
         from bridge.orders.command import tell_orders
 
         tell_orders(runs, epoch_length)
         return
     if epoch_length is not None:
-        raise InputError(f"--epoch-length {epoch_length} without --which-order", expected="both, or neither",
-                         fix=f"--which-order --epoch-length {epoch_length}")  # fmt: skip
-    for flag, count in (("--bootstrap", bootstrap), ("--epochs-ahead", epochs_ahead)):
+        raise InputError(
+            arg("epoch_length", epoch_length) + " without " + arg("which_order"),
+            expected="both, or neither",
+            fix=args(which_order=True, epoch_length=epoch_length),
+        )
+    for name, count in (("bootstrap", bootstrap), ("epochs_ahead", epochs_ahead)):
         if count < 0:
-            raise InputError(f"{flag} {count}", expected="0 or more", fix=f"{flag} {-count}")
+            raise InputError(arg(name, count), expected="0 or more", fix=arg(name, -count))
     if predict and len(runs) > 1:
-        raise InputError(f"--predict from a fit to {len(runs)} runs", expected="a fit to one run",
-                         fix=f"reawaken fit {runs[0]} --predict {' '.join(map(str, predict))}")  # fmt: skip
+        one = f"reawaken fit {runs[0]} --predict {' '.join(map(str, predict))}"
+        raise InputError(arg("predict") + f" from a fit to {len(runs)} runs", expected="a fit to one run",
+                         fix="one of them: " + either(arg("runs", f"[{str(runs[0])}]"), one))  # fmt: skip
     if out is not None:
         check_output_folder(out)
     given = [read(path, mask_nan) for path in runs]
@@ -192,4 +197,4 @@ def _write(out: Path, found: Findings, names: list[str]) -> None:
         print(f"wrote {out / name}")
 
 
-COMMANDS = {"": fit_command}
+COMMANDS: dict[str, Callable[..., None]] = {"": fit_command}

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import tyro
 
 from toymodel.base.errors import InputError
 from toymodel.base.files import atomic_write, check_output_folder
+from toymodel.base.words import arg
 
 __all__ = ["COMMANDS", "figures"]
 
@@ -40,7 +41,9 @@ def figures(
     for name in formats:
         if name not in FORMATS:
             raise InputError(
-                f"format {name!r}", expected="some of " + ", ".join(FORMATS), fix="--formats png pdf"
+                f"format {name!r}",
+                expected="some of " + ", ".join(FORMATS),
+                fix=arg("formats", ("png", "pdf")),
             )
     check_output_folder(out)
     chosen = choose(names)
@@ -75,4 +78,4 @@ def figures(
         raise missing[0]
 
 
-COMMANDS: dict[str, Any] = {"": figures}
+COMMANDS: dict[str, Callable[..., None]] = {"": figures}

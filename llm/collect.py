@@ -16,6 +16,7 @@ from llm.runs.folder import RunFolder
 from llm.runs.kept import PROVENANCE, collecting, hashes, keep, provenance, run_places
 from llm.runs.show import state
 from toymodel.base.errors import InputError
+from toymodel.base.words import arg, either
 
 __all__ = ["collect"]
 
@@ -93,11 +94,14 @@ def _find(runs: Sequence[Path]) -> list[Path]:
                                  fix=f"name one of them: mv {place} {place}-2")  # fmt: skip
             if (place.parent / CAMPAIGN).is_file():
                 kind = CampaignFolder(place.parent).read()["kind"]
+                fix = either("run_campaign(FOLDER)", "reawaken llm campaign run --out FOLDER")
+                if kind == "campaign":
+                    collected = f"reawaken llm campaign collect --out {place.parent} --into FOLDER"
+                    fix = either("CampaignFolder(...).collect(into, plan())", collected)
                 raise InputError(
                     f"{place.name} is a run of a {kind}",
                     expected="runs of one's own" if kind == "campaign" else "runs that are results",
-                    fix=f"reawaken llm campaign collect --out {place.parent} --into FOLDER"
-                    if kind == "campaign" else "reawaken llm campaign run --out FOLDER",
+                    fix=fix,
                 )  # fmt: skip
     return list(found.values())
 
@@ -108,13 +112,13 @@ def _is_there(run: Run, into: Path, known: dict[str, Any]) -> bool:
     for name, line in known.items():
         same = all(line.get(what) == found for what, found in mine.items())
         if name == run.name and not same:
-            raise InputError(f"--into {into} holds another run {name}",
+            raise InputError(arg("into", into) + f" holds another run {name}",
                              expected="a name of its own for each run of a collection",
                              fix=f"name yours: mv {run.path} {run.path}-2")  # fmt: skip
         if name != run.name and line.get("config") == mine["config"]:
             raise InputError(f"{run.name} is the same configuration as {name}, which is in {into}",
                              expected="one run of each configuration",
-                             fix=f"leave {run.path} out, or choose another --into")  # fmt: skip
+                             fix=f"leave {run.path} out, or choose another " + arg("into"))  # fmt: skip
         # A copy that was cut short has its line, and is made again.
         if same and (into / name / "losses.npz").is_file():
             return True
@@ -124,8 +128,11 @@ def _is_there(run: Run, into: Path, known: dict[str, Any]) -> bool:
 def _commit(run: Run, given: str) -> str:
     found = run.manifest.get("git_commit") or given
     if not found:
-        raise InputError(f"{run.name} does not know the commit of its program",
-                         expected="the commit, so that it can be run again", fix="--commit HASH")  # fmt: skip
+        raise InputError(
+            f"{run.name} does not know the commit of its program",
+            expected="the commit, so that it can be run again",
+            fix=arg("commit", "HASH"),
+        )
     return str(found)
 
 
@@ -139,8 +146,8 @@ def _files(runs: Sequence[Run], sources: Sequence[str], about: dict[str, Any]) -
     for item in sources:
         name, equals, text = item.partition("=")
         if not equals or not text.strip():
-            raise InputError(f"--sources {item}", expected="NAME=WORDS, where the file NAME can be had",
-                             fix=f"--sources '{name}=...'")  # fmt: skip
+            raise InputError(arg("sources", item), expected="NAME=WORDS, where the file NAME can be had",
+                             fix=arg("sources", f"{name}=..."))  # fmt: skip
         words[name] = text.strip()
     found: dict[str, dict[str, str]] = {}
     for run in runs:
@@ -155,7 +162,7 @@ def _files(runs: Sequence[Run], sources: Sequence[str], about: dict[str, Any]) -
             if "what" not in one:
                 raise InputError(f"{run.name} reads {name}, and nothing says where that came from",
                                  expected="words for every file that runs read",
-                                 fix=f"--sources '{name}=WORDS'")  # fmt: skip
+                                 fix=arg("sources", f"{name}=WORDS"))  # fmt: skip
             if Path(name).is_file():
                 one["sha256"] = hashlib.sha256(Path(name).read_bytes()).hexdigest()
                 if before.get("sha256", one["sha256"]) != one["sha256"]:
@@ -164,6 +171,6 @@ def _files(runs: Sequence[Run], sources: Sequence[str], about: dict[str, Any]) -
                                      fix="start the command where the recorded file is")  # fmt: skip
             found[name] = one
     if unused := set(words) - set(found) - set(about.get("files", {})):
-        raise InputError(f"--sources {sorted(unused)[0]}: no run reads a file of that name",
+        raise InputError(arg("sources", sorted(unused)[0]) + ": no run reads a file of that name",
                          expected=f"some of {', '.join(found) or 'none'}", fix="leave it out")  # fmt: skip
     return found

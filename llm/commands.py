@@ -6,75 +6,24 @@ the command line holds over both.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import tyro
 
 from llm.collect import collect
 from llm.config import RunConfig
+from llm.defaults import WithPreset
 from llm.launch.campaign.command import COMMANDS as CAMPAIGN
 from llm.launch.sweeps import Launcher
 from llm.presets import PRESETS, family, preset
 from toymodel.base.arrays import save_arrays
 from toymodel.base.errors import InputError
 from toymodel.base.files import check_output
-from toymodel.base.words import columns
+from toymodel.base.words import arg, args, columns
 
-__all__ = ["COMMANDS"]
-
-
-class _WithPreset:
-    """A command whose settings take their defaults from ``--preset``.
-
-    Args:
-        function: its parameter `config` is the settings, its parameter `preset` is only for the help.
-    """
-
-    def __init__(self, function: Callable[..., None]) -> None:
-        self._function = function
-        self.__doc__ = function.__doc__
-
-    def build(self, argv: Sequence[str]) -> Callable[..., None]:
-        """The function with the defaults of the preset that the arguments name."""
-        base = _base(_flag("--preset", argv), _flag("--model", argv))
-        function = self._function
-
-        def command(*args: Any, **kwargs: Any) -> None:
-            function(*args, **kwargs)
-
-        signature = inspect.signature(function)
-        parameters = [
-            parameter.replace(default=base) if parameter.name == "config" else parameter
-            for parameter in signature.parameters.values()
-        ]
-        command.__dict__["__signature__"] = signature.replace(parameters=parameters)
-        command.__annotations__ = function.__annotations__
-        command.__doc__ = function.__doc__
-        return command
-
-
-def _base(name: str | None, model: str | None) -> RunConfig:
-    """Where flags start from: a preset, or the paper's settings for the model that is named.
-
-    The embedded network has settings that suit it, the same here and in `reawaken compare`: at the paper's,
-    which are Pythia's, so small a network would hardly learn.
-    """
-    if name is not None:
-        return preset(name)
-    return preset("embedded") if model in (None, "embedded") else RunConfig()
-
-
-def _flag(name: str, argv: Sequence[str]) -> str | None:
-    """The value of a flag, ``--name value`` or ``--name=value``; None where it is absent."""
-    for position, word in enumerate(argv):
-        if word.startswith(f"{name}="):
-            return word.partition("=")[2]
-        if word == name and position + 1 < len(argv):
-            return argv[position + 1]
-    return None
+__all__ = ["COMMANDS", "NAMED"]
 
 
 def _run(
@@ -110,11 +59,17 @@ def _run(
         print("nothing was written (--dry-run)")
         return
     if timed:
-        raise InputError("--timed without --dry-run", expected="both, or neither", fix="--dry-run --timed")
+        raise InputError(
+            arg("timed") + " without " + arg("dry_run"),
+            expected="both, or neither",
+            fix=args(dry_run=True, timed=True),
+        )
     if out is None:
-        raise InputError("no run folder", expected="--out with a new folder", fix="--out runs/first")
+        raise InputError(
+            "no run folder", expected=arg("out") + " with a new folder", fix=arg("out", "runs/first")
+        )
     if results is not None:
-        check_output(results, suffixes=(".npz",), flag="--results")
+        check_output(results, suffixes=(".npz",), name="results")
     from llm.runs.show import show_run
     from llm.runs.tracking import make_trackers
     from llm.training.loop import run
@@ -186,8 +141,11 @@ def _documents(
         from llm.data.news import write_news
 
         if out is None:
-            raise InputError(f"--news {news} without --out", expected="a .jsonl file to write to",
-                             fix="--out news.jsonl")  # fmt: skip
+            raise InputError(
+                arg("news", news) + " without " + arg("out"),
+                expected="a .jsonl file to write to",
+                fix=arg("out", "news.jsonl"),
+            )
         print(write_news(news, out, config))
         return
     if out is not None:
@@ -322,28 +280,33 @@ def _sweep(
         raise OSError(f"{len(failed)} of {len(found)} runs failed; the first: {failed[0].message}")
 
 
-def _parameters(items: Sequence[str]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _parameters(items: Sequence[str]) -> dict[str, str | int]:
+    found: dict[str, str | int] = {}
     for item in items:
         name, equals, value = item.partition("=")
         if not equals:
-            raise InputError(f"--submitit {item}", expected="NAME=VALUE", fix="--submitit timeout_min=60")
+            raise InputError(
+                arg("submitit", item), expected="NAME=VALUE", fix=arg("submitit", "timeout_min=60")
+            )
         found[name] = int(value) if value.lstrip("-").isdigit() else value
     return found
 
 
-def _words(value: Any) -> str:
+def _words(value: object) -> str:
     return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-COMMANDS: dict[str, Any] = {
-    "run": _WithPreset(_run),
+# What a sweep calls otherwise.
+NAMED = {"preset": "presets"}
+
+COMMANDS: dict[str, Callable[..., None] | WithPreset | dict[str, Callable[..., None]]] = {
+    "run": WithPreset(_run),
     "presets": _presets,
-    "prefetch": _WithPreset(_prefetch),
-    "documents": _WithPreset(_documents),
+    "prefetch": WithPreset(_prefetch),
+    "documents": WithPreset(_documents),
     "show": _show,
     "probe": _probe,
-    "similarity": _WithPreset(_similarity),
+    "similarity": WithPreset(_similarity),
     "sweep": _sweep,
     "collect": collect,
     "campaign": CAMPAIGN,

@@ -13,6 +13,7 @@ import numpy as np
 
 from llm.fields import choices, conform
 from toymodel.base.errors import InputError
+from toymodel.base.words import Phrase, arg, args
 from toymodel.measures.schedules import load_order, schedule
 
 __all__ = ["RunConfig", "config_id", "varied"]
@@ -154,8 +155,8 @@ class RunConfig:
     def __post_init__(self) -> None:
         def need(good: bool, name: str, expected: str, fix: object) -> None:
             if not good:
-                flag = "--" + name.replace("_", "-")
-                raise InputError(f"{flag} {getattr(self, name)}", expected=expected, fix=f"{flag} {fix}")
+                mended = fix if isinstance(fix, Phrase) else arg(name, fix)
+                raise InputError(arg(name, getattr(self, name)), expected=expected, fix=mended)
 
         conform(self, but=("order",))
         self._take_order()
@@ -173,7 +174,7 @@ class RunConfig:
         need(
             self.window == "text" or 2 * self.window_shift <= self.context,
             "window_shift",
-            "at most C/2 tokens either way with --window program",
+            "at most C/2 tokens either way with " + arg("window", "program"),
             self.context // 2,
         )
         need(self.mask_token >= 0, "mask_token", "a token id, 0 or more", 0)
@@ -198,7 +199,7 @@ class RunConfig:
         need(
             self.schedule != "palindrome" or self.epochs >= 2,
             "epochs",
-            "at least 2 with --schedule palindrome: forward, then backward",
+            "at least 2 with " + arg("schedule", "palindrome") + ": forward, then backward",
             2,
         )
         need(
@@ -210,8 +211,8 @@ class RunConfig:
         need(
             self.weight_decay is None or self.optimizer != "adam",
             "weight_decay",
-            "--optimizer adamw or sgd: Adam itself has no decay apart from the gradient",
-            f"{self.weight_decay} --optimizer adamw",
+            arg("optimizer", "adamw") + " or sgd: Adam itself has no decay apart from the gradient",
+            args(weight_decay=self.weight_decay, optimizer="adamw"),
         )
         for name in ("width", "depth", "heads", "feed_forward"):
             value = getattr(self, name)
@@ -222,16 +223,17 @@ class RunConfig:
                 need(one in options, name, "one of " + ", ".join(options), options[0])
         for name, tasks in _ONLY_FOR.items():
             if self.task not in tasks and getattr(self, name) != getattr(type(self), name):
-                flag = "--" + name.replace("_", "-")
+                default = getattr(type(self), name)
+                mended = "leave " + arg(name) + " out" if default is None else arg(name, default)
                 raise InputError(
-                    f"{flag} {getattr(self, name)} with --task {self.task}",
-                    expected=f"a setting of {self.task}; {flag} is one of {' and '.join(tasks)}",
-                    fix=f"leave {flag} out, or --task {tasks[0]}",
+                    arg(name, getattr(self, name)) + " with " + arg("task", self.task),
+                    expected=f"a setting of {self.task}; " + arg(name) + f" is one of {' and '.join(tasks)}",
+                    fix=mended + ", or " + arg("task", tasks[0]),
                 )
         need(
             self.weights_file is None or self.weights == "pretrained",
             "weights",
-            "pretrained weights with --weights-file",
+            "pretrained weights with " + arg("weights_file"),
             "pretrained",
         )
 
@@ -239,12 +241,18 @@ class RunConfig:
         """An order given as a file or as numbers, checked and kept as JSON text."""
         if self.order is None:
             if self.schedule == "given":
-                raise InputError("--schedule given without an order", expected="--order with a file",
-                                 fix="--order order.npy")  # fmt: skip
+                raise InputError(
+                    arg("schedule", "given") + " without an order",
+                    expected=arg("order") + " with a file",
+                    fix=arg("order", "order.npy"),
+                )
             return
         if self.schedule not in ("cyclic", "given"):
-            raise InputError(f"--order with --schedule {self.schedule}", expected="one of the two",
-                             fix=f"leave out --schedule {self.schedule}")  # fmt: skip
+            raise InputError(
+                arg("order") + " with " + arg("schedule", self.schedule),
+                expected="one of the two",
+                fix="leave out " + arg("schedule", self.schedule),
+            )
         given: Any = self.order
         if isinstance(given, str):
             text = given.lstrip().startswith("[")
@@ -253,14 +261,17 @@ class RunConfig:
             except (ValueError, RecursionError) as error:
                 if not text:
                     raise
-                raise InputError(f"--order {given[:40]}...: {error}", expected="a file, or lists as in JSON",
-                                 fix="--order order.json") from error  # fmt: skip
+                raise InputError(
+                    arg("order") + f" {given[:40]!r}...: {error}",
+                    expected="a file, or lists as in JSON",
+                    fix=arg("order", "order.json"),
+                ) from error
         shape = np.shape(given)
         if len(shape) == 2 and shape != (self.epochs, self.num_documents):
             raise InputError(
-                f"--order of shape {shape}",
+                arg("order") + f" of shape {shape}",
                 expected=f"({self.epochs}, {self.num_documents}): epochs, episodes to the epoch",
-                fix=f"--epochs {shape[0]} --num-documents {shape[1]}",
+                fix=args(epochs=shape[0], num_documents=shape[1]),
             )
         order = schedule(given, self.num_documents, self.epochs)
         object.__setattr__(self, "order", json.dumps(order.tolist(), separators=(",", ":")))

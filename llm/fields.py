@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args, get_origin
 import numpy as np
 
 from toymodel.base.errors import InputError
+from toymodel.base.words import arg, as_given
 
 __all__ = ["choices", "conform"]
 
@@ -37,11 +38,11 @@ def conform(values: Any, *, but: tuple[str, ...] = ()) -> None:
         try:
             conformed = _conformed(value, hint)
         except (TypeError, ValueError, OverflowError) as error:
-            flag = "--" + field.name.replace("_", "-")
+            name = field.name
             raise InputError(
-                f"{flag} {_shown(value)}",
+                as_given(name, value),
                 expected=str(error),
-                fix=f"{flag} {_as_flag(field.default)}" if field.default not in (None, ()) else f"no {flag}",
+                fix=arg(name, field.default) if field.default not in (None, ()) else "no " + arg(name),
             ) from None
         object.__setattr__(values, field.name, conformed)
 
@@ -101,14 +102,3 @@ def _words(hint: Any) -> str:
     if get_origin(hint) is tuple:
         return f"a list, each entry {_words(options[0])}"
     return "one of " + ", ".join(options) if get_origin(hint) is Literal else _WORDS[hint]
-
-
-def _shown(value: Any) -> str:
-    try:
-        return f"{value!r:.80}"
-    except ValueError:  # Python writes no whole number of more than 4300 digits
-        return f"of {value.bit_length()} bits" if isinstance(value, int) else f"a {type(value).__name__}"
-
-
-def _as_flag(value: Any) -> str:
-    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from llm.config import RunConfig
+from toymodel.base.words import arg
 
 __all__ = [
     "CNN_DAILYMAIL",
@@ -59,7 +60,7 @@ def hub_id(model: str) -> str | None:
 
 
 def other_task(config: RunConfig) -> str:
-    """The flag that asks for the kind of task ``--model`` belongs to; empty where it is this, or none."""
+    """The setting that asks for the kind of task ``--model`` belongs to; empty where it is this, or none."""
     task = ""
     if config.model in SHAPES and config.model != "embedded":
         task = "language"
@@ -67,7 +68,7 @@ def other_task(config: RunConfig) -> str:
         task = "image-modelling"
     else:
         task = "classification" if is_classifier(config.model) else ""
-    return f"--task {task}" if task not in ("", config.task) else ""
+    return arg("task", task) if task not in ("", config.task) else ""
 
 
 def classifiers() -> list[str]:

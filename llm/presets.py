@@ -14,7 +14,7 @@ from typing import Any
 
 from llm.config import RunConfig
 from toymodel.base.errors import InputError
-from toymodel.base.words import nearest, nearest_few
+from toymodel.base.words import arg, nearest, nearest_few
 
 __all__ = [
     "FORMS",
@@ -209,7 +209,7 @@ def small_size(config: RunConfig) -> RunConfig:
     base = "pythia-1b" if config.model == "embedded" else config.model
     if base not in SHAPES:
         raise InputError(
-            f"model {config.model!r} in small", expected="a Pythia size", fix="--preset fig1-small"
+            f"model {config.model!r} in small", expected="a Pythia size", fix=arg("preset", "fig1-small")
         )
     width, depth, heads, feed_forward, _ = SHAPES[base]
     narrow = _scaled(config.width or width, 32)
@@ -253,13 +253,13 @@ def preset(name: str) -> RunConfig:
     if members := [p.name for p in PRESETS.values() if p.family == name]:
         raise InputError(
             f"preset {name!r} is a family", expected="one of " + ", ".join(members),
-            fix=f"--preset {members[0]}",
+            fix=arg("preset", members[0]),
         )  # fmt: skip
     near = nearest_few(name, PRESETS)
     raise InputError(
         f"there is no preset {name!r}",
         expected=f"one of the {len(PRESETS)} that `reawaken llm presets` lists, such as " + ", ".join(near),
-        fix=f"--preset {near[0]}",
+        fix=arg("preset", near[0]),
     )
 
 

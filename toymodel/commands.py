@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from toymodel.base.arrays import save_arrays
 from toymodel.base.errors import InputError
 from toymodel.base.files import check_output
+from toymodel.base.words import arg
 from toymodel.theory.analyze import analyze
 from toymodel.theory.order_command import order as choose
+
+if TYPE_CHECKING:
+    from toymodel.measures.losses import LossMatrix
 
 __all__ = ["COMMANDS", "NAMED", "run", "sweep"]
 
@@ -86,24 +90,32 @@ def run(
 
     for name, value, least, usual in (
         ("tasks", tasks, 2, 25), ("dim", dim, 1, 1000), ("embedding", embedding, 1, dim),
-        ("epochs", epochs, 1, 7), ("inner-steps", inner_steps, 1, 1), ("seed", seed, 0, 0),
+        ("epochs", epochs, 1, 7), ("inner_steps", inner_steps, 1, 1), ("seed", seed, 0, 0),
     ):  # fmt: skip
         if value is not None and value < least:
-            raise InputError(f"--{name} {value}", expected=f"at least {least}", fix=f"--{name} {usual}")
+            raise InputError(arg(name, value), expected=f"at least {least}", fix=arg(name, usual))
     if record and out is None:
         raise InputError(
-            "--record without --out", expected="a file to keep trajectories in", fix="--out F.npz"
+            arg("record") + " without " + arg("out"),
+            expected="a file to keep trajectories in",
+            fix=arg("out", "F.npz"),
         )
     if out is not None:
         check_output(out, suffixes=(".npz",))
     if order is not None and schedule != "cyclic":
-        raise InputError(f"--order {order} with --schedule {schedule}", expected="one of the two",
-                         fix=f"leave out --schedule {schedule}")  # fmt: skip
+        raise InputError(
+            arg("order", order) + " with " + arg("schedule", schedule),
+            expected="one of the two",
+            fix="leave out " + arg("schedule", schedule),
+        )
     # Losses, data, weights and targets, and the products of all pairs, of which a run holds some five.
     size = embedding or dim
     entries = (1 + epochs * tasks) * tasks + (tasks + size) * (dim + size) + 5 * (tasks + 1) ** 2
-    refuse_if_too_large(8 * entries, f"{tasks} tasks of dimension {dim} through {epochs} epochs",
-                        "fewer --tasks or --epochs, or a smaller --dim")  # fmt: skip
+    refuse_if_too_large(
+        8 * entries,
+        f"{tasks} tasks of dimension {dim} through {epochs} epochs",
+        "fewer " + arg("tasks") + " or " + arg("epochs") + ", or a smaller " + arg("dim"),
+    )
     problem = random_tasks(tasks, dim, embedding, seed=seed, target=target)
     kind = schedule if order is None else load_order(order)
     trained = make_schedule(kind, tasks, epochs, seed)
@@ -122,7 +134,7 @@ def run(
         print(f"losses in {out}")
 
 
-def score_table(losses: Any) -> str:
+def score_table(losses: LossMatrix) -> str:
     """Recovery scores, with the three mean losses that they come from, then online loss and transfer."""
     from toymodel.measures.online import backward_transfer, online_loss
     from toymodel.measures.recovery import intervals, recovery_scores
@@ -197,7 +209,9 @@ def sweep(
     from toymodel.sweeps.sweep import sweep as run_sweep
 
     if threads is not None and threads < 1:
-        raise InputError(f"--threads {threads}", expected="1 or more", fix="--threads 1, or leave it out")
+        raise InputError(
+            arg("threads", threads), expected="1 or more", fix=arg("threads", 1) + ", or leave it out"
+        )
     if out is not None:
         check_output(out, suffixes=(".nc", ".nc4", ".h5"))
 
@@ -205,8 +219,9 @@ def sweep(
         "tasks": tasks, "dimension": dim, "embedding": embedding, "rate": rate, "inner_steps": inner_steps,
         "fast_rate": fast_rate, "A": slow_share, "B": fast_share, "rho": similarity, "seed": seed,
     }  # fmt: skip
-    parameters: dict[str, Any] = {name: _numbers(name, texts) for name, texts in given.items() if texts}
-    parameters["map"] = list(map)
+    parameters: dict[str, Sequence[float | str]] = {
+        name: _numbers(name, texts) for name, texts in given.items() if texts
+    } | {"map": map}
     single = {name: v[0] for name, v in parameters.items() if len(v) == 1}
     data = run_sweep(
         {**parameters, **single}, kind=kind, samples=samples, epochs=epochs, record=record, path=out,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import os
 from pathlib import Path
-from typing import Any
 
 from toymodel.base.errors import InputError
 
@@ -14,7 +13,7 @@ __all__ = ["explore"]
 _WHERE = "figures.explorer.commands"
 
 
-def explore(*runs: Any, out: str | os.PathLike[str] = "explorer.html", show: bool = True) -> Path:
+def explore(*runs: object, out: str | os.PathLike[str] = "explorer.html", show: bool = True) -> Path:
     """Write the explorer, one HTML file in which the mechanism moves, and open it in the browser.
 
     Args:

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from toymodel.base.errors import InputError
 from toymodel.base.memory import refuse_if_too_large
 from toymodel.base.numbers import real, whole
+from toymodel.base.words import arg
 from toymodel.measures.loss_checks import numbers
 from toymodel.measures.losses import LossMatrix, cyclic_order
 
@@ -129,7 +130,7 @@ def moment_losses(
         if G.shape != (count, count):
             _judge(2, count)
         if slopes is not None and (s.shape != (count,) or not (np.isfinite(s) & (s != 0)).all()):
-            raise InputError(f"slopes {s}", expected=f"{count} numbers other than 0", fix="slopes=None")
+            raise InputError(f"slopes {s}", expected=f"{count} numbers other than 0", fix=arg("slopes", None))
     a, b = per_episode(slow, schedule.shape), per_episode(fast, schedule.shape)
     shape = (1 + schedule.size, tasks or count)
     refuse_if_too_large(8 * math.prod(shape), f"a loss matrix of shape {shape}", "fewer epochs")
@@ -163,7 +164,7 @@ def moments_after(
     """
     S = np.asarray(moments, dtype=np.float64)
     if epochs < 0:
-        raise InputError(f"epochs={epochs}", expected="0 or more", fix="epochs=7")
+        raise InputError(arg("epochs", epochs), expected="0 or more", fix=arg("epochs", 7))
     if S.ndim != 2 or S.shape[0] != S.shape[1] or not np.isfinite(S).all():
         _judge(1, len(S) - 1)
     G = np.eye(len(S) - 1) if gram is None else gram

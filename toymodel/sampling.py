@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from toymodel.base.errors import InputError
+from toymodel.base.words import arg
 
 __all__ = ["random_gram", "sample_moments"]
 
@@ -59,7 +60,7 @@ def sample_moments(
     if min(variance_p, variance_w, variance_y) < 0 or dimension < 1:
         raise InputError(
             f"variances {variance_p}, {variance_w}, {variance_y} with M={dimension}",
-            expected="variances of 0 or more and M of 1 or more", fix="variance_p=1e-6",
+            expected="variances of 0 or more and M of 1 or more", fix=arg("variance_p", 1e-6),
         )  # fmt: skip
     rng = np.random.default_rng(seed)
     tasks = len(G)

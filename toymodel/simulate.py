@@ -15,7 +15,7 @@ from toymodel.base.errors import InputError
 from toymodel.base.memory import refuse_if_too_large
 from toymodel.base.notebook import Shown
 from toymodel.base.numbers import real, whole
-from toymodel.base.words import nearest
+from toymodel.base.words import arg, nearest
 from toymodel.maps import TaskMap, get_map
 from toymodel.measures.losses import LossMatrix
 from toymodel.tasks import Tasks
@@ -132,7 +132,7 @@ def simulate(
             values, kept = run(problem)
     except ArithmeticError as error:  # what Python functions raise where compiled ones give infinities
         raise InputError(f"map {task_map.name!r} fails during the run: {error}", expected="finite losses",
-                         fix=f"rate={problem.smaller:.2g}") from error  # fmt: skip
+                         fix=arg("rate", float(f"{problem.smaller:.2g}"))) from error  # fmt: skip
     return ToyRun(LossMatrix(values, schedule), chosen, status, kept, stable)
 
 
@@ -154,7 +154,9 @@ def _check(
     for name, number, fix in (("epochs", epochs, 7), ("inner_steps", inner_steps, 1)):
         whole(name, number, least=1, fix=fix)
     if not 0 < real("fast_rate", fast_rate) <= 1:
-        raise InputError(f"fast_rate={fast_rate}", expected="0 < fast_rate <= 1", fix="fast_rate=1.0")
+        raise InputError(
+            arg("fast_rate", fast_rate), expected="0 < fast_rate <= 1", fix=arg("fast_rate", 1.0)
+        )
     wanted = (record,) if isinstance(record, str) else tuple(dict.fromkeys(record))
     for name, value, known in (
         ("engine", engine, ENGINES),
@@ -163,9 +165,7 @@ def _check(
     ):
         if value not in known:
             near = nearest(value, known)
-            raise InputError(
-                f"{name}={value!r}", expected="one of " + ", ".join(known), fix=f"{name}={near!r}"
-            )
+            raise InputError(arg(name, value), expected="one of " + ", ".join(known), fix=arg(name, near))
     return wanted
 
 
@@ -223,14 +223,17 @@ def _choose(engine: str, form: str, problem: engines.Problem) -> str:
     name, wanted = problem.map.name, set(problem.record)
     if engine == "moment" and not form:
         raise InputError(
-            f"engine='moment' with map {name!r}",
+            arg("engine", "moment") + f" with map {name!r}",
             expected="a scalar map, or any affine map with orthogonal data",
-            fix="engine='projected'",
+            fix=arg("engine", "projected"),
         )
     for which, lacks in (("moment", {"q", "w", "Z", "P"}), ("projected", {"P"})):
         if engine == which and wanted & lacks:
-            raise InputError(f"engine={engine!r} with record={sorted(wanted & lacks)}",
-                             expected="trajectories that this engine has", fix="engine='auto'")  # fmt: skip
+            raise InputError(
+                arg("engine", engine) + " with " + arg("record", sorted(wanted & lacks)),
+                expected="trajectories that this engine has",
+                fix=arg("engine", "auto"),
+            )
     if engine != "auto":
         return engine
     if "P" in wanted:
@@ -260,12 +263,18 @@ def _stability(problem: engines.Problem, form: str, unstable: str) -> tuple[str,
     )
     a = problem.rate * float(np.diag(gram).mean())
     message = (
-        f"rate={problem.rate:g} is past the stability limit of {limit:.4g} "
+        arg("rate", problem.rate) + f" is past the stability limit of {limit:.4g} "
         f"(rate*||x||^2 = {a:.3g}): losses would grow by up to {radius * radius:.3g} per epoch"
     )
     if unstable == "error":
-        raise InputError(message, expected="a rate below the limit",
-                         fix=f"rate={limit / 3:.2g}, or unstable='warn' to watch it diverge")  # fmt: skip
+        raise InputError(
+            message,
+            expected="a rate below the limit",
+            fix=arg("rate", float(f"{limit / 3:.2g}"))
+            + ", or "
+            + arg("unstable", "warn")
+            + " to watch it diverge",
+        )
     if unstable == "warn":
         warnings.warn(message, StabilityWarning, stacklevel=3)  # the line that calls simulate
     return f"done; {message}{number}", limit, False

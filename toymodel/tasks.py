@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from toymodel.base.errors import InputError
+from toymodel.base.words import arg, args
 
 __all__ = ["NOISES", "Tasks", "episode_noise", "random_tasks"]
 
@@ -39,7 +40,9 @@ class Tasks:
             object.__setattr__(self, name, np.ascontiguousarray(given, dtype=np.float64))
         if self.x.ndim != 2 or len(self.x) < 2:
             raise InputError(
-                f"data x of shape {self.x.shape}", expected="(T, N) with at least 2 tasks", fix="tasks=25"
+                f"data x of shape {self.x.shape}",
+                expected="(T, N) with at least 2 tasks",
+                fix=arg("tasks", 25),
             )
         if self.w.ndim != 1:
             raise InputError(f"fast weights w of shape {self.w.shape}", expected="(M,)", fix="w.ravel()")
@@ -47,8 +50,11 @@ class Tasks:
         for name, shape in (("y", (T, M)), ("P", (M, N))):
             found = getattr(self, name).shape
             if found != shape:
-                raise InputError(f"{name} of shape {found}", expected=f"{shape} for T={T}, N={N}, M={M}",
-                                 fix=f"reshape {name} to {shape}")  # fmt: skip
+                raise InputError(
+                    f"{name} of shape {found}",
+                    expected=f"{shape} for T={T}, N={N}, M={M}",
+                    fix=f"reshape {name} to {shape}",
+                )
         for name in ("x", "y", "P", "w"):
             if not np.isfinite(getattr(self, name)).all():
                 raise InputError(
@@ -84,13 +90,17 @@ def random_tasks(
         target: ``"uniform"`` or ``"normal"``.
     """
     if tasks < 2:
-        raise InputError(f"tasks={tasks}", expected="at least 2", fix="tasks=25")
+        raise InputError(arg("tasks", tasks), expected="at least 2", fix=arg("tasks", 25))
     if dimension < 1 or (embedding is not None and embedding < 1):
         raise InputError(
-            f"dimension={dimension}, embedding={embedding}", expected="at least 1", fix="dimension=100"
+            args(dimension=dimension, embedding=embedding),
+            expected="at least 1",
+            fix=arg("dimension", 100),
         )
     if target not in ("uniform", "normal"):
-        raise InputError(f"target={target!r}", expected="'uniform' or 'normal'", fix="target='uniform'")
+        raise InputError(
+            arg("target", target), expected="'uniform' or 'normal'", fix=arg("target", "uniform")
+        )
     rng = np.random.default_rng(seed)
     M = embedding or dimension
     x = rng.uniform(-1, 1, (tasks, dimension))
@@ -118,9 +128,13 @@ def episode_noise(
         To be added to x_i, shape ``(E, T, N)``; the `noise` of `simulate`.
     """
     if kind not in NOISES:
-        raise InputError(f"noise kind {kind!r}", expected="one of " + ", ".join(NOISES), fix="kind='mask'")
+        raise InputError(
+            f"noise kind {kind!r}", expected="one of " + ", ".join(NOISES), fix=arg("kind", "mask")
+        )
     if not 0 <= level < np.inf or (kind != "gaussian" and level > 1):
-        raise InputError(f"level={level}", expected="0 or more, a probability up to 1", fix="level=0.1")
+        raise InputError(
+            arg("level", level), expected="0 or more, a probability up to 1", fix=arg("level", 0.1)
+        )
     rng = np.random.default_rng(seed)
     x = tasks.x[np.asarray(order)]
     if kind == "gaussian":

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from bridge.estimate.result import FitResult
 from toymodel import InputError
+from toymodel.base.words import arg
 
 __all__ = ["bootstrap"]
 
@@ -25,7 +26,7 @@ def bootstrap(result: FitResult, draws: int = 20, seed: int = 0) -> NDArray[np.f
         seed: of NumPy's default generator.
     """
     if draws < 1:
-        raise InputError(f"draws={draws}", expected="at least 1", fix="draws=20")
+        raise InputError(arg("draws", draws), expected="at least 1", fix=arg("draws", 20))
     rng = np.random.default_rng(seed)
     rows = []
     for _ in range(draws):

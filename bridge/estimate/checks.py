@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from bridge.model.mechanism import MOST_PAIRED, Mechanism
 from toymodel import InputError, LossMatrix
-from toymodel.base.words import nearest
+from toymodel.base.words import arg, nearest
 
 __all__ = ["Bounds", "check_bounds", "check_data", "check_size", "choose", "unknowns"]
 
@@ -34,10 +34,10 @@ def check_data(matrices: Sequence[LossMatrix], observed: Sequence[NDArray[np.boo
         if losses.tasks < 3:
             raise InputError(f"a fit to {losses.tasks} documents",
                              expected="at least 3: with 2 nothing lies between forgetting and return",
-                             fix="train on more documents: --num-documents 25")  # fmt: skip
+                             fix="train on more documents: " + arg("num_documents", 25))  # fmt: skip
         if losses.epochs < 2:
             raise InputError("a fit to 1 epoch", expected="at least 2 epochs, so that documents return",
-                             fix="train for more: --epochs 5")  # fmt: skip
+                             fix="train for more: " + arg("epochs", 5))  # fmt: skip
         if seen.shape != losses.values.shape or seen.dtype != np.bool_:
             raise InputError(f"observed of {seen.dtype} and shape {seen.shape}",
                              expected=f"bool of the losses' shape {losses.values.shape}",
@@ -49,8 +49,11 @@ def check_data(matrices: Sequence[LossMatrix], observed: Sequence[NDArray[np.boo
             )
         # Halves, as the difference of two losses near the largest number is none.
         if float(values.max() / 2 - values.min() / 2) <= 1e-12 * float(np.abs(values).max()):
-            raise InputError("losses that are all equal", expected="losses that change during training",
-                             fix="check that the run trained: a larger --lr or more --steps")  # fmt: skip
+            raise InputError(
+                "losses that are all equal",
+                expected="losses that change during training",
+                fix="check that the run trained: a larger " + arg("lr") + " or more " + arg("steps"),
+            )
 
 
 def unknowns(mechanism: Mechanism, tasks: int) -> int:

@@ -24,6 +24,7 @@ from bridge.model.terms import WEIGHT
 from bridge.search.problem import Problem, Solution, Weights
 from bridge.search.uncertainty import Noise, measure_noise
 from toymodel import InputError, LossMatrix
+from toymodel.base.words import arg
 
 __all__ = ["fit", "search"]
 
@@ -74,7 +75,7 @@ def fit(
     check_data(matrices, masks)
     fewest = min(int(mask.sum()) for mask in masks)
     if mechanism is not None and describe:
-        raise InputError(f"describe=True and a mechanism of {len(mechanism.terms)} parameters",
+        raise InputError(arg("describe", True) + f" and a mechanism of {len(mechanism.terms)} parameters",
                          expected="one of them", fix="leave out describe")  # fmt: skip
     began = time.perf_counter()
     chosen = None
@@ -90,10 +91,10 @@ def fit(
     for matrix, mask in zip(matrices, masks, strict=True):
         check_size(form, matrix, int(mask.sum()))
     if starts < 1:
-        raise InputError(f"starts={starts}", expected="at least 1", fix="starts=6")
+        raise InputError(arg("starts", starts), expected="at least 1", fix=arg("starts", 6))
     if intervals_by not in ("auto", "profile", "quadratic", "none"):
-        raise InputError(f"intervals_by={intervals_by!r}", expected="auto, profile, quadratic or none",
-                         fix="intervals_by='auto'")  # fmt: skip
+        raise InputError(arg("intervals_by", intervals_by), expected="auto, profile, quadratic or none",
+                         fix=arg("intervals_by", "auto"))  # fmt: skip
     weights = [mask.astype(np.float64) for mask in masks]
     problem, names = pose(matrices, form, shared, bounds or {}, weights, unit)
     # A fit is thousands of products of small matrices, where threads that wait for one another cost more.
@@ -140,7 +141,7 @@ def _masks(
     masks = [observed] if len(matrices) == 1 and np.ndim(observed) == 2 else list(observed)  # type: ignore[arg-type]
     if len(masks) != len(matrices):
         raise InputError(f"{len(masks)} masks for {len(matrices)} loss matrices", expected="one for each",
-                         fix="observed=[mask, ...]")  # fmt: skip
+                         fix=arg("observed", "[mask") + ", ...]")  # fmt: skip
     return [np.asarray(mask) for mask in masks]
 
 

@@ -12,7 +12,7 @@ from bridge.model.mechanism import Mechanism
 from bridge.search.linear import Block
 from bridge.search.problem import Problem
 from toymodel import InputError, LossMatrix
-from toymodel.base.words import nearest
+from toymodel.base.words import arg, nearest
 
 __all__ = ["pose"]
 
@@ -43,7 +43,7 @@ def pose(
         if name not in known:
             near = nearest(name, sorted(known))
             raise InputError(f"shared parameter {name!r}", expected="one of " + ", ".join(sorted(known)),
-                             fix=f"--shared {near}")  # fmt: skip
+                             fix=arg("shared", near))  # fmt: skip
     ranges = check_bounds(bounds, mechanism)
     names: list[str] = []
     low, high, centre, width = [], [], [], []

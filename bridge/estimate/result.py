@@ -22,7 +22,7 @@ from bridge.search.problem import Problem, Solution
 from bridge.search.uncertainty import Noise, reduce
 from toymodel import InputError, LossMatrix, cyclic_order
 from toymodel.base.notebook import Shown
-from toymodel.base.words import nearest
+from toymodel.base.words import arg, nearest
 from toymodel.measures.agreement import pooled_r_squared
 
 __all__ = ["FitResult", "Start"]
@@ -213,11 +213,13 @@ class FitResult(Shown):
             or kept.min() < 0
             or kept.max() >= fitted.tasks
         ):
-            raise InputError(f"documents={list(map(int, kept))}",
+            raise InputError(arg("documents", list(map(int, kept))),
                              expected=f"two or more of 0 to {fitted.tasks - 1}, each once",
                              fix=f"documents=range({fitted.tasks})")  # fmt: skip
         if not steps > 0:
-            raise InputError(f"steps={steps}", expected="a positive ratio", fix="steps=2 for twice as many")
+            raise InputError(
+                arg("steps", steps), expected="a positive ratio", fix=arg("steps", 2) + " for twice as many"
+            )
         if order is not None and epochs is not None:
             raise InputError(
                 "an order and a number of epochs", expected="one of them", fix="leave out epochs"
@@ -233,7 +235,7 @@ class FitResult(Shown):
                                  fix="predict(order=...)")  # fmt: skip
             count = fitted.epochs if epochs is None else epochs
             if count < 1:
-                raise InputError(f"epochs={count}", expected="at least 1", fix="epochs=6")
+                raise InputError(arg("epochs", count), expected="at least 1", fix=arg("epochs", 6))
             schedule = np.array([rows[min(e, len(rows) - 1)] for e in range(count)], dtype=np.int64)
         pairs = self.pairs(dataset)
         if pairs is not None:

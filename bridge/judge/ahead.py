@@ -22,6 +22,7 @@ from bridge.judge.forecast import carry_residuals
 from bridge.search.linear import project
 from bridge.search.uncertainty import reduce
 from toymodel import InputError, LossMatrix, online_loss, recovery_scores
+from toymodel.base.words import arg
 from toymodel.measures.lag import lags
 from toymodel.measures.schedules import each_once
 
@@ -74,7 +75,7 @@ def epochs_ahead(result: FitResult, count: int, *, draws: int = 200, seed: int =
         InputError: for no further epoch.
     """
     if count < 1:
-        raise InputError(f"--epochs-ahead {count}", expected="at least 1", fix="--epochs-ahead 2")
+        raise InputError(arg("epochs_ahead", count), expected="at least 1", fix=arg("epochs_ahead", 2))
     data = result.data
     order = result.predict(epochs=data.epochs + count).order
     rng = np.random.default_rng(seed)

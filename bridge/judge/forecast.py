@@ -23,6 +23,7 @@ from bridge.estimate.result import FitResult
 from bridge.judge.nulls import continuations
 from bridge.model.mechanism import Mechanism
 from toymodel import InputError, LossMatrix
+from toymodel.base.words import arg
 from toymodel.measures.agreement import r_squared
 
 __all__ = ["Forecast", "carry_residuals", "forecast", "forecast_jointly", "held_out_documents"]
@@ -73,7 +74,7 @@ def forecast_jointly(
         shared: parameters in common; all if None.
     """
     if held_out < 1:
-        raise InputError(f"held_out={held_out}", expected="at least 1 epoch", fix="held_out=2")
+        raise InputError(arg("held_out", held_out), expected="at least 1 epoch", fix=arg("held_out", 2))
     seen = runs[0].epochs - held_out
     if seen < 2:
         reason = (

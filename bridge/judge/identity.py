@@ -125,6 +125,6 @@ def _documents(fitted: Identity, other: Identity) -> tuple[tuple[int, ...] | Non
         raise InputError(
             f"{other.name} was trained on other documents than {fitted.name} ({theirs} and {mine}; {said})",
             expected="the fitted run's documents, or some of them",
-            fix="predict runs of the same --documents, --num-documents and --seed",
+            fix="predict runs of the same documents: documents, num_documents and seed",
         )
     return None, "that the documents are the same (no hash in one of the files)"

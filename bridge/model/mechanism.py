@@ -42,6 +42,7 @@ from bridge.model.nearness import distances_beyond
 from bridge.model.starts import starting_points
 from bridge.model.terms import EVEN, INTERFERENCE, NEARNESS, SHARES, Layout, Term
 from toymodel import InputError
+from toymodel.base.words import arg
 
 __all__ = ["MOST_PAIRED", "Evaluation", "Mechanism"]
 
@@ -95,23 +96,23 @@ class Mechanism:
 
     def __post_init__(self) -> None:
         if self.channels < 1:
-            raise InputError(f"channels={self.channels}", expected="at least 1", fix="channels=1")
+            raise InputError(arg("channels", self.channels), expected="at least 1", fix=arg("channels", 1))
         for name, choices in (
             ("drift", ("none", "slow", "epoch", "loss")),
             ("link", tuple(LINKS)),
             ("scale", ("document", "common")),
         ):
             if getattr(self, name) not in choices:
-                raise InputError(f"{name}={getattr(self, name)!r}", expected="one of " + ", ".join(choices),
-                                 fix=f"{name}={choices[0]!r}")  # fmt: skip
+                raise InputError(arg(name, getattr(self, name)), expected="one of " + ", ".join(choices),
+                                 fix=arg(name, choices[0]))  # fmt: skip
         if self.pairs and self.drift == "loss":
             raise InputError("pairs with shares that drift with the loss",
                              expected="a drift by epoch or none",
-                             fix="drift='epoch', or pairs=False")  # fmt: skip
+                             fix=arg("drift", "epoch") + ", or " + arg("pairs", False))  # fmt: skip
         if self.interference and (self.nearness or self.pairs):
             raise InputError("interference with nearness or pairs",
                              expected="documents similar by chance, or by their places and their own numbers",
-                             fix="nearness=False, pairs=False")  # fmt: skip
+                             fix=arg("nearness", False) + ", " + arg("pairs", False))  # fmt: skip
 
     @property
     def name(self) -> str:

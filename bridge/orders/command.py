@@ -8,6 +8,7 @@ from pathlib import Path
 from bridge.orders import evidence, replay
 from bridge.orders.logs import Log, read_log
 from toymodel import InputError, LossMatrix
+from toymodel.base.words import arg
 
 __all__ = ["tell_orders"]
 
@@ -15,8 +16,8 @@ __all__ = ["tell_orders"]
 def tell_orders(runs: Sequence[Path], epoch_length: int | None) -> None:
     """Print for each log which order it was; without epochs, whether the sequence began anew."""
     if epoch_length is not None and epoch_length < 1:
-        raise InputError(f"--epoch-length {epoch_length}", expected="documents to the epoch, 5 or more",
-                         fix="--epoch-length 25")  # fmt: skip
+        raise InputError(arg("epoch_length", epoch_length), expected="documents to the epoch, 5 or more",
+                         fix=arg("epoch_length", 25))  # fmt: skip
     told = [f"{path}\n{_told(read_log(path), epoch_length)}" for path in runs]
     print("\n".join(told))
 

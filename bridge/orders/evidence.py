@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bridge.orders.pairs import FIRST, TREND, Sums, displaced_sums, log_mean, repeated_sums, without_trend
 from toymodel import InputError, LossMatrix, online_losses
+from toymodel.base.words import arg
 
 __all__ = ["HYPOTHESES", "SURE", "OrderEvidence", "order_evidence", "report"]
 
@@ -159,11 +160,13 @@ def by_epoch(log: LossMatrix | ArrayLike, documents: int | None) -> Floats:
     else:
         values = np.asarray(log, dtype=np.float64)
         if documents is None or values.ndim != 1:
-            raise InputError(f"a log of shape {values.shape} with documents={documents}",
+            raise InputError(f"a log of shape {values.shape} with " + arg("documents", documents),
                              expected="losses before each step, and how many steps an epoch has",
                              fix="order_evidence(losses, documents=25)")  # fmt: skip
         if documents < 1:
-            raise InputError(f"epochs of {documents} steps", expected="1 step or more", fix="documents=25")
+            raise InputError(
+                f"epochs of {documents} steps", expected="1 step or more", fix=arg("documents", 25)
+            )
         losses = values[: len(values) // documents * documents].reshape(-1, documents)
     epochs, count = losses.shape
     if count < TREND + 3:

@@ -10,6 +10,7 @@ import numpy as np
 from bridge.estimate.fit import fit
 from bridge.estimate.result import FitResult
 from toymodel import InputError, LossMatrix, recovery_score
+from toymodel.base.words import arg
 
 __all__ = ["Score", "find_runs", "score_ahead", "table"]
 
@@ -59,7 +60,7 @@ def find_runs(folder: Path) -> dict[str, LossMatrix]:
     paths = sorted(path.parent for path in folder.glob("*/losses.npz")) or sorted(folder.glob("*.npz"))
     if not paths:
         raise InputError(f"no runs in {folder}", expected="run folders or .npz files",
-                         fix="--runs figures/recorded/h100")  # fmt: skip
+                         fix=arg("runs", "figures/recorded/h100"))  # fmt: skip
     return {path.stem if path.suffix == ".npz" else path.name: LossMatrix.load(path) for path in paths}
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from llm.config import RunConfig
 from llm.runs.finished import Run
 from toymodel import InputError, LossMatrix
+from toymodel.base.words import arg
 
 __all__ = ["finished_runs"]
 
@@ -26,7 +27,7 @@ def finished_runs(root: Path) -> Iterator[Run]:
             yield run
     if not found:
         raise InputError(f"{str(root)!r} holds no finished run", expected="run folders, or packed results",
-                         fix="--runs figures/recorded")  # fmt: skip
+                         fix=arg("runs", "figures/recorded"))  # fmt: skip
 
 
 def _read(path: Path) -> Run | None:

@@ -36,7 +36,7 @@ from llm.config import RunConfig
 from llm.presets import Preset
 from llm.runs.finished import Run
 from toymodel.base.errors import InputError
-from toymodel.base.words import nearest
+from toymodel.base.words import arg, nearest
 
 __all__ = ["RECORDED", "Runs", "recorded"]
 
@@ -68,7 +68,7 @@ class Runs(Sequence[Run]):
         """
         root = Path(folder)
         if not root.is_dir():
-            raise InputError(f"--runs {root} is no folder", expected="a folder of run folders",
+            raise InputError(arg("runs", root) + " is no folder", expected="a folder of run folders",
                              fix="reawaken llm sweep --presets fig1-small --out runs")  # fmt: skip
         return cls(run for source in (read_packed, read_folders) for run in source(root))
 

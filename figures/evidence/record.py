@@ -6,6 +6,7 @@ skipped, and what is packed are the finished runs, however many there are.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -89,7 +90,7 @@ def record(
         missing: Train only what is not packed yet, and keep the rest as it is.
     """
     check_output_folder(out)
-    check_output_folder(runs, flag="--runs")
+    check_output_folder(runs, name="runs")
     if not orders:
         _record(configurations(seeds), runs, out, workers, train, missing)
         return
@@ -133,4 +134,4 @@ def _record(
     print(f"{len(kept)} of {len(configs)} runs packed into {out}")
 
 
-COMMANDS: dict[str, Any] = {"": record}
+COMMANDS: dict[str, Callable[..., None]] = {"": record}

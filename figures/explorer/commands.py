@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from toymodel.base.files import check_output
+
+if TYPE_CHECKING:
+    from figures.explorer.shown import ShownRun
 
 __all__ = ["COMMANDS", "explore", "open_explorer", "write_explorer"]
 
 
-def write_explorer(path: str | Path, runs: Sequence[Any] = ()) -> Path:
+def write_explorer(path: str | Path, runs: Sequence[ShownRun] = ()) -> Path:
     """Write the explorer with the recorded runs and `runs` before them, the first of which it opens with.
 
     Args:
@@ -33,13 +36,13 @@ def write_explorer(path: str | Path, runs: Sequence[Any] = ()) -> Path:
     return where
 
 
-def open_explorer(runs: Sequence[Any], out: Path, *, show: bool) -> Path:
+def open_explorer(runs: Sequence[object], out: Path, *, show: bool) -> Path:
     """What `toymodel.explore` does."""
     import webbrowser
 
     from figures.explorer.shown import named
 
-    check_output(out, suffixes=(".html",), flag="out=")
+    check_output(out, suffixes=(".html",), name="out")
     path = write_explorer(out, named(runs))
     if show:
         webbrowser.open(path.resolve().as_uri())
@@ -60,4 +63,4 @@ def explore(run: tuple[Path, ...] = (), out: Path = Path("explorer.html")) -> No
     print(f"wrote {path} ({path.stat().st_size / 1e6:.2f} MB); open it in any browser, it needs no network")
 
 
-COMMANDS: dict[str, Any] = {"": explore}
+COMMANDS: dict[str, Callable[..., None]] = {"": explore}

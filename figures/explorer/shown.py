@@ -119,7 +119,7 @@ def load_shown(paths: Iterable[str | os.PathLike[str]]) -> list[ShownRun]:
     return distinct([shown(_name(path), losses, facts=_facts(path)) for path, losses in fitting])
 
 
-def named(values: Iterable[Any]) -> list[ShownRun]:
+def named(values: Iterable[object]) -> list[ShownRun]:
     """Whatever Python has of runs: loss matrices, what holds one as ``.losses``, or paths.
 
     Raises:

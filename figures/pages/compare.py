@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from llm.config import RunConfig
 from llm.presets import preset
 from toymodel.base.errors import InputError
 from toymodel.base.files import atomic_write, check_output_folder
+from toymodel.base.words import arg
 from toymodel.measures.losses import LossMatrix
 
 __all__ = ["COMMANDS", "CompareResult", "compare"]
@@ -71,13 +72,16 @@ def compare(
         InputError: for settings or losses that cannot be used.
     """
     if seeds < 1:
-        raise InputError(f"--seeds {seeds}", expected="at least 1 network", fix="--seeds 1")
+        raise InputError(arg("seeds", seeds), expected="at least 1 network", fix=arg("seeds", 1))
     if run and (seeds != 1 or config != _DEFAULT):
         changed = [] if config == _DEFAULT else config.differences(_DEFAULT)
         raise InputError(
-            f"--run together with settings of a new network ({'; '.join(changed) or f'--seeds {seeds}'})",
+            arg("run")
+            + " together with settings of a new network ("
+            + ("; ".join(changed) or arg("seeds", seeds))
+            + ")",
             expected="either finished runs or a network to train",
-            fix="leave out --run to train, or the other flags to use the run as it is",
+            fix="leave out " + arg("run") + " to train, or the other flags to use the run as it is",
         )
     out = Path(out)
     check_output_folder(out)
@@ -206,4 +210,4 @@ def _command(
         print(f"wrote {path}")
 
 
-COMMANDS = {"": _command}
+COMMANDS: dict[str, Callable[..., None]] = {"": _command}

@@ -10,6 +10,7 @@ import numpy as np
 
 from bridge import Parameter
 from toymodel.base.errors import InputError
+from toymodel.base.words import arg
 from toymodel.measures.losses import LossMatrix
 from toymodel.measures.recovery import RecoveryScore, recovery_scores
 
@@ -68,7 +69,7 @@ class Comparison:
                 raise InputError(
                     f"a held-out prediction with fitted_epochs = {self.fitted_epochs}",
                     expected=f"a number from 1 to {first.epochs - 1} for a run of {first.epochs} epochs",
-                    fix="pass the number of epochs that the fit has seen, or held_out=None",
+                    fix="pass the number of epochs that the fit has seen, or " + arg("held_out", None),
                 )
         for name, matrix in named:
             # Averages over seeds and differences from the toy pair entries, which must mean the same thing.

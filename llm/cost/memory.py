@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from llm.config import RunConfig
 from toymodel.base.errors import InputError
 from toymodel.base.memory import available_memory
+from toymodel.base.words import arg
 
 if TYPE_CHECKING:
     import torch
@@ -47,9 +48,9 @@ def enough_memory(config: RunConfig) -> Iterator[None]:
             raise
         from llm.cost.size import measure_size
 
-        knobs = ["--freeze-blocks", "a smaller --model or --context"]
+        knobs = [arg("freeze_blocks"), "a smaller " + arg("model") + " or " + arg("context")]
         if config.optimizer != "sgd":
-            knobs.insert(0, "--optimizer sgd (no moments)")
+            knobs.insert(0, arg("optimizer", "sgd") + " (no moments)")
         gigabytes = measure_size(config).memory / 1e9
         raise InputError(
             f"out of memory with {config.model} at context {config.context}",

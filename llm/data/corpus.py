@@ -9,6 +9,7 @@ from typing import Any
 
 from toymodel.base.errors import InputError
 from toymodel.base.files import atomic_write, check_output
+from toymodel.base.words import arg
 
 __all__ = ["embedded_corpus", "export_documents", "train_tokenizer"]
 
@@ -36,9 +37,9 @@ def embedded_corpus(number: int) -> dict[str, str]:
         corpus = dict(sorted((corpus | _docstrings()).items()))
     if len(corpus) < number:
         raise InputError(
-            f"--num-documents {number}",
+            arg("num_documents", number),
             expected=f"at most {len(corpus)}, the size of the embedded corpus",
-            fix=f"--num-documents {len(corpus)}, or give your own: --documents FILE.jsonl",
+            fix=arg("num_documents", len(corpus)) + ", or give your own: " + arg("documents", "FILE.jsonl"),
         )
     return corpus
 
@@ -100,7 +101,7 @@ def export_documents(out: str | os.PathLike[str], number: int = 200) -> tuple[Pa
     documents = Path(out)
     if documents.suffix != ".jsonl":
         fix = f"--out {documents.with_suffix('.jsonl')}"
-        raise InputError(f"--out {out}", expected="a .jsonl file", fix=fix)
+        raise InputError(arg("out", out), expected="a .jsonl file", fix=fix)
     tokenizer = documents.with_suffix(".tokenizer.json")
     for place in (documents, tokenizer):
         check_output(place)

@@ -14,6 +14,7 @@ from llm.data.augmentation import IGNORED, stored_length, window
 from llm.data.sources import SUMMARY_FIELD, Source, open_source, readable
 from llm.data.tokenization import choose_tokenizer
 from toymodel.base.errors import InputError
+from toymodel.base.words import arg
 
 __all__ = ["Documents", "load_documents"]
 
@@ -111,8 +112,8 @@ def choose_rows(source: Source, config: RunConfig) -> list[int]:
     if source.size < number:
         raise InputError(
             f"{source.origin.get('name')!r} holds {source.size} document(s)",
-            expected=f"at least --num-documents {number}",
-            fix=f"--num-documents {source.size}" if source.size >= 2 else "at least 2 are needed",
+            expected="at least " + arg("num_documents", number),
+            fix=arg("num_documents", source.size) if source.size >= 2 else "at least 2 are needed",
         )
     if _selection(source, config) == "seed":
         drawn = np.random.default_rng(config.seed).permutation(source.size)[:number]
@@ -136,8 +137,8 @@ def _check_summaries(source: Source, rows: list[int]) -> None:
         if not isinstance(source.row(row).get(SUMMARY_FIELD), str):
             raise InputError(
                 f"{source.place(row)} of {source.origin.get('name')!r} has no summary",
-                expected=f"its text in the field {SUMMARY_FIELD!r} with --evaluate-summaries",
-                fix="--no-evaluate-summaries",
+                expected=f"its text in the field {SUMMARY_FIELD!r} with " + arg("evaluate_summaries"),
+                fix=arg("evaluate_summaries", False),
             )
 
 

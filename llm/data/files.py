@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from toymodel.base.errors import InputError
+from toymodel.base.words import arg
 
 __all__ = ["FORMATS", "Rows", "natural_order", "read_file", "read_texts"]
 
@@ -75,7 +76,7 @@ def read_texts(folder: Path) -> Rows | None:
         raise InputError(
             f"folder {str(folder)!r} holds {_count(texts, '.txt file')} and {data[0].name!r}",
             expected="documents of one kind",
-            fix=f"--documents {data[0]}, or move that file elsewhere",
+            fix=arg("documents", data[0]) + ", or move that file elsewhere",
         )
     places = sorted((path.relative_to(folder).as_posix() for path in texts), key=natural_order)
     rows: list[Row] = [{"text": _decode(folder / place, (folder / place).read_bytes())} for place in places]
@@ -238,8 +239,11 @@ def _parquet(path: Path) -> list[Row]:
         import pyarrow
         import pyarrow.parquet
     except ImportError as error:
-        raise InputError(f"--documents {path} without pyarrow", expected="pyarrow, which reads parquet files",
-                         fix="pip install pyarrow")  from error  # fmt: skip
+        raise InputError(
+            arg("documents", path) + " without pyarrow",
+            expected="pyarrow, which reads parquet files",
+            fix="pip install pyarrow",
+        ) from error
     try:
         found: list[Row] = pyarrow.parquet.read_table(path).to_pylist()
     except (pyarrow.ArrowException, OSError) as error:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from toymodel.base.errors import InputError
+from toymodel.base.words import arg
 
 __all__ = ["is_gguf", "library_arguments", "loading_gguf", "quantization"]
 
@@ -58,7 +59,7 @@ def quantization(path: Path) -> dict[str, int]:
 def loading_gguf(path: Path, error: Exception) -> InputError:
     """The one line for what the library raised on a file that `quantization` found whole."""
     return InputError(
-        f"--model {path}: {_line(error)}",
+        arg("model", path) + f": {_line(error)}",
         expected="a GGUF file of an architecture and quantisation that the installed transformers reads",
         fix="pip install --upgrade transformers gguf, or a checkpoint's folder with safetensors",
     )

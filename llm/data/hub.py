@@ -10,7 +10,7 @@ from typing import Any
 
 from llm.names import CNN_DAILYMAIL, PYTHIA, SHAPES
 from toymodel.base.errors import InputError
-from toymodel.base.words import nearest
+from toymodel.base.words import Phrase, arg, args, either, in_flags, nearest
 
 __all__ = ["fetch_model", "load_hub_dataset", "load_local_dataset", "load_parquet"]
 
@@ -32,13 +32,13 @@ def fetch_model(name: str, revision: str | None, *, weights: bool) -> Path:
     """
     from huggingface_hub import snapshot_download
 
-    flag = f"--model {name}" + (f" --revision {revision}" if revision else "")
+    what = args(model=name, **({"revision": revision} if revision else {}))
     patterns = [*_DESCRIPTION, *(["*.safetensors"] if weights else [])]
-    with _reaching(flag, f"reawaken llm prefetch {flag}"):
+    with _reaching("model", name, what):
         folder = Path(snapshot_download(name, revision=revision, allow_patterns=patterns))
     if weights and not any(folder.glob("*.safetensors")):
         raise InputError(
-            f"{flag} holds no safetensors in the cache or on the hub (older revisions have only pickles)",
+            what + " holds no safetensors in the cache or on the hub (older revisions have only pickles)",
             expected="model.safetensors: pickled weights are never loaded",
             fix="take a revision that has them (the default one has), or convert it elsewhere and give the "
             "folder",
@@ -51,22 +51,23 @@ def load_hub_dataset(
     subset: str | None,
     split: str,
     revision: str | None,
-    command: str = "reawaken llm prefetch",
+    task: str = "language",
 ) -> tuple[Any, dict[str, Any]]:
     """A split of a hub dataset and where it came from, with the commit that was read.
 
-    `command` is what a message says to run where there is a network.
+    `task` is the run's, for the message that says how to fetch it where there is a network.
 
     Raises:
         InputError: without `datasets`, network or access, for a dataset that needs code of its own, or an
             unknown subset or split.
     """
-    datasets = _datasets(f"--documents {name}")
-    flag = f"--documents {name}" + (f" --documents-revision {revision}" if revision else "")
+    datasets = _datasets(arg("documents", name))
+    kind = {"task": task} if task != "language" else {}
+    what = args(**kind, documents=name, **({"documents_revision": revision} if revision else {}))
     with (
-        _reaching(flag, f"{command} {flag}"),
+        _reaching("documents", name, what),
         _cache_if_unreachable(datasets, name, revision),
-        _dataset_errors(flag, split),
+        _dataset_errors(name, split, what),
     ):
         table = datasets.load_dataset(name, subset, split=split, revision=revision)
     return table, {"name": name, "subset": subset, "split": split, "revision": _commit(table) or revision}
@@ -78,9 +79,9 @@ def load_local_dataset(path: Path, subset: str | None, split: str) -> tuple[Any,
     Raises:
         InputError: for a folder that is none, or an unknown split.
     """
-    flag = f"--documents {path}"
-    datasets = _datasets(flag)
-    with _dataset_errors(flag, split):
+    what = arg("documents", path)
+    datasets = _datasets(what)
+    with _dataset_errors(str(path), split, what):
         if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
             table = datasets.load_from_disk(str(path))
             if not hasattr(table, "column_names") or isinstance(table.column_names, dict):
@@ -96,19 +97,19 @@ def load_parquet(path: Path) -> tuple[Any, dict[str, Any]]:
     Raises:
         InputError: without `datasets`, or for a damaged file.
     """
-    flag = f"--documents {path}"
-    datasets = _datasets(flag)
-    with _dataset_errors(flag, "train"):
+    what = arg("documents", path)
+    datasets = _datasets(what)
+    with _dataset_errors(str(path), "train", what):
         return datasets.Dataset.from_parquet(str(path)), {"name": str(path)}
 
 
-def _datasets(flag: str) -> Any:
+def _datasets(what: Phrase) -> Any:
     try:
         import datasets
     except ImportError as error:
         raise InputError(
-            f"{flag} without the datasets package", expected="the package that reads hub and saved datasets",
-            fix="pip install datasets, or --documents FILE.jsonl",
+            what + " without the datasets package", expected="the package that reads hub and saved datasets",
+            fix="pip install datasets, or " + arg("documents", "FILE.jsonl"),
         ) from error  # fmt: skip
     datasets.disable_progress_bars()
     return datasets
@@ -146,7 +147,7 @@ def _commit(table: Any) -> str | None:
 
 
 @contextlib.contextmanager
-def _reaching(flag: str, prefetch: str) -> Iterator[None]:
+def _reaching(field: str, name: str, what: Phrase) -> Iterator[None]:
     """Say in one line why something on the hub cannot be had."""
     from huggingface_hub import errors
 
@@ -154,42 +155,42 @@ def _reaching(flag: str, prefetch: str) -> Iterator[None]:
         yield
     except errors.GatedRepoError as error:
         raise InputError(
-            f"{flag} is gated on the hub", expected="access granted to your account",
+            what + " is gated on the hub", expected="access granted to your account",
             fix="accept its terms on its page, then: hf auth login",
         ) from error  # fmt: skip
     except errors.RevisionNotFoundError as error:
-        raise InputError(f"{flag}: the hub has no such revision", expected="a branch, tag or commit of it",
+        raise InputError(what + ": the hub has no such revision", expected="a branch, tag or commit of it",
                          fix="leave the revision out, or list them on its page") from error  # fmt: skip
     except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled, ConnectionError) as error:
-        raise _unreachable(flag, prefetch) from error
+        raise _unreachable(what) from error
     except (errors.RepositoryNotFoundError, errors.HFValidationError) as error:
         raise InputError(
-            f"{flag}: the hub has no such repository, or it is private",
+            what + ": the hub has no such repository, or it is private",
             expected="owner/name as on its page",
-            fix=_nearest(flag),
+            fix=_nearest(field, name),
         ) from error
     except (errors.HfHubHTTPError, OSError) as error:
         if isinstance(error, OSError) and error.filename:  # a disk's error, not the network's
             raise
-        raise _unreachable(flag, prefetch) from error
+        raise _unreachable(what) from error
 
 
-def _unreachable(flag: str, prefetch: str) -> InputError:
+def _unreachable(what: Phrase) -> InputError:
     return InputError(
-        f"{flag} is not in the local cache and the hub cannot be reached",
+        what + " is not in the local cache and the hub cannot be reached",
         expected=f"a network connection once: {_OFFLINE}; or something of that name on this disk",
-        fix=f"on a machine with network: {prefetch}",
+        fix="on a machine with network: "
+        + either(f"llm.prefetch.prefetch(RunConfig({what}))", "reawaken llm prefetch " + in_flags(what)),
     )
 
 
-def _nearest(flag: str) -> str:
-    option, name = flag.split()[:2]
-    known = [CNN_DAILYMAIL[0]] if option == "--documents" else [PYTHIA + s for s in SHAPES if s != "embedded"]
-    return f"{option} {nearest(name, known)}"
+def _nearest(field: str, name: str) -> Phrase:
+    known = [CNN_DAILYMAIL[0]] if field == "documents" else [PYTHIA + s for s in SHAPES if s != "embedded"]
+    return arg(field, nearest(name, known))
 
 
 @contextlib.contextmanager
-def _dataset_errors(flag: str, split: str) -> Iterator[None]:
+def _dataset_errors(name: str, split: str, what: Phrase) -> Iterator[None]:
     """What the datasets library says of unusable datasets, in one line each."""
     from datasets import exceptions
 
@@ -197,22 +198,30 @@ def _dataset_errors(flag: str, split: str) -> Iterator[None]:
         yield
     except exceptions.DatasetNotFoundError as error:
         if "gated" in str(error):
-            raise InputError(f"{flag} is gated on the hub", expected="access granted to your account",
+            raise InputError(what + " is gated on the hub", expected="access granted to your account",
                              fix="accept its terms on its page, then: hf auth login") from error  # fmt: skip
         if isinstance(error.__cause__ or error.__context__, ConnectionError):
-            raise _unreachable(flag, f"reawaken llm prefetch {flag}") from error
-        raise InputError(f"{flag}: the hub has no such dataset, or it is private",
-                         expected="owner/name as on its page", fix=_nearest(flag)) from error  # fmt: skip
+            raise _unreachable(what) from error
+        raise InputError(
+            what + ": the hub has no such dataset, or it is private",
+            expected="owner/name as on its page",
+            fix=_nearest("documents", name),
+        ) from error
     except (KeyError, ValueError, RuntimeError, FileNotFoundError, exceptions.DatasetsError) as error:
         text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         if "script" in text:
             raise InputError(
-                f"{flag} needs a script of its own, which is never run", expected="data files only",
+                what + " needs a script of its own, which is never run",
+                expected="data files only",
                 fix="use a converted copy of it (its page's refs/convert/parquet revision, "
-                "--documents-revision refs/convert/parquet)",
-            ) from error  # fmt: skip
+                + arg("documents_revision", "refs/convert/parquet")
+                + ")",
+            ) from error
         raise InputError(
-            f"{flag} cannot be used ({text})",
+            what + f" cannot be used ({text})",
             expected=f"a dataset with the split {split!r}",
-            fix="--documents-split NAME or --documents-subset NAME, as on its page",
+            fix=arg("documents_split", "NAME")
+            + " or "
+            + arg("documents_subset", "NAME")
+            + ", as on its page",
         ) from error

@@ -18,6 +18,7 @@ from llm.data.files import read_file
 from llm.data.tokenization import named_tokenizer
 from toymodel.base.errors import InputError
 from toymodel.base.files import atomic_write
+from toymodel.base.words import arg
 
 __all__ = ["News", "write_news"]
 
@@ -77,12 +78,15 @@ def write_news(corpus: str, out: str | os.PathLike[str], config: RunConfig) -> N
     """
     target = Path(out)
     if target.suffix != ".jsonl":
-        fix = f"--out {target.with_suffix('.jsonl')}"
-        raise InputError(f"--out {out}", expected="a .jsonl file", fix=fix)
+        fix = arg("out", target.with_suffix(".jsonl"))
+        raise InputError(arg("out", out), expected="a .jsonl file", fix=fix)
     file = _of_gensim() if corpus == "gensim" else Path(corpus)
     if not file.is_file():
-        raise InputError(f"--news {corpus}: there is no such file", expected="a file with an article a line",
-                         fix="--news gensim, where that package is installed")  # fmt: skip
+        raise InputError(
+            arg("news", corpus) + ": there is no such file",
+            expected="a file with an article a line",
+            fix=arg("news", "gensim") + ", where that package is installed",
+        )
     lee = hashlib.sha256(file.read_bytes()).hexdigest() == _LEE
     articles = _articles(file)
     different = {text: line for line, text in reversed(articles.items())}  # the first of equal ones stays
@@ -95,13 +99,14 @@ def write_news(corpus: str, out: str | os.PathLike[str], config: RunConfig) -> N
         rule = "those of more than 256 tokens by both tokenizers of the recorded runs"
     else:
         raise InputError(
-            f"--news {corpus} is not the Lee background corpus as it was when the recorded runs were made",
-            expected="a tokenizer, which says which articles are longer than --context",
-            fix="--tokenizer FILE",
+            arg("news", corpus)
+            + " is not the Lee background corpus as it was when the recorded runs were made",
+            expected="a tokenizer, which says which articles are longer than " + arg("context"),
+            fix=arg("tokenizer", "FILE"),
         )
     if not chosen:
-        raise InputError(f"--news {corpus} has no article of more than {config.context} tokens",
-                         expected="an article a line", fix=f"--context {config.context // 2}")  # fmt: skip
+        raise InputError(arg("news", corpus) + f" has no article of more than {config.context} tokens",
+                         expected="an article a line", fix=arg("context", config.context // 2))  # fmt: skip
     name = "lee" if lee else file.stem
     lines = [json.dumps({"name": f"{name}-{n}", "text": t}) + "\n" for n, t in sorted(chosen.items())]
     with atomic_write(target, "w") as stream:
@@ -118,8 +123,11 @@ def _of_gensim() -> Path:
         if file.is_file():
             return file
     held = "is installed without its test data" if spec else "is not installed"
-    raise InputError(f"--news gensim: the package {held}", expected=f"gensim with {'/'.join(_PLACE)}",
-                     fix="pip install gensim, or --news FILE with a copy of lee_background.cor")  # fmt: skip
+    raise InputError(
+        arg("news", "gensim") + f": the package {held}",
+        expected=f"gensim with {'/'.join(_PLACE)}",
+        fix="pip install gensim, or " + arg("news", "FILE") + " with a copy of lee_background.cor",
+    )
 
 
 def _articles(file: Path) -> dict[int, str]:

@@ -14,6 +14,7 @@ from llm.config import RunConfig
 from llm.data.files import FORMATS, Rows, read_file, read_texts
 from llm.names import CNN_DAILYMAIL
 from toymodel.base.errors import InputError
+from toymodel.base.words import arg
 
 __all__ = ["Source", "open_source", "readable"]
 
@@ -79,10 +80,11 @@ class Source:
         there = next((name for name in wanted if name in row), None)
         held = f"{there!r} with {_kind(row[there])}" if there else ", ".join(map(repr, row)) or "nothing"
         strings = [name for name, value in row.items() if isinstance(value, str)]
+        fix: str
         if others := self._fields_of_text():
-            fix = f"--text-field {others[0]}"
+            fix = arg("text_field", others[0])
         elif strings and not there and not key:
-            fix = "--text-field with the field that holds the text, or add one that is called 'text'"
+            fix = arg("text_field") + " with the field that holds the text, or add one that is called 'text'"
         elif there or not strings:
             fix = f'give every row its text in quotes: {{"{wanted[0]}": "..."}}'
         else:
@@ -120,7 +122,7 @@ def open_source(config: RunConfig) -> Source:
         if (rows := read_file(path)) is not None:
             return _of_rows(path, rows, corpus=path.suffix.lower() == ".parquet")
         raise InputError(
-            f"--documents {name} is a file of another kind",
+            arg("documents", name) + " is a file of another kind",
             expected=f"a {', '.join(FORMATS)} file, or but for parquet with .gz behind that",
             fix='write a line {"text": "..."} per document into a .jsonl file',
         )
@@ -135,7 +137,7 @@ def open_source(config: RunConfig) -> Source:
         )
         return _table(table, origin, hub=True)
     raise InputError(
-        f"--documents {name}: there is no such file",
+        arg("documents", name) + ": there is no such file",
         expected=f"'embedded', 'cnn_dailymail', a hub dataset (owner/name), a {', '.join(FORMATS)} file, "
         "a saved dataset or a folder of .txt files",
         fix=_near(path),
@@ -152,9 +154,9 @@ def readable(text: str) -> tuple[str, int]:
 
 def _near(path: Path) -> str:
     """A name that exists and is nearly what was written."""
-    known = {name: f"--documents {name}" for name in ("embedded", "cnn_dailymail")}
+    known = {name: arg("documents", name) for name in ("embedded", "cnn_dailymail")}
     if path.parent.is_dir():
-        known |= {other.name: f"--documents {path.parent / other.name}" for other in path.parent.iterdir()}
+        known |= {other.name: arg("documents", path.parent / other.name) for other in path.parent.iterdir()}
     near = difflib.get_close_matches(path.name, known, n=1, cutoff=0.6)
     return known[near[0]] if near else f"check the path (relative ones start from {Path.cwd()})"
 

@@ -16,6 +16,7 @@ from llm.data.quiet import quiet
 from llm.data.sources import Source, readable
 from llm.names import hub_id
 from toymodel.base.errors import InputError
+from toymodel.base.words import arg
 
 __all__ = ["Tokenizer", "choose_tokenizer", "named_tokenizer"]
 
@@ -60,9 +61,10 @@ def choose_tokenizer(config: RunConfig, source: Source) -> Tokenizer:
             return named_tokenizer(name, config.revision)
     elif folder.is_dir() and config.weights == "pretrained":
         raise InputError(
-            f"--model {config.model} holds no tokenizer",
+            arg("model", config.model) + " holds no tokenizer",
             expected="the one that its weights were trained with",
-            fix="--tokenizer with the folder or file that holds it, or copy it into the model's folder",
+            fix=arg("tokenizer")
+            + " with the folder or file that holds it, or copy it into the model's folder",
         )
     from llm.data.corpus import EMBEDDED_VOCABULARY, train_tokenizer
 
@@ -90,9 +92,9 @@ def named_tokenizer(name: str, revision: str | None = None) -> Tokenizer:
     if not path.exists():
         if name.count("/") != 1 or path.suffix:
             raise InputError(
-                f"--tokenizer {name}",
+                arg("tokenizer", name),
                 expected="a tokenizer.json or .gguf file, a folder that holds one, or a hub id (owner/name)",
-                fix="--tokenizer FOLDER/tokenizer.json",
+                fix=arg("tokenizer", "FOLDER/tokenizer.json"),
             )
         from llm.data.hub import fetch_model
 
@@ -151,8 +153,11 @@ def _of_library(path: Path, name: str) -> Tokenizer:
     if more := library_arguments(path)[1]:
         quantization(path)
     elif not any((path / file).is_file() for file in _FILES):
-        raise InputError(f"folder {str(path)!r} holds no tokenizer", expected=f"one of {', '.join(_FILES)}",
-                         fix="--tokenizer with a folder or a tokenizer.json file that holds one")  # fmt: skip
+        raise InputError(
+            f"folder {str(path)!r} holds no tokenizer",
+            expected=f"one of {', '.join(_FILES)}",
+            fix=arg("tokenizer") + " with a folder or a tokenizer.json file that holds one",
+        )
     try:
         with quiet():
             own = AutoTokenizer.from_pretrained(library_arguments(path)[0], trust_remote_code=False, **more)

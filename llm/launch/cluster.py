@@ -9,6 +9,7 @@ from typing import Any
 
 from llm.launch.batch import Batch, Outcome
 from toymodel.base.errors import InputError
+from toymodel.base.words import arg
 
 __all__ = ["submit"]
 
@@ -21,18 +22,18 @@ def submit(
         import submitit
     except ImportError as error:
         raise InputError(
-            "--launcher submitit: the package submitit is not installed",
+            arg("launcher", "submitit") + ": the package submitit is not installed",
             expected="submitit, which talks to the cluster",
-            fix="pip install submitit, or --launcher processes",
+            fix="pip install submitit, or " + arg("launcher", "processes"),
         ) from error
     try:
         executor = submitit.AutoExecutor(folder=root / "jobs", cluster=parameters.pop("cluster", None))
         executor.update_parameters(**({"name": "reawaken"} | parameters))
     except (ValueError, NameError, TypeError, RuntimeError) as error:
         raise InputError(
-            f"--submitit: {error}",
+            arg("submitit") + f": {error}",
             expected="parameters of submitit, e.g. timeout_min=60 slurm_partition=gpu gpus_per_node=1",
-            fix="--submitit cluster=local tries it on this machine",
+            fix=arg("submitit", "cluster=local") + " tries it on this machine",
         ) from error
     for batch in batches:
         batch.persistent = True

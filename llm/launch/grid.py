@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from llm.config import RunConfig
 from toymodel.base.errors import InputError
-from toymodel.base.words import nearest
+from toymodel.base.words import arg, nearest
 
 __all__ = ["expand", "parse_grid"]
 
@@ -53,9 +53,9 @@ def parse_grid(items: Sequence[str]) -> dict[str, list[Any]]:
         if not equals or name not in kinds:
             near = nearest(name, kinds)
             raise InputError(
-                f"--vary {item}",
+                arg("vary", item),
                 expected="FIELD=VALUE[,VALUE...] with a field of a run",
-                fix=f"--vary {near}=...",
+                fix=arg("vary", f"{near}=..."),
             )
         found[name] = [_value(name, kinds[name], text) for text in values.split(",")]
     return found
@@ -79,4 +79,6 @@ def _value(name: str, kind: Any, text: str) -> Any:
         return plain(text)
     except (ValueError, KeyError) as error:
         word = {"bool": "true or false", "int": "an integer", "float": "a number"}.get(plain.__name__, "text")
-        raise InputError(f"--vary {name}={text}", expected=word, fix=f"--vary {name}=...") from error
+        raise InputError(
+            arg("vary", f"{name}={text}"), expected=word, fix=arg("vary", f"{name}=...")
+        ) from error

@@ -23,6 +23,7 @@ from llm.runs.folder import RunFolder
 from llm.training.interrupt import Interrupted, signals
 from toymodel.base.errors import InputError
 from toymodel.base.files import check_output_folder
+from toymodel.base.words import arg
 
 __all__ = ["Launcher", "sweep"]
 
@@ -70,7 +71,7 @@ def sweep(
     root = Path(out)
     check_output_folder(root)
     if not configs:
-        raise InputError("an empty sweep", expected="at least one configuration", fix="--presets NAME")
+        raise InputError("an empty sweep", expected="at least one configuration", fix=arg("presets", "NAME"))
     for name, number in (("workers", workers), ("per_job", per_job), ("together", together)):
         if number < 1:
             raise InputError(f"{name}={number}", expected="at least 1", fix=f"{name}=1")

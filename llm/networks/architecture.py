@@ -12,7 +12,7 @@ from llm.data.quiet import quiet
 from llm.names import OWNERS, SHAPES, hub_id, other_task
 from toymodel.base.errors import InputError
 from toymodel.base.memory import refuse_if_too_large
-from toymodel.base.words import nearest
+from toymodel.base.words import arg, nearest
 
 __all__ = ["check_fit", "check_heads", "check_room", "read_architecture", "read_config", "refuse_shape"]
 
@@ -26,15 +26,23 @@ def read_architecture(config: RunConfig) -> tuple[Any, Path | None]:
     given = zip(_SHAPE, (config.width, config.depth, config.heads, config.feed_forward), strict=True)
     overrides = {key: value for key, value in given if value is not None}
     if overrides and config.weights == "pretrained":
-        refuse_shape(config, "with pretrained weights", "the shape that the weights have", "--weights random")
+        refuse_shape(
+            config,
+            "with pretrained weights",
+            "the shape that the weights have",
+            arg("weights", "random"),
+        )
     if name in SHAPES and config.weights == "random":
         *shape, rows = SHAPES[name]
         wanted = dict(zip(_SHAPE, shape, strict=True)) | overrides
         check_heads(wanted["hidden_size"], wanted["num_attention_heads"])
         return _neox_config(wanted, rows), None
     if name == "embedded":
-        raise InputError("--weights pretrained with --model embedded", expected="a model that has weights",
-                         fix="--weights random, or --model pythia-14m")  # fmt: skip
+        raise InputError(
+            arg("weights", "pretrained") + " with " + arg("model", "embedded"),
+            expected="a model that has weights",
+            fix=arg("weights", "random") + ", or " + arg("model", "pythia-14m"),
+        )
     if hub := hub_id(name):
         from llm.data.hub import fetch_model
 
@@ -45,8 +53,11 @@ def read_architecture(config: RunConfig) -> tuple[Any, Path | None]:
         architecture = read_config(folder, name)
     except ImportError as error:
         needs = " ".join(str(error).split())[:160]
-        raise InputError(f"--model {name} needs a package that is not here ({needs})",
-                         expected="a causal language model", fix="another --model") from error  # fmt: skip
+        raise InputError(
+            arg("model", name) + f" needs a package that is not here ({needs})",
+            expected="a causal language model",
+            fix="another " + arg("model"),
+        ) from error
     _check_kind(architecture, name)
     return _override(config, architecture, overrides), folder
 
@@ -58,10 +69,12 @@ def _override(config: RunConfig, architecture: Any, overrides: dict[str, int]) -
         InputError: for a number of heads that does not divide the width, or an architecture that has not what
             is to be changed.
     """
-    for key, flag in zip(_SHAPE, ("--width", "--depth", "--heads", "--feed-forward"), strict=True):
+    for key, name in zip(_SHAPE, ("width", "depth", "heads", "feed_forward"), strict=True):
         if key in overrides and not hasattr(architecture, key):
             kind = f"a setting that a {architecture.model_type} has: it lacks {key}"
-            raise InputError(f"{flag} of {config.model}", expected=kind, fix=f"leave {flag} out")
+            raise InputError(
+                arg(name) + f" of {config.model}", expected=kind, fix="leave " + arg(name) + " out"
+            )
     # Not every architecture attends (those of the Mamba kind have a state), or has one width for all heads.
     width = overrides.get("hidden_size", architecture.hidden_size)
     heads = overrides.get("num_attention_heads", getattr(architecture, "num_attention_heads", None))
@@ -82,17 +95,20 @@ def _unknown(config: RunConfig, path: Path) -> InputError:
     expected = f"a folder with config.json, a .gguf file, a hub id (owner/name), {', '.join(SHAPES)}"
     name = config.model
     if path.is_dir():
-        return InputError(f"--model {name} is a folder without config.json", expected=expected,
+        return InputError(arg("model", name) + " is a folder without config.json", expected=expected,
                           fix="the folder that save_pretrained wrote, or a .gguf file in it")  # fmt: skip
     if path.is_file():
-        return InputError(f"--model {name} is a file that is no .gguf", expected=expected,
-                          fix=f"--model {path.parent}, its folder, if config.json is there")  # fmt: skip
+        return InputError(
+            arg("model", name) + " is a file that is no .gguf",
+            expected=expected,
+            fix=arg("model", path.parent) + ", its folder, if config.json is there",
+        )
     fix = other_task(config)
     if not fix and name in OWNERS:
-        fix = f"--model {OWNERS[name]}/{name}"
+        fix = arg("model", f"{OWNERS[name]}/{name}")
     elif not fix and path.suffix != ".gguf" and difflib.get_close_matches(name, SHAPES, n=1):
-        fix = f"--model {nearest(name, SHAPES)}"
-    return InputError(f"--model {name}", expected=expected,
+        fix = arg("model", nearest(name, SHAPES))
+    return InputError(arg("model", name), expected=expected,
                       fix=fix or "check the path, or write OWNER/NAME as on the model's page")  # fmt: skip
 
 
@@ -119,9 +135,9 @@ def read_config(folder: Path, name: str) -> Any:
         words = " ".join(str(error).split()) or type(error).__name__
         fix = "copy config.json again"
         if "recogni" in words.lower():  # "does not recognize", "unrecognized"
-            fix = "pip install --upgrade transformers, or another --model"
+            fix = "pip install --upgrade transformers, or another " + arg("model")
         raise InputError(
-            f"--model {name}: its config.json cannot be used ({words[:160]})",
+            arg("model", name) + f": its config.json cannot be used ({words[:160]})",
             expected="an architecture of the installed transformers; a folder's own code is never run",
             fix=fix,
         ) from error
@@ -129,7 +145,7 @@ def read_config(folder: Path, name: str) -> Any:
         value = getattr(architecture, key, None)
         several = value if isinstance(value, list) else [value]
         if any(one is not None and (type(one) is not int or one < 1) for one in several):
-            raise InputError(f"--model {name}: its config.json says {key} {value!r}",
+            raise InputError(arg("model", name) + f": its config.json says {key} {value!r}",
                              expected="a whole number, 1 or more", fix="copy config.json again")  # fmt: skip
     return architecture
 
@@ -148,39 +164,41 @@ def _check_kind(architecture: Any, name: str) -> None:
     elif lacking:
         problem = f"({kind}) is made of several networks: its config.json has no {lacking[0]}"
     if problem:
-        raise InputError(f"--model {name} {problem}", expected="a causal (decoder-only) language model",
-                         fix="another --model, e.g. a GPT, Llama or Mamba")  # fmt: skip
+        raise InputError(
+            arg("model", name) + f" {problem}",
+            expected="a causal (decoder-only) language model",
+            fix="another " + arg("model") + ", e.g. a GPT, Llama or Mamba",
+        )
 
 
 def refuse_shape(config: RunConfig, problem: str, expected: str, instead: str) -> None:
     """Refuse the first of the settings of width, depth, heads and feed-forward size that is given."""
     for name in ("width", "depth", "heads", "feed_forward", "image_size"):
         if getattr(config, name) is not None:
-            flag = "--" + name.replace("_", "-")
-            fix = f"{instead}, or leave {flag} out"
-            raise InputError(f"{flag} {problem}", expected=expected, fix=fix)
+            fix = instead + ", or leave " + arg(name) + " out"
+            raise InputError(arg(name) + " " + problem, expected=expected, fix=fix)
 
 
 def check_fit(config: RunConfig, architecture: Any, vocabulary: int) -> None:
     """Refuse settings that the architecture has no room for: positions, tokens, blocks."""
     limit = getattr(architecture, "max_position_embeddings", None)
     if limit is not None and 0 < limit < config.context:  # -1 says that there is none
-        raise InputError(f"--context {config.context}", expected=f"at most {limit}, the positions of "
-                         f"{config.model}", fix=f"--context {limit}")  # fmt: skip
+        raise InputError(arg("context", config.context), expected=f"at most {limit}, the positions of "
+                         f"{config.model}", fix=arg("context", limit))  # fmt: skip
     rows = architecture.vocab_size
     if vocabulary > rows and config.vocabulary == "model":
         raise InputError(
             f"a tokenizer of {vocabulary} tokens for an embedding of {rows} rows",
             expected="a tokenizer that fits the model",
-            fix="--tokenizer with the model's own, or --vocabulary tokenizer",
+            fix=arg("tokenizer") + " with the model's own, or " + arg("vocabulary", "tokenizer"),
         )
     if config.mask_probability and config.mask_token >= rows:
-        raise InputError(f"--mask-token {config.mask_token}", expected=f"a token below {rows}",
-                         fix="--mask-token 0")  # fmt: skip
+        raise InputError(arg("mask_token", config.mask_token), expected=f"a token below {rows}",
+                         fix=arg("mask_token", 0))  # fmt: skip
     blocks = architecture.num_hidden_layers
     if abs(config.freeze_blocks) > blocks:
-        raise InputError(f"--freeze-blocks {config.freeze_blocks}", expected=f"at most the model's {blocks} "
-                         "blocks", fix=f"--freeze-blocks {blocks}")  # fmt: skip
+        raise InputError(arg("freeze_blocks", config.freeze_blocks), expected=f"at most the model's {blocks} "
+                         "blocks", fix=arg("freeze_blocks", blocks))  # fmt: skip
 
 
 def check_room(architecture: Any, name: str, *, here: bool) -> None:
@@ -200,8 +218,8 @@ def check_room(architecture: Any, name: str, *, here: bool) -> None:
     least = 4 * width * (architecture.vocab_size + blocks * across)
     refuse_if_too_large(
         least,
-        f"--model {name} (width {width}, {blocks} blocks, {architecture.vocab_size} rows)",
-        "a smaller --model, --width or --depth",
+        arg("model", name) + f" (width {width}, {blocks} blocks, {architecture.vocab_size} rows)",
+        "a smaller " + arg("model") + ", " + arg("width") + " or " + arg("depth"),
         None if here else _LARGEST,
     )
 
@@ -210,8 +228,11 @@ def check_heads(width: int, heads: int) -> None:
     """Refuse a number of heads that does not divide the width."""
     if width % heads:
         fits = max(h for h in range(1, heads + 1) if width % h == 0)
-        raise InputError(f"--heads {heads} at width {width}", expected="a number that divides the width",
-                         fix=f"--heads {fits}")  # fmt: skip
+        raise InputError(
+            arg("heads", heads) + f" at width {width}",
+            expected="a number that divides the width",
+            fix=arg("heads", fits),
+        )
 
 
 def _neox_config(shape: dict[str, Any], vocabulary: int) -> Any:

@@ -6,6 +6,7 @@ from typing import Any
 
 from llm.data.quiet import quiet
 from toymodel.base.errors import InputError
+from toymodel.base.words import arg
 
 __all__ = ["check_causal"]
 
@@ -39,7 +40,7 @@ def check_causal(model: Any, name: str) -> None:
             logits = model(input_ids=torch.stack([one, other]), use_cache=False).logits[:, :half].float()
     except (RuntimeError, ValueError, TypeError, IndexError, AttributeError) as error:
         raise InputError(
-            f"--model {name} does not run ({' '.join(str(error).split())[:160]})",
+            arg("model", name) + f" does not run ({' '.join(str(error).split())[:160]})",
             expected="a network whose config.json fits together",
             fix="copy config.json again",
         ) from error
@@ -47,11 +48,13 @@ def check_causal(model: Any, name: str) -> None:
     model.train(trains)
     moved, scale = float((first - second).abs().max()), float(first.abs().max())
     if moved > _ROUNDING * scale:
-        kind, fix = model.config.model_type, "another --model"
+        kind = model.config.model_type
+        fix: str = "another " + arg("model")
         if not getattr(model.config, "is_decoder", True):
-            fix = f'"is_decoder": true in its config.json if it was trained as a decoder, else {fix}'
+            fix = '"is_decoder": true in its config.json if it was trained as a decoder, else ' + fix
         raise InputError(
-            f"--model {name} ({kind}) is not causal: later tokens move logits of {scale:.2g} by {moved:.2g}",
+            arg("model", name)
+            + f" ({kind}) is not causal: later tokens move logits of {scale:.2g} by {moved:.2g}",
             expected="a network that predicts each token from those before it",
             fix=fix,
         )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from toymodel.base.errors import InputError
-from toymodel.base.words import nearest_few
+from toymodel.base.words import arg, nearest_few
 
 if TYPE_CHECKING:
     import torch
@@ -53,9 +53,9 @@ def select_layer(model: torch.nn.Module, name: str) -> Layer:
         known = sorted({part for n in every for part in _prefixes(n)})
         near = nearest_few(name, known)
         raise InputError(
-            f"--probe-layer {name}",
+            arg("probe_layer", name),
             expected=f"'all', 'output', or a module or parameter of the model such as {', '.join(near)}",
-            fix=f"--probe-layer {near[0]}",
+            fix=arg("probe_layer", near[0]),
         )
     once: dict[int, str] = {}
     for parameter_name, parameter in inside.items():
@@ -83,7 +83,7 @@ def attention_layer(model: torch.nn.Module) -> Layer:
         raise InputError(
             "probe 'gradients': the model has no blocks with an attention layer",
             expected="a transformer, or the name of a layer",
-            fix="--probe-layer output",
+            fix=arg("probe_layer", "output"),
         )
     return select_layer(model, blocks[1][len(blocks[1]) // 2])
 
@@ -100,7 +100,7 @@ def output_module(model: torch.nn.Module) -> torch.nn.Module:
         raise InputError(
             "the model has no output layer of its own",
             expected="a model with an output embedding or a linear layer at its end",
-            fix="--probe-layer NAME with one of the model's parameters",
+            fix=arg("probe_layer", "NAME") + " with one of the model's parameters",
         )
     return linear[-1]
 

@@ -13,6 +13,7 @@ from llm.networks.causal import check_causal
 from llm.networks.drawing import deviations, draw
 from llm.networks.weights import initialize, load_weights
 from toymodel.base.errors import InputError
+from toymodel.base.words import arg
 
 if TYPE_CHECKING:
     import torch
@@ -106,7 +107,7 @@ def _construct(kind: Any, architecture: Any, name: str, common: dict[str, Any]) 
         if "memory" in words.lower():  # said where it is known how much would do
             raise
         raise InputError(
-            f"--model {name}: no network can be built as its config.json says ({words})",
+            arg("model", name) + f": no network can be built as its config.json says ({words})",
             expected="settings that the architecture takes",
             fix="copy config.json again",
         ) from error
@@ -123,7 +124,7 @@ def freeze(model: Any, config: RunConfig) -> None:
         model.get_input_embeddings().requires_grad_(False)
     if not any(p.requires_grad for p in model.parameters()):
         raise InputError("every parameter is frozen", expected="something to train",
-                         fix="--freeze-blocks with a smaller number")  # fmt: skip
+                         fix=arg("freeze_blocks") + " with a smaller number")  # fmt: skip
 
 
 def blocks(model: Any) -> Any:
@@ -135,7 +136,7 @@ def blocks(model: Any) -> Any:
         if isinstance(module, torch.nn.ModuleList) and len(module) == count:
             return module
     raise InputError(f"no list of {count} blocks in a {type(model).__name__}", expected="a transformer",
-                     fix="--freeze-blocks 0")  # fmt: skip
+                     fix=arg("freeze_blocks", 0))  # fmt: skip
 
 
 def split_head(model: Any) -> tuple[Callable[[torch.Tensor], torch.Tensor], Callable[[Any], torch.Tensor]]:

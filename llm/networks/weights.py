@@ -13,6 +13,7 @@ from llm.data.gguf import library_arguments, loading_gguf, quantization
 from llm.data.quiet import quiet
 from llm.networks.drawing import deviations, in_threads
 from toymodel.base.errors import InputError
+from toymodel.base.words import arg
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,7 +40,7 @@ def load_weights(kind: Any, folder: Path | None, config: RunConfig, common: dict
     where, more = library_arguments(folder)
     if not more and not any(folder.glob("*.safetensors")):
         raise InputError(
-            f"--model {config.model} holds no model.safetensors",
+            arg("model", config.model) + " holds no model.safetensors",
             expected="weights as safetensors: pickles (.bin, .pt) are never loaded",
             fix="save it with save_pretrained on a machine that trusts the file",
         )
@@ -53,23 +54,28 @@ def load_weights(kind: Any, folder: Path | None, config: RunConfig, common: dict
         if more:
             raise loading_gguf(folder, error) from error
         raise InputError(
-            f"the weights of --model {config.model} cannot be loaded ({str(error).strip().splitlines()[0]})",
+            "the weights of "
+            + arg("model", config.model)
+            + f" cannot be loaded ({str(error).strip().splitlines()[0]})",
             expected="whole safetensors files that match config.json",
             fix="copy or download the checkpoint again",
         ) from error
     if report["mismatched_keys"]:
         name, found, wanted = min(report["mismatched_keys"])
         raise InputError(
-            f"the weights of --model {config.model} are of another shape than its settings say: {name} has "
-            f"{tuple(found)}, not {tuple(wanted)}",
+            "the weights of "
+            + arg("model", config.model)
+            + f" are of another shape than its settings say: {name} has {tuple(found)}, not {tuple(wanted)}",
             expected="weights and settings of one network",
             fix="copy or download the checkpoint again",
         )
     if report["missing_keys"]:
         raise InputError(
-            f"the weights of --model {config.model} lack {', '.join(sorted(report['missing_keys'])[:3])}",
+            "the weights of "
+            + arg("model", config.model)
+            + f" lack {', '.join(sorted(report['missing_keys'])[:3])}",
             expected="a checkpoint of the whole model",
-            fix="--weights random, or another folder",
+            fix=arg("weights", "random") + ", or another folder",
         )
     if more:
         if left := [name for name, p in model.named_parameters() if p.dtype != common["dtype"]]:

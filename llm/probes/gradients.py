@@ -205,15 +205,18 @@ def _backward(
     With `check` the gradients of the factored weights come too.
     """
     import torch
-    from torch.autograd.graph import get_gradient_edge
+    from torch.autograd.graph import GradientEdge, get_gradient_edge
 
-    calls: list[tuple[str, torch.nn.Module, torch.Tensor, Any, int]] = []
+    calls: list[tuple[str, torch.nn.Module, torch.Tensor, GradientEdge, int]] = []
     handles = []
     for name, (_, owners) in factored.items():
         for owner in owners:
 
             def note(
-                module: torch.nn.Module, args: tuple[Any, ...], output: torch.Tensor, name: str = name
+                module: torch.nn.Module,
+                args: tuple[torch.Tensor, ...],
+                output: torch.Tensor,
+                name: str = name,
             ) -> None:
                 # The edge, not the tensor: what follows may overwrite the output in place.
                 calls.append((name, module, args[0].detach(), get_gradient_edge(output), output.shape[-1]))
@@ -225,9 +228,9 @@ def _backward(
         for handle in handles:
             handle.remove()
     wanted = whole | ({n: p for n, (p, _) in factored.items()} if check else {})
-    found = torch.autograd.grad(
-        loss, [call[3] for call in calls] + list(wanted.values()), allow_unused=True, materialize_grads=True
-    )
+    # torch takes edges and tensors together, but its types know only lists of one kind.
+    places: list[Any] = [*(call[3] for call in calls), *wanted.values()]
+    found = torch.autograd.grad(loss, places, allow_unused=True, materialize_grads=True)
     uses: dict[str, list[_Use]] = {name: [] for name in factored}
     for (name, module, inputs, _, width), gradient in zip(calls, found, strict=False):
         out = gradient.detach().reshape(-1, width).float()

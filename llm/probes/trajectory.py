@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from toymodel.base.checksum import DIGEST_SIZE, hasher, last_digest
 from toymodel.base.errors import InputError
+from toymodel.base.words import arg
 
 if TYPE_CHECKING:
     import torch
@@ -65,7 +66,8 @@ class Trajectory:
                 f"{states} states of {self.size * 4 / 1e9:.3g} GB each need {need / 1e9:.3g} GB more disk, "
                 f"and {str(existing)!r} has {free / 1e9:.3g} GB free",
                 expected="a disk that holds the trajectory until the run is finished",
-                fix="--out on a larger disk, fewer --epochs, or a smaller layer: --probe-layer output",
+                fix="another folder on a larger disk, fewer epochs, or a smaller layer: "
+                + arg("probe_layer", "output"),
             )
 
     def write(self, state: int, parts: Iterable[torch.Tensor]) -> None:

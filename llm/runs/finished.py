@@ -17,6 +17,7 @@ from llm.runs.folder import RunFolder
 from toymodel.base.arrays import load_arrays, save_arrays
 from toymodel.base.errors import InputError
 from toymodel.base.notebook import Shown
+from toymodel.base.words import arg
 from toymodel.measures.losses import LossMatrix
 from toymodel.measures.recovery import RecoveryScore, intervals, recovery_scores
 from toymodel.measures.schedules import each_once
@@ -99,7 +100,7 @@ class Run(Shown):
         if name not in self.probes:
             raise InputError(f"run {self.name} has no probe {name!r}",
                              expected="one of " + (", ".join(self.probes) or "none"),
-                             fix=f"--probes {name}")  # fmt: skip
+                             fix=arg("probes", name))  # fmt: skip
         if self.path.is_dir():
             return dict(load_arrays(self.path / "probes" / f"{name}.npz"))
         packed = load_arrays(self.path)

@@ -24,6 +24,7 @@ from toymodel.base.errors import InputError
 from toymodel.base.files import LOCK_NAME, check_output_folder, contents, remove_leftovers
 from toymodel.base.json_file import read_json, write_json
 from toymodel.base.lock import lock, refuse_if_held
+from toymodel.base.words import arg
 from toymodel.measures.losses import LossMatrix
 
 __all__ = ["Checkpoint", "RunFolder", "divergence"]
@@ -80,7 +81,7 @@ class RunFolder:
             raise InputError(
                 f"{str(self.path)!r} exists and is no run folder",
                 expected="a new or empty folder, or a run of the same configuration",
-                fix=f"--out {self.path}-run",
+                fix=arg("out", f"{self.path}-run"),
             )
         return False
 
@@ -208,7 +209,7 @@ class RunFolder:
             raise InputError(
                 f"{str(file)!r} is damaged ({error})",
                 expected="the file as the run wrote it",
-                fix="copy it again, or run again with --keep-weights in another folder",
+                fix="copy it again, or run again with " + arg("keep_weights") + " in another folder",
             ) from error
 
     def log(self, record: Mapping[str, Any]) -> None:
@@ -264,7 +265,7 @@ def _misfit(values: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
 def divergence(config: RunConfig, episode: int) -> InputError:
     """What is to be said of a run whose loss was no longer finite after an episode."""
     return InputError(
-        f"--lr {config.lr}: the loss is no longer finite after episode {episode}",
+        arg("lr", config.lr) + f": the loss is no longer finite after episode {episode}",
         expected="a learning rate at which training is stable",
-        fix=f"--lr {config.lr / 3:.1g} with a new --out folder",
+        fix=arg("lr", float(f"{config.lr / 3:.1g}")) + " in another folder",
     )

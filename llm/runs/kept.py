@@ -23,6 +23,7 @@ from toymodel.base.errors import InputError
 from toymodel.base.files import atomic_write, check_output_folder, contents
 from toymodel.base.json_file import read_json, write_json
 from toymodel.base.lock import lock, refuse_if_held
+from toymodel.base.words import arg
 
 __all__ = [
     "PROVENANCE",
@@ -137,10 +138,10 @@ def collecting(into: Path, ours: Callable[[Path], bool]) -> Iterator[None]:
     Raises:
         InputError: for a folder of something else, one that another process works in, or no folder.
     """
-    check_output_folder(into, flag="--into")
+    check_output_folder(into, name="into")
     if into.exists() and contents(into) and not ours(into):
-        raise InputError(f"--into {into} exists and is no collection", expected="a new or empty folder",
-                         fix=f"--into {into}-results")  # fmt: skip
+        raise InputError(arg("into", into) + " exists and is no collection", expected="a new or empty folder",
+                         fix=arg("into", f"{into}-results"))  # fmt: skip
     refuse_if_held(into)
     with lock(into):
         yield

@@ -15,7 +15,7 @@ from llm.runs.finished import Run
 from llm.runs.folder import RunFolder
 from llm.tasks.order import episode_order
 from toymodel.base.errors import InputError
-from toymodel.base.words import columns, nearest_few
+from toymodel.base.words import columns, either, nearest_few
 from toymodel.measures.lag import lag_profile
 from toymodel.measures.losses import LossMatrix
 from toymodel.measures.online import backward_transfer, online_loss
@@ -41,7 +41,10 @@ def show_any(path: str | os.PathLike[str]) -> str:
         raise InputError(
             f"there is no run in {str(where)!r}",
             expected="a run folder (with config.json), or a folder of them",
-            fix=f"reawaken llm show {near[0]}" if near else f"reawaken llm run --out {where} starts one",
+            fix=either(f"show_any({near[0]!r})", f"reawaken llm show {near[0]}")
+            if near
+            else either(f"llm.run(config, {str(where)!r})", f"reawaken llm run --out {where}")
+            + " starts one",
         )
     configs = [RunFolder(file.parent).read_config() for file in inside]
     return table(configs, where, [file.parent.name for file in inside])
@@ -58,8 +61,10 @@ def show_run(path: str | os.PathLike[str]) -> str:
     if folder.finished:
         lines.append(f"state     finished {manifest.get('finished', '')}: {episodes} episodes".rstrip())
     elif (episode := manifest.get("diverged")) is not None:
-        lines.append(f"state     diverged: no longer finite after episode {episode} of {episodes}; "
-                     f"--lr {config.lr / 3:.1g} with a new --out folder")  # fmt: skip
+        lines.append(
+            f"state     diverged: no longer finite after episode {episode} of {episodes}; "
+            f"lr={config.lr / 3:.1g} in another folder"
+        )
     else:
         done, loss = _progress(folder)
         more = f", mean loss {loss:.4g}" if loss is not None else ""

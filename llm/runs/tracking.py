@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any, Protocol
 
 from toymodel.base.errors import InputError
+from toymodel.base.words import arg
 
 if TYPE_CHECKING:
     from llm.steps.state import TrainingState
@@ -42,20 +43,20 @@ def make_trackers(*, tensorboard: bool = False, wandb: str | None = None) -> lis
     """
     found: list[Tracker] = []
     if tensorboard:
-        _need("tensorboard", "--tensorboard")
-        found.append(_TensorBoard(_need("torch.utils.tensorboard", "--tensorboard").SummaryWriter))
+        _need("tensorboard", arg("tensorboard"))
+        found.append(_TensorBoard(_need("torch.utils.tensorboard", arg("tensorboard")).SummaryWriter))
     if wandb is not None:
-        found.append(_WeightsAndBiases(_need("wandb", f"--wandb {wandb}"), wandb))
+        found.append(_WeightsAndBiases(_need("wandb", arg("wandb", wandb)), wandb))
     return found
 
 
-def _need(module: str, flag: str) -> Any:
+def _need(module: str, asked: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError as error:
         package = "wandb" if module == "wandb" else "tensorboard"
         raise InputError(
-            f"{flag}: {error}", expected=f"the package {package}", fix=f"pip install {package}"
+            asked + f": {error}", expected=f"the package {package}", fix=f"pip install {package}"
         ) from error
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from llm.config import RunConfig
 from toymodel.base.errors import InputError
+from toymodel.base.words import arg
 
 if TYPE_CHECKING:
     import torch
@@ -16,11 +17,11 @@ _OLDEST = (2, 6)  # as in pyproject.toml
 _REDUCED = (8, 0)  # compute capability from which a GPU multiplies in TF32 and bfloat16
 
 
-def require_gpu(flag: str = "--device cuda") -> str:
+def require_gpu(asked: str = "") -> str:
     """Name of the GPU.
 
     Args:
-        flag: what the user asked for that needs one.
+        asked: what needs one, in words; the setting of a run if empty.
 
     Raises:
         InputError: without a GPU, without a torch that was built for one, or with a torch or a driver that
@@ -28,16 +29,17 @@ def require_gpu(flag: str = "--device cuda") -> str:
     """
     import torch
 
+    asked = asked or arg("device", "cuda")
     version = tuple(int(part) for part in torch.__version__.split("+")[0].split(".")[:2])
     if version < _OLDEST:
         wanted = ".".join(map(str, _OLDEST))
-        raise InputError(f"{flag} with torch {torch.__version__}", expected=f"torch {wanted} or newer",
+        raise InputError(asked + f" with torch {torch.__version__}", expected=f"torch {wanted} or newer",
                          fix=f"pip install 'torch>={wanted}'")  # fmt: skip
     if torch.version.cuda is None:
         raise InputError(
-            f"{flag} with torch {torch.__version__}, which was built without CUDA",
+            asked + f" with torch {torch.__version__}, which was built without CUDA",
             expected="a build of torch for CUDA",
-            fix="pip install torch, or --device cpu",
+            fix="pip install torch, or " + arg("device", "cpu"),
         )
     try:
         torch.cuda.init()
@@ -47,12 +49,14 @@ def require_gpu(flag: str = "--device cuda") -> str:
         words = str(error).strip().splitlines()[0]
         if "driver" in words.lower() and "old" in words.lower():
             raise InputError(
-                f"{flag}: {words}",
+                asked + f": {words}",
                 expected=f"a driver for CUDA {torch.version.cuda}, which torch was built for",
                 fix="a newer driver, or an older torch that was built for this one",
             ) from error
         raise InputError(
-            f"{flag}: {words}", expected="a machine with a CUDA GPU that torch can use", fix="--device cpu"
+            asked + f": {words}",
+            expected="a machine with a CUDA GPU that torch can use",
+            fix=arg("device", "cpu"),
         ) from error
     return name
 

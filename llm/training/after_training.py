@@ -11,6 +11,7 @@ from typing import Literal
 from llm.runs.folder import RunFolder
 from llm.training.session import open_session
 from toymodel.base.errors import InputError
+from toymodel.base.words import arg
 
 __all__ = ["probe_run"]
 
@@ -47,8 +48,10 @@ def probe_run(
         if checkpoint is None:
             raise InputError(
                 f"run folder {str(path)!r} holds no weights",
-                expected="a finished run with --keep-weights, or a checkpoint of an unfinished one",
-                fix="run it again with --keep-weights in another folder",
+                expected="one finished with "
+                + arg("keep_weights")
+                + ", or a checkpoint of an unfinished one",
+                fix="run it again with " + arg("keep_weights") + " in another folder",
             )
         weights, moments = checkpoint.weights, checkpoint.optimizer
         rows, suffix = checkpoint.rows["losses"], f"-episode-{checkpoint.episode}"

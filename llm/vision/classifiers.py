@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from llm.config import RunConfig
 from toymodel.base.errors import InputError
+from toymodel.base.words import arg
 
 if TYPE_CHECKING:
     import torch
@@ -48,9 +49,9 @@ def build_classifier(config: RunConfig, classes: Sequence[str]) -> Classifier:
     from llm.vision.pair import check_pair
 
     if on_hub(config) or (Path(config.model) / "config.json").is_file():
-        check_pair(f"--model {config.model}", needed=False)
+        check_pair(arg("model", config.model), needed=False)
         return _from_hub(config, classes)
-    check_pair(f"--model {config.model}")
+    check_pair(arg("model", config.model))
     return _from_torchvision(config, classes)
 
 
@@ -85,9 +86,9 @@ def targets(classes: Sequence[str], classifier: Classifier, config: RunConfig) -
         return [int(name) for name in classes], "by number"
     raise InputError(
         f"{len(classes)} classes ({', '.join(classes[:3])}, ...) for {classifier.outputs} outputs of "
-        f"--model {config.model}",
+        + arg("model", config.model),
         expected="as many, or folders named by an output's number or label",
-        fix="--classes images gives the model a new output layer for them",
+        fix=arg("classes", "images") + " gives the model a new output layer for them",
     )
 
 
@@ -117,9 +118,12 @@ def _put(model: torch.nn.Module, state: Any, config: RunConfig) -> None:
     except RuntimeError as error:
         lines = [line.strip() for line in str(error).splitlines()]
         raise InputError(
-            f"the weights do not fit --model {config.model} ({(lines[1:] or lines)[0]})",
+            "the weights do not fit " + arg("model", config.model) + f" ({(lines[1:] or lines)[0]})",
             expected="the state dict of this model",
-            fix="--weights-file with the weights of this model, or --model with the one they are of",
+            fix=arg("weights_file")
+            + " with the weights of this model, or "
+            + arg("model")
+            + " with the one they are of",
         ) from error
 
 
@@ -132,8 +136,11 @@ def replace_output(model: torch.nn.Module, outputs: int, config: RunConfig) -> i
     old = output_module(model)
     place = next(name for name, module in model.named_modules() if module is old)
     if not isinstance(old, torch.nn.Linear):
-        raise InputError(f"--classes images with --model {config.model}", expected="a linear output layer",
-                         fix="--classes model")  # fmt: skip
+        raise InputError(
+            arg("classes", "images") + " with " + arg("model", config.model),
+            expected="a linear output layer",
+            fix=arg("classes", "model"),
+        )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         new = torch.nn.Linear(old.in_features, outputs, bias=old.bias is not None)
@@ -151,12 +158,12 @@ def _from_hub(config: RunConfig, classes: Sequence[str]) -> Classifier:
     from llm.networks.weights import load_weights
 
     refuse_shape(config, "with a model of the hub or a folder", "the shape in its config.json",
-                 "--model vit_b_32 (random weights)")  # fmt: skip
+                 arg("model", "vit_b_32") + " (random weights)")  # fmt: skip
     if config.weights_file is not None:
         raise InputError(
-            "--weights-file with a model of the hub or a folder",
+            arg("weights_file") + " with a model of the hub or a folder",
             expected="a classifier of torchvision",
-            fix="leave --weights-file out: the folder has the weights",
+            fix="leave " + arg("weights_file") + " out: the folder has the weights",
         )
     folder = Path(config.model)
     if not folder.is_dir():
@@ -179,16 +186,16 @@ def _from_hub(config: RunConfig, classes: Sequence[str]) -> Classifier:
                 model = AutoModelForImageClassification.from_config(architecture, **common)
     except ImportError as error:
         reason = next(line for line in str(error).splitlines() if line.strip())
-        raise InputError(f"--model {config.model} needs a package that is missing ({reason.strip()})",
+        raise InputError(arg("model", config.model) + f" needs a package that is missing ({reason.strip()})",
                          expected="timm, for its models", fix="pip install timm") from error  # fmt: skip
     except InputError:
         raise
     except ValueError as error:
         reason = str(error).strip().splitlines()[0].partition(": <")[0]
         raise InputError(
-            f"--model {config.model} is no image classifier ({reason})",
+            arg("model", config.model) + f" is no image classifier ({reason})",
             expected="a model for image classification",
-            fix="--model vit_b_32",
+            fix=arg("model", "vit_b_32"),
         ) from error
     outputs, own = int(model.config.num_labels), config.classes == "model"
     if not own:

@@ -12,7 +12,7 @@ import numpy as np
 from llm.config import RunConfig
 from llm.vision.source import ImageSource
 from toymodel.base.errors import InputError
-from toymodel.base.words import nearest
+from toymodel.base.words import arg, nearest
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -35,10 +35,13 @@ def choose_images(source: ImageSource, config: RunConfig, number: int) -> list[i
     """
     if source.size < number:
         raise InputError(
-            f"--documents {source.origin.get('name')} holds {source.size} image(s)",
-            expected=f"{number}: one for each of --num-documents {config.num_documents}"
+            arg("documents", source.origin.get("name")) + f" holds {source.size} image(s)",
+            expected=f"{number}: one for each of " + arg("num_documents", config.num_documents)
             if config.task == "image-modelling"
-            else f"{number}: --num-documents {config.num_documents} batches of --batch {config.batch}",
+            else f"{number}: "
+            + arg("num_documents", config.num_documents)
+            + " batches of "
+            + arg("batch", config.batch),
             fix=_fewer(source.size, config),
         )
     if config.selection == "order":
@@ -50,9 +53,9 @@ def choose_images(source: ImageSource, config: RunConfig, number: int) -> list[i
 def _fewer(size: int, config: RunConfig) -> str:
     if config.task == "image-modelling" or size < 2 * config.batch:
         most = size if config.task == "image-modelling" else max(1, size // config.num_documents)
-        flag = "--num-documents" if config.task == "image-modelling" else "--batch"
-        return f"{flag} {most}" if size >= 2 else "give more images"
-    return f"--num-documents {size // config.batch}"
+        name = "num_documents" if config.task == "image-modelling" else "batch"
+        return arg(name, most) if size >= 2 else "give more images"
+    return arg("num_documents", size // config.batch)
 
 
 def open_images(config: RunConfig) -> ImageSource:
@@ -80,15 +83,15 @@ def open_images(config: RunConfig) -> ImageSource:
             config.documents_subset,
             config.documents_split,
             config.documents_revision,
-            command=f"reawaken llm prefetch --task {config.task}",
+            task=config.task,
         )
         return _table(*found, hub=True)
     near = nearest(name, ("embedded", *HUB))
     raise InputError(
-        f"--documents {name}",
+        arg("documents", name),
         expected="images: 'embedded', " + ", ".join(map(repr, HUB)) + ", a hub dataset (owner/name), a saved "
         "dataset, a .parquet file, or an existing folder of images",
-        fix=f"--documents {near}",
+        fix=arg("documents", near),
     )
 
 
@@ -112,7 +115,7 @@ def _folder(path: Path, config: RunConfig) -> ImageSource:
     raise InputError(
         f"folder {str(root)!r} holds no images",
         expected="image files, one subfolder of image files per class, or a saved dataset",
-        fix="--documents embedded, or name another folder",
+        fix=arg("documents", "embedded") + ", or name another folder",
     )
 
 
@@ -123,8 +126,8 @@ def _split(path: Path, split: str) -> Path:
         if name in inside:
             return path / name
     if there := sorted(inside & {"train", "test", *_SPLITS}):
-        raise InputError(f"--documents-split {split}", expected=f"{' or '.join(there)}, as in {str(path)!r}",
-                         fix=f"--documents-split {there[0]}")  # fmt: skip
+        raise InputError(arg("documents_split", split), expected=f"{' or '.join(there)}, as in {str(path)!r}",
+                         fix=arg("documents_split", there[0]))  # fmt: skip
     return path
 
 
@@ -155,9 +158,9 @@ def _table(table: Any, origin: Mapping[str, Any], hub: bool = False) -> ImageSou
     pictures = [name for name, kind in columns.items() if isinstance(kind, datasets.Image)]
     if not pictures:
         raise InputError(
-            f"--documents {origin.get('name')} has the columns {', '.join(columns)}",
+            arg("documents", origin.get("name")) + f" has the columns {', '.join(columns)}",
             expected="a column of images",
-            fix="--documents cifar10",
+            fix=arg("documents", "cifar10"),
         )
     picture = pictures[0]
     # Files are decoded here rather than by the library, so that a damaged one can be named.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from llm.config import RunConfig
 from llm.vision.images import choose_images, open_images
+from toymodel.base.words import arg
 
 __all__ = ["list_images", "prefetch_images"]
 
@@ -44,7 +45,7 @@ def prefetch_images(config: RunConfig) -> dict[str, str]:
         from llm.vision.pair import check_pair
         from llm.vision.zoo import recipe
 
-        check_pair(f"--model {config.model}")
+        check_pair(arg("model", config.model))
         tensors = recipe(config).load()
         found["model"] = f"{config.model}: {sum(t.numel() for t in tensors.values()):,} weights"
     return found

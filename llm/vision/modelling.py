@@ -17,7 +17,7 @@ from llm.vision.images import choose_images, open_images
 from llm.vision.palette import common_colours, encode, read_palette, scaled
 from llm.vision.source import ImageSource
 from toymodel.base.errors import InputError
-from toymodel.base.words import nearest
+from toymodel.base.words import arg, nearest
 
 if TYPE_CHECKING:
     import torch
@@ -99,8 +99,8 @@ def build_imagegpt(config: RunConfig) -> tuple[Any, Path | None]:
             initialize(model, config.init)
     model.config.use_cache = False
     if abs(config.freeze_blocks) > architecture.num_hidden_layers:
-        raise InputError(f"--freeze-blocks {config.freeze_blocks}", expected="at most the model's "
-                         f"{architecture.num_hidden_layers} blocks", fix="--freeze-blocks 0")  # fmt: skip
+        raise InputError(arg("freeze_blocks", config.freeze_blocks), expected="at most the model's "
+                         f"{architecture.num_hidden_layers} blocks", fix=arg("freeze_blocks", 0))  # fmt: skip
     freeze(model, config)
     for block in model.transformer.h:
         attend_in_one_piece(block.attn)
@@ -153,7 +153,12 @@ def _architecture(config: RunConfig) -> tuple[Any, Path | None]:
     if config.image_size is not None:
         values["n_positions"] = config.image_size**2
     if values and config.weights == "pretrained":
-        refuse_shape(config, "with pretrained weights", "the shape that the weights have", "--weights random")
+        refuse_shape(
+            config,
+            "with pretrained weights",
+            "the shape that the weights have",
+            arg("weights", "random"),
+        )
     name, folder = config.model, Path(config.model)
     if name in SHAPES and config.weights == "random":
         width, blocks, heads, colours, side = SHAPES[name]
@@ -171,14 +176,17 @@ def _architecture(config: RunConfig) -> tuple[Any, Path | None]:
         folder = fetch_model(hub, config.revision, weights=config.weights == "pretrained")
     elif not (folder / "config.json").is_file():
         raise InputError(
-            f"--model {name}" + (" has no pretrained weights" if name == "embedded" else ""),
+            arg("model", name) + (" has no pretrained weights" if name == "embedded" else ""),
             expected=f"a folder with ImageGPT's config.json, a hub id (owner/name), or {', '.join(SHAPES)}",
-            fix=other_task(config) or f"--model {nearest(name, list(SHAPES)[1:])}",
+            fix=other_task(config) or arg("model", nearest(name, list(SHAPES)[1:])),
         )
     architecture = read_config(folder, name)
     if architecture.model_type != "imagegpt":
-        raise InputError(f"--model {name} is a {architecture.model_type}", expected="an ImageGPT for --task "
-                         "image-modelling", fix="--model imagegpt-small")  # fmt: skip
+        raise InputError(
+            arg("model", name) + f" is a {architecture.model_type}",
+            expected="an ImageGPT for " + arg("task", "image-modelling"),
+            fix=arg("model", "imagegpt-small"),
+        )
     check_heads(values.get("n_embd", architecture.n_embd), values.get("n_head", architecture.n_head))
     if values:
         architecture = ImageGPTConfig.from_dict(architecture.to_dict() | values)
@@ -189,7 +197,7 @@ def _palette(config: RunConfig, folder: Path | None, colours: int) -> np.ndarray
     palette = None if folder is None else read_palette(folder, colours)
     if palette is None and config.weights == "pretrained":
         raise InputError(
-            f"--model {config.model} has no palette",
+            arg("model", config.model) + " has no palette",
             expected="preprocessor_config.json with the clusters that the weights were trained on",
             fix="take it from the checkpoint's page",
         )

@@ -9,13 +9,13 @@ from toymodel.base.errors import InputError
 __all__ = ["check_pair"]
 
 
-def check_pair(flag: str, *, needed: bool = True) -> None:
+def check_pair(what: str, *, needed: bool = True) -> None:
     """That torchvision is there and was built for the installed torch.
 
     Another one breaks in whatever way its compiled part happens to break, and transformers with it.
 
     Args:
-        flag: what needs it, for the message.
+        what: what needs it, for the message.
         needed: False where its absence does no harm.
 
     Raises:
@@ -35,13 +35,13 @@ def check_pair(flag: str, *, needed: bool = True) -> None:
     except metadata.PackageNotFoundError as error:
         if not needed:
             return
-        raise InputError(f"{flag} without torchvision", expected=expected, fix=install) from error
+        raise InputError(what + " without torchvision", expected=expected, fix=install) from error
     if not found.startswith(wanted + "."):
-        raise InputError(f"{flag} with torchvision {found}", expected=expected, fix=install)
+        raise InputError(what + f" with torchvision {found}", expected=expected, fix=install)
     try:
         import torchvision.models  # noqa: F401
     except (ImportError, RuntimeError, OSError, AttributeError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         again = install.replace("install ", "install --force-reinstall ", "--force" not in install)
-        raise InputError(f"{flag}: torchvision {found} cannot be loaded ({reason})", expected=expected,
+        raise InputError(what + f": torchvision {found} cannot be loaded ({reason})", expected=expected,
                          fix=again) from error  # fmt: skip

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from toymodel.base.errors import InputError
+from toymodel.base.words import arg
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -83,15 +84,15 @@ class ImageSource:
         """
         if self.label is None:
             raise InputError(
-                f"--documents {self.origin.get('name')} has no classes",
+                arg("documents", self.origin.get("name")) + " has no classes",
                 expected="a folder with one subfolder per class, or a dataset with a column of class labels",
-                fix="--task image-modelling, or sort the images into folders",
+                fix=arg("task", "image-modelling") + ", or sort the images into folders",
             )
         label = self.label(index)
         if not 0 <= label < len(self.classes):
             raise InputError(
                 f"{self.name(index)!r} has the class label {label}",
                 expected=f"0 to {len(self.classes) - 1}; test splits often have no labels",
-                fix="--documents-split train",
+                fix=arg("documents_split", "train"),
             )
         return label

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from llm.config import RunConfig
 from llm.names import EMBEDDED_CLASSIFIERS, classifiers, other_task
 from toymodel.base.errors import InputError
-from toymodel.base.words import nearest_few
+from toymodel.base.words import arg, args, either, in_flags, nearest_few
 
 if TYPE_CHECKING:
     import torch
@@ -98,8 +98,11 @@ def _embedded(name: str, config: RunConfig) -> Recipe:
 
     def load() -> Mapping[str, torch.Tensor]:
         if config.weights_file is None:
-            raise InputError(f"--weights pretrained with --model {config.model}", expected="a model that has "
-                             "weights", fix="--weights random, or --weights-file FILE")  # fmt: skip
+            raise InputError(
+                arg("weights", "pretrained") + " with " + arg("model", config.model),
+                expected="a model that has weights",
+                fix=arg("weights", "random") + ", or " + arg("weights_file", "FILE"),
+            )
         return read_state(config.weights_file)
 
     transform = ImageClassification(crop_size=side, resize_size=round(side * 256 / 224))
@@ -110,13 +113,21 @@ def _vit(name: str, config: RunConfig, side: int) -> Callable[[int], torch.nn.Mo
     from llm.networks.architecture import check_heads, refuse_shape
 
     if config.weights == "pretrained" and name not in EMBEDDED_CLASSIFIERS:
-        refuse_shape(config, "with pretrained weights", "the shape that the weights have", "--weights random")
+        refuse_shape(
+            config,
+            "with pretrained weights",
+            "the shape that the weights have",
+            arg("weights", "random"),
+        )
     patch, blocks, heads, width, feed_forward, _ = VITS[name]
     width, heads = config.width or width, config.heads or heads
     check_heads(width, heads)
     if side % patch:
-        raise InputError(f"--image-size {side} with patches of {patch} pixels", expected="whole patches",
-                         fix=f"--image-size {max(1, side // patch) * patch}")  # fmt: skip
+        raise InputError(
+            arg("image_size", side) + f" with patches of {patch} pixels",
+            expected="whole patches",
+            fix=arg("image_size", max(1, side // patch) * patch),
+        )
 
     def build(outputs: int) -> torch.nn.Module:
         from torchvision.models import VisionTransformer
@@ -165,7 +176,12 @@ def _refuse_shape(config: RunConfig, name: str) -> None:
     from llm.networks.architecture import refuse_shape
 
     shape_only = replace(config, image_size=None)
-    refuse_shape(shape_only, f"with --model {name}", "a network whose shape can be set", "--model vit_b_32")
+    refuse_shape(
+        shape_only,
+        "with " + arg("model", name),
+        "a network whose shape can be set",
+        arg("model", "vit_b_32"),
+    )
 
 
 def _weights_entry(name: str, config: RunConfig) -> Any:
@@ -176,17 +192,20 @@ def _weights_entry(name: str, config: RunConfig) -> Any:
     if name not in classifiers():
         near = nearest_few(name, [*EMBEDDED_CLASSIFIERS, *classifiers()])
         raise InputError(
-            f"--model {name}",
+            arg("model", name),
             expected=f"{', '.join(EMBEDDED_CLASSIFIERS)}, a classifier of torchvision such as "
             f"{', '.join(near)}, a hub id (owner/name), or a folder with config.json",
-            fix=other_task(config) or f"--model {near[0]}",
+            fix=other_task(config) or arg("model", near[0]),
         )
     entries = torchvision.models.get_model_weights(name)
     if revision is None:
         return entries.DEFAULT
     if revision not in entries.__members__:
-        raise InputError(f"--revision {revision} of --model {name}", expected="one of "
-                         + ", ".join(w.name for w in entries), fix="leave --revision out")  # fmt: skip
+        raise InputError(
+            arg("revision", revision) + " of " + arg("model", name),
+            expected="one of " + ", ".join(w.name for w in entries),
+            fix="leave " + arg("revision") + " out",
+        )
     return entries[revision]
 
 
@@ -203,11 +222,16 @@ def _state(config: RunConfig, weights: Any) -> Mapping[str, torch.Tensor]:
         if isinstance(error, OSError) and error.filename and not str(error.filename).startswith("http"):
             raise  # a disk's error, not the network's
         file = weights.url.rpartition("/")[2]
+        what = args(task="classification", weights="pretrained", model=config.model)
         raise InputError(
-            f"the weights of --model {config.model} are not in the local cache and cannot be downloaded",
+            "the weights of "
+            + arg("model", config.model)
+            + " are not in the local cache and cannot be downloaded",
             expected="a network connection once: downloads go to TORCH_HOME",
-            fix="on a machine with network: reawaken llm prefetch --task classification --weights pretrained "
-            f"--model {config.model}; or --weights-file {file}",
+            fix="on a machine with network: "
+            + either(f"llm.prefetch.prefetch(RunConfig({what}))", "reawaken llm prefetch " + in_flags(what))
+            + "; or "
+            + arg("weights_file", file),
         ) from error
     return state
 
@@ -227,9 +251,9 @@ def read_state(path: str | os.PathLike[str]) -> Mapping[str, torch.Tensor]:
     file = Path(path)
     if file.suffix not in (".safetensors", ".pth", ".pt") or not file.is_file():
         raise InputError(
-            f"--weights-file {path}",
+            arg("weights_file", path),
             expected="an existing .safetensors or .pth file with a state dict",
-            fix="--weights-file vgg19-dcbb9e9d.pth",
+            fix=arg("weights_file", "vgg19-dcbb9e9d.pth"),
         )
     try:
         if file.suffix == ".safetensors":
@@ -242,7 +266,7 @@ def read_state(path: str | os.PathLike[str]) -> Mapping[str, torch.Tensor]:
     except (SafetensorError, OSError, EOFError, ValueError, RuntimeError, pickle.UnpicklingError,
             zipfile.BadZipFile) as error:  # fmt: skip
         raise InputError(
-            f"--weights-file {path} cannot be used ({str(error).strip().splitlines()[0]})",
+            arg("weights_file", path) + f" cannot be used ({str(error).strip().splitlines()[0]})",
             expected="a state dict: names and tensors, as torch.save(model.state_dict(), FILE) writes it",
             fix="copy the file again, or save it so",
         ) from error

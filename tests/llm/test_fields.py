@@ -10,7 +10,7 @@ from tests.llm.given import refusal
 @pytest.mark.parametrize(
     ("field", "value", "words"),
     [
-        ("epochs", "five", "--epochs 'five'; expected a whole number"), ("epochs", 2.0, "a whole number"),
+        ("epochs", "five", "epochs='five'; expected a whole number"), ("epochs", 2.0, "a whole number"),
         ("steps", True, "a whole number"), ("steps", 2**63, "below 2"), ("lr", "0.1", "a finite number"),
         ("lr", float("nan"), "a finite number"), ("probes", "pca", "a list, each entry one of gradients"),
         ("probes", 5, "a list"), ("probes", ("pcb",), "one of gradients"), ("width", "x", "or None"),

@@ -49,15 +49,15 @@ def test_networks_and_toy_take_the_same_schedules(kind):
 
 
 def test_bad_orders(tmp_path):
-    assert "--order with a file" in refused(schedule="given")
-    assert "leave out --schedule iid" in refused(schedule="iid", order=ORDER)
-    assert "--epochs 2 --num-documents 4" in refused(order=ORDER[:2])
+    assert "order with a file" in refused(schedule="given")
+    assert "leave out schedule='iid'" in refused(schedule="iid", order=ORDER)
+    assert "epochs=2, num_documents=4" in refused(order=ORDER[:2])
     assert "from 0 to 3" in refused(order=[0, 1, 2, 4])
     assert "no file" in refused(order=str(tmp_path / "none.npy"))
     assert "as in JSON" in refused(order="[[0, 1")
-    assert "--epochs 2" in refused(schedule="palindrome", epochs=1)
+    assert "epochs=2" in refused(schedule="palindrome", epochs=1)
     assert "adamw" in refused(optimizer="adam", weight_decay=0.1)
-    assert "--weight-decay" in refused(weight_decay=-0.1)
+    assert "weight_decay" in refused(weight_decay=-0.1)
 
 
 def test_ids_from_before_these_fields_stay():

@@ -297,7 +297,7 @@ def test_forms_by_suffix_need_no_download():
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("fig6-adm", "Fix: --preset fig6-adam"), ("fig6", "is a family.*fig6-adam, fig6-gd")],
+    [("fig6-adm", "Fix: preset='fig6-adam'"), ("fig6", "is a family.*fig6-adam, fig6-gd")],
 )
 def test_unknown_presets_are_one_line(name, words):
     with pytest.raises(InputError, match=words):

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from toymodel.base.words import in_flags
+
 
 class InputError(ValueError):
     """Something the user gave cannot be used.
 
     The message is one line with three parts: what is wrong (with the value), what was expected, and
     a line that fixes it. The command line prints it and exits with code 2.
+
+    Arguments are named by `toymodel.base.words`, so that Python reads ``lr=0.1`` and the command line,
+    which shows `in_flags`, ``--lr 0.1``.
 
     Args:
         problem: what is wrong, with the offending value.
@@ -22,6 +29,11 @@ class InputError(ValueError):
         # One line, whatever is in a name or in another library's message.
         line = f"{problem}; expected {expected}. Fix: {fix}"
         super().__init__(line.replace("\r", "\\r").replace("\n", "\\n"))
+
+    def in_flags(self, flags: Mapping[str, str]) -> InputError:
+        """The same in the words of a command, given the flag of each argument that has one."""
+        problem, expected, fix = (in_flags(text, flags) for text in (self.problem, self.expected, self.fix))
+        return InputError(problem, expected=expected, fix=fix)
 
     def __reduce__(self) -> tuple[object, tuple[str, str, str]]:
         # Keyword-only arguments do not survive the default pickling that process pools rely on.

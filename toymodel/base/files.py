@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from toymodel.base.errors import InputError
+from toymodel.base.words import arg
 
 __all__ = [
     "LOCK_NAME",
@@ -51,7 +52,7 @@ def atomic_path(path: StrPath, older: StrPath | None = None) -> Iterator[Path]:
         InputError: where something is there that is no regular file: a rename would replace it.
     """
     final = Path(path)
-    _refuse_irregular(final, "")
+    _refuse_irregular(final)
     final.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=final.parent, prefix=f".{final.name}.", suffix=".tmp")
     temporary = Path(name)
@@ -110,35 +111,35 @@ def remove_leftovers(folder: StrPath, of: str = "") -> None:
             path.unlink(missing_ok=True)
 
 
-def check_output(path: StrPath, *, suffixes: tuple[str, ...] = (), flag: str = "--out") -> None:
+def check_output(path: StrPath, *, suffixes: tuple[str, ...] = (), name: str = "out") -> None:
     """Find out before a computation whether its result can be written; leaves nothing behind.
 
     Args:
         path: the file that will be written.
         suffixes: what its name may end in, the first being the usual one; anything if empty.
-        flag: what the caller calls the path.
+        name: the argument that the path was given as.
 
     Raises:
         InputError: for another suffix, what is no regular file, or a folder that cannot be written to.
     """
     where = Path(path)
-    check_suffix(where, suffixes, flag=flag)
-    _refuse_irregular(where, f"{flag} ")
-    _try_to_write(where, where.parent, flag)
+    check_suffix(where, suffixes, name=name)
+    _refuse_irregular(where, name)
+    _try_to_write(where, where.parent, name)
 
 
-def check_suffix(path: StrPath, suffixes: tuple[str, ...], *, flag: str = "--out") -> None:
+def check_suffix(path: StrPath, suffixes: tuple[str, ...], *, name: str = "out") -> None:
     """Refuse a file name that says something else than what the file would hold."""
     where = Path(path)
     if suffixes and where.suffix.lower() not in suffixes:
         raise InputError(
-            f"{flag} {where} would not hold what its name says",
+            arg(name, where) + " would not hold what its name says",
             expected=f"a name that ends in {' or '.join(suffixes)}",
-            fix=f"{flag} {where.with_suffix(suffixes[0]) if where.name else 'result' + suffixes[0]}",
+            fix=arg(name, where.with_suffix(suffixes[0]) if where.name else "result" + suffixes[0]),
         )
 
 
-def check_output_folder(path: StrPath, *, flag: str = "--out") -> None:
+def check_output_folder(path: StrPath, *, name: str = "out") -> None:
     """Find out before a computation whether a folder can be made and written to; leaves nothing behind.
 
     Raises:
@@ -147,12 +148,14 @@ def check_output_folder(path: StrPath, *, flag: str = "--out") -> None:
     where = Path(path)
     if os.path.lexists(where) and not where.is_dir():
         raise InputError(
-            f"{flag} {where} is {_kind(where)}", expected="a folder, or a new name", fix=f"{flag} {where}-out"
+            arg(name, where) + f" is {_kind(where)}",
+            expected="a folder, or a new name",
+            fix=arg(name, f"{where}-out"),
         )
-    _try_to_write(where, where, flag)
+    _try_to_write(where, where, name)
 
 
-def _try_to_write(path: Path, folder: Path, flag: str) -> None:
+def _try_to_write(path: Path, folder: Path, name: str) -> None:
     try:
         # Whatever a name, a disk or a permission can be at odds with, trying it is the one sure way to know.
         there = next(p for p in (folder, *folder.absolute().parents) if os.path.lexists(p))
@@ -162,23 +165,27 @@ def _try_to_write(path: Path, folder: Path, flag: str) -> None:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(
-            f"{flag} {path} cannot be written ({reason})",
+            arg(name, path) + f" cannot be written ({reason})",
             expected="a name in a folder where files can be made",
-            fix=f"{flag} {Path(tempfile.gettempdir()) / (path.name[:60] or 'out')}",
+            fix=arg(name, Path(tempfile.gettempdir()) / (path.name[:60] or "out")),
         ) from error
 
 
-def _refuse_irregular(path: Path, flag: str) -> None:
+def _refuse_irregular(path: Path, name: str = "") -> None:
     """Refuse to replace a device, a pipe, a socket or a folder; a link to one counts as one."""
     try:
         regular = not path.exists() or path.is_file()
     except OSError:  # a name that is too long, or lies below a file: writing will say so
         return
     if not regular:
+
+        def said(path: Path) -> str:
+            return arg(name, path) if name else str(path)
+
         raise InputError(
-            f"{flag}{path} is {_kind(path)}",
+            said(path) + f" is {_kind(path)}",
             expected="a regular file, or a new name",
-            fix=f"{flag}{path.with_name(f'{path.stem}-2{path.suffix}')}",
+            fix=said(path.with_name(f"{path.stem}-2{path.suffix}")),
         )
 
 

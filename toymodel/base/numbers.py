@@ -7,6 +7,7 @@ import operator
 from typing import Any
 
 from toymodel.base.errors import InputError
+from toymodel.base.words import arg, as_given
 
 __all__ = ["real", "whole"]
 
@@ -25,7 +26,7 @@ def whole(name: str, value: Any, *, least: int = 1 - _MOST, fix: int = 5) -> int
         number = least - 1
     if not least <= number < _MOST:
         words = "a whole number" if least <= 1 - _MOST else f"a whole number, at least {least}"
-        raise InputError(f"{name}={_shown(value)}", expected=words, fix=f"{name}={fix}")
+        raise InputError(as_given(name, value), expected=words, fix=arg(name, fix))
     return number
 
 
@@ -44,12 +45,5 @@ def real(
     if not (math.isfinite(number) and number >= least and number > above):
         words = "a finite number" + (f", at least {least:g}" if least > -math.inf else "")
         words += f" above {above:g}" if above > -math.inf else ""
-        raise InputError(f"{name}={_shown(value)}", expected=words, fix=f"{name}={fix:g}")
+        raise InputError(as_given(name, value), expected=words, fix=arg(name, fix))
     return number
-
-
-def _shown(value: Any) -> str:
-    try:
-        return f"{value!r:.80}"
-    except ValueError:  # Python writes no whole number of more than 4300 digits
-        return f"a {type(value).__name__}"

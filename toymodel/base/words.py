@@ -1,11 +1,145 @@
-"""Words for terminals: rows in columns, and the known name nearest to one that is not known."""
+"""Words for messages and terminals: arguments by name, rows in columns, the nearest of known names.
+
+What raises an error need not know who will show it. It names arguments as values, `arg`, and whoever shows
+the message puts them into words: as a string it is Python's, ``lr=0.1``, `in_flags` makes it the command
+line's, ``--lr 0.1``.
+"""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from os import PathLike, fspath
+from typing import Any
 
-__all__ = ["columns", "nearest", "nearest_few"]
+import numpy as np
+
+__all__ = ["Phrase", "arg", "args", "as_given", "columns", "either", "in_flags", "nearest", "nearest_few"]
+
+
+_LONGEST = 80
+
+
+class _Absent:
+    """In place of a value where an argument has none."""
+
+
+class Phrase(str):
+    """Text that knows which arguments it names.
+
+    It adds up with plain text to further phrases; anything else that strings do (formatting, joining) leaves
+    Python's words alone.
+
+    Args:
+        parts: text, and what is said differently in Python and on the command line.
+    """
+
+    parts: tuple[str | _Arguments | _Either, ...]
+
+    def __new__(cls, *parts: str | _Arguments | _Either) -> Phrase:
+        """Text with what each part says in Python, which knows its parts."""
+        phrase = super().__new__(cls, "".join(map(str, parts)))
+        phrase.parts = parts
+        return phrase
+
+    def __add__(self, other: str) -> Phrase:
+        return Phrase(*self.parts, *_parts(other))
+
+    def __radd__(self, other: str) -> Phrase:
+        return Phrase(*_parts(other), *self.parts)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Phrase, self.parts
+
+
+@dataclass(frozen=True)
+class _Arguments:
+    values: Mapping[str, Any]
+
+    def __str__(self) -> str:
+        said = ((name, _plain(value)) for name, value in self.values.items())
+        return ", ".join(name if value is _Absent else f"{name}={value!r}" for name, value in said)
+
+    def in_flags(self, flags: Mapping[str, str] | None) -> str:
+        if flags is None:
+            flags = {name: "--" + name.replace("_", "-") for name in self.values}
+        if not self.values.keys() <= flags.keys():
+            return str(self)
+        return " ".join(_flag(flags[name], _plain(value)) for name, value in self.values.items())
+
+
+def _flag(flag: str, value: Any) -> str:
+    if value is _Absent or value is True:
+        return flag
+    if value is False:
+        return "--no-" + flag.removeprefix("--")
+    words = value if isinstance(value, list | tuple) else [value]
+    return " ".join([flag, *(shlex.quote(str(word)) for word in words)])
+
+
+@dataclass(frozen=True)
+class _Either:
+    python: str
+    command: str
+
+    def __str__(self) -> str:
+        return self.python
+
+    def in_flags(self, flags: Mapping[str, str] | None) -> str:
+        return self.command
+
+
+def arg(name: str, value: Any = _Absent) -> Phrase:
+    """An argument with its value, ``name=value`` or ``--name value``; without one its name alone.
+
+    Args:
+        name: as Python calls it: the field of a dataclass, or the parameter of a function.
+        value: paths are written as text.
+    """
+    return Phrase(_Arguments({name: value}))
+
+
+def as_given(name: str, value: Any) -> Phrase:
+    """An argument with whatever was given for it; what is too long for a line is cut."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no whole number of more than 4300 digits
+        size = f"{value.bit_length()} bits" if isinstance(value, int) else f"the type {type(value).__name__}"
+        return arg(name) + f" of {size}"
+    return arg(name, value) if len(text) <= _LONGEST else arg(name) + f" {text[:_LONGEST]}..."
+
+
+def args(**values: Any) -> Phrase:
+    """Several arguments: ``name=value, name=value`` or ``--name value --name value``."""
+    return Phrase(_Arguments(values))
+
+
+def either(python: str, command: str) -> Phrase:
+    """What is one thing in Python and another on the command line: a call, and a command."""
+    return Phrase(_Either(python, command))
+
+
+def in_flags(text: str, flags: Mapping[str, str] | None = None) -> str:
+    """The words of the command line.
+
+    Args:
+        text: a phrase; plain text stays as it is.
+        flags: the flag of each argument that has one (``{"lr": "--lr"}``), the others being said as in
+            Python; None if all have the flag that their name gives.
+    """
+    return "".join(part if isinstance(part, str) else part.in_flags(flags) for part in _parts(text))
+
+
+def _parts(text: str) -> tuple[str | _Arguments | _Either, ...]:
+    return text.parts if isinstance(text, Phrase) else (text,)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    return fspath(value) if isinstance(value, PathLike) else value
 
 
 def columns(rows: Iterable[Sequence[str]], gap: int = 2) -> list[str]:

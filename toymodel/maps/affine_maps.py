@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from toymodel.base.errors import InputError
+from toymodel.base.words import arg
 from toymodel.maps.base import TaskMap, vector_function
 
 __all__ = ["affine", "diagonal", "identity", "linear", "orthogonal", "per_task", "reflection"]
@@ -110,7 +111,7 @@ def per_task(slopes: ArrayLike | None = None, *, seed: int = 0) -> TaskMap:
 def _scalar(name: str, slopes: Floats | None, slope: float | None, seed: int = 0) -> TaskMap:
     if slopes is not None and not (np.isfinite(slopes) & (slopes != 0)).all():
         raise InputError(f"{name} map with slopes {slopes}", expected="finite numbers other than 0",
-                         fix="slope=2.0")  # fmt: skip
+                         fix=arg("slope", 2.0))  # fmt: skip
 
     def parameters(y: Floats) -> Floats:
         s = _random_slopes(seed, (len(y),)) if slopes is None else slopes
@@ -196,7 +197,7 @@ def linear(matrices: ArrayLike | None = None, *, condition: float = 10.0, seed: 
                              fix="matrices=np.eye(M)")  # fmt: skip
         _refuse_singular(given)
     if not condition >= 1:
-        raise InputError(f"condition={condition}", expected="at least 1", fix="condition=10")
+        raise InputError(arg("condition", condition), expected="at least 1", fix=arg("condition", 10))
 
     def parameters(y: Floats) -> Floats:
         tasks, size = y.shape

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from toymodel.base.compiled import compiled
 from toymodel.base.errors import InputError
+from toymodel.base.words import arg
 
 __all__ = ["Structure", "TaskMap", "VectorFunction", "from_functions", "vector_function"]
 
@@ -228,7 +229,7 @@ class TaskMap:
         if y.shape[1] not in (0, dimension):
             raise InputError(
                 f"map {self.name!r} has {y.shape[1]} numbers after phi's {self.phi_parameters}",
-                expected=f"the {dimension} targets, or none", fix="phi_parameters=None",
+                expected=f"the {dimension} targets, or none", fix=arg("phi_parameters", None),
             )  # fmt: skip
         row[:, self.phi_parameters :] = 0.0
         return row, y if y.shape[1] else np.zeros((len(theta), dimension))
@@ -240,7 +241,7 @@ class TaskMap:
         if self.slope is not None:
             return np.full(len(theta), self.slope)
         raise InputError(f"map {self.name!r} has no slopes", expected="a scalar or conformal map",
-                         fix="map='affine'")  # fmt: skip
+                         fix=arg("map", "affine"))  # fmt: skip
 
 
 def from_functions(
@@ -292,7 +293,7 @@ def from_functions(
     promised: Structure = structure or ("scalar" if given_slope else "nonlinear")
     if (promised in ("scalar", "conformal")) != given_slope or slope == 0:
         raise InputError(
-            f"structure={promised!r} with slope={slope} and slopes={slopes}",
+            arg("structure", promised) + " with " + arg("slope", slope) + " and " + arg("slopes", slopes),
             expected="a slope other than 0, or slopes, exactly for scalar and conformal maps",
             fix="slope=-1.0 for f(w) = y - w",
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from toymodel.base.errors import InputError
-from toymodel.base.words import nearest
+from toymodel.base.words import arg, nearest
 from toymodel.maps.affine_maps import affine, diagonal, identity, linear, orthogonal, per_task, reflection
 from toymodel.maps.base import TaskMap
 from toymodel.maps.elementwise_maps import cubic, leaky, sinh_arcsinh, softsign
@@ -39,6 +39,6 @@ def get_map(map: str | TaskMap) -> TaskMap:
     if map not in MAPS:
         near = nearest(map, MAPS)
         raise InputError(
-            f"there is no map {map!r}", expected="one of " + ", ".join(MAPS), fix=f"map={near!r}"
+            f"there is no map {map!r}", expected="one of " + ", ".join(MAPS), fix=arg("map", near)
         )
     return MAPS[map]()

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from toymodel.base.errors import InputError
+from toymodel.base.words import arg
 from toymodel.maps.base import Interval, TaskMap, VectorFunction
 from toymodel.maps.builtin import get_map
 
@@ -105,7 +106,7 @@ def _check_common(task_map: TaskMap, theta: Floats, rng: np.random.Generator, si
                     f"map {task_map.name!r}, task {task}: f({v[m]:.6g}) = {whole[m]:.9g}, but phi + y is "
                     f"{image[m] + y[task, m]:.9g} (entry {m})",
                     expected="f_i(w) = phi(w) + y_i, as phi_parameters promises",
-                    fix="phi_parameters=None",
+                    fix=arg("phi_parameters", None),
                 )
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toymodel.base.errors import InputError
+from toymodel.base.words import arg, args
 from toymodel.maps.base import EVERYWHERE, TaskMap, vector_function
 
 __all__ = ["cubic", "leaky", "sinh_arcsinh", "softsign"]
@@ -89,7 +90,11 @@ def sinh_arcsinh(skew: float = 0.3, tail: float = 0.8) -> TaskMap:
         tail: positive; below 1 the map grows as |w|^tail.
     """
     if not (np.isfinite([skew, tail]).all() and tail > 0):
-        raise InputError(f"skew={skew}, tail={tail}", expected="finite, tail above 0", fix="tail=0.8")
+        raise InputError(
+            args(skew=skew, tail=tail),
+            expected="finite, tail above 0",
+            fix=arg("tail", 0.8),
+        )
 
     def constants(theta: Floats) -> Floats:
         # Bounded both ways only without a change of tails, where the slope tends to exp(+-skew).
@@ -108,7 +113,7 @@ def leaky(slope: float = 0.5) -> TaskMap:
         slope: positive.
     """
     if not (np.isfinite(slope) and slope > 0):
-        raise InputError(f"slope={slope}", expected="a positive number", fix="slope=0.5")
+        raise InputError(arg("slope", slope), expected="a positive number", fix=arg("slope", 0.5))
 
     def constants(theta: Floats) -> Floats:
         return np.tile([max(1.0, slope), max(1.0, 1 / slope)], (len(theta), 1))
@@ -124,7 +129,7 @@ def cubic(strength: float = 0.3) -> TaskMap:
         strength: positive.
     """
     if not (np.isfinite(strength) and strength > 0):
-        raise InputError(f"strength={strength}", expected="a positive number", fix="strength=0.3")
+        raise InputError(arg("strength", strength), expected="a positive number", fix=arg("strength", 0.3))
     return TaskMap(
         "cubic", vector_function(_cubic), vector_function(_cubic_inverse), lambda y: _before(y, strength),
         lipschitz=lambda theta: np.tile([np.inf, 1.0], (len(theta), 1)), phi_parameters=1,
@@ -141,7 +146,7 @@ def softsign(bound: float = 1.0) -> TaskMap:
         bound: positive.
     """
     if not (np.isfinite(bound) and bound > 0):
-        raise InputError(f"bound={bound}", expected="a positive number", fix="bound=1.0")
+        raise InputError(arg("bound", bound), expected="a positive number", fix=arg("bound", 1.0))
     return TaskMap(
         "softsign", vector_function(_softsign), vector_function(_softsign_inverse),
         lambda y: np.full((len(y), 1), bound), domain=EVERYWHERE, codomain=(-bound, bound),

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from toymodel.base.errors import InputError
 from toymodel.base.json_file import read_json
+from toymodel.base.words import arg
 
 __all__ = ["check_order", "check_settings", "check_shape", "check_values", "numbers"]
 
@@ -88,7 +89,7 @@ def check_shape(values: NDArray[np.float64]) -> None:
         raise InputError(
             f"a loss matrix of {tasks} task(s)",
             expected="at least 2 tasks (columns)",
-            fix="train on 2 or more documents: --num-documents 2",
+            fix="train on 2 or more documents: " + arg("num_documents", 2),
         )
     epochs, over = divmod(rows - 1, tasks)
     if epochs >= 1 and not over:
@@ -136,9 +137,12 @@ def check_values(values: NDArray[np.float64]) -> None:
     raise InputError(
         f"loss {values[row, column]} of task {column} in row {row} ({len(bad)} such entries)",
         expected="finite losses",
-        fix="fit --mask-nan leaves out what was not measured; a run that diverged needs a lower --lr"
+        fix="fit "
+        + arg("mask_nan")
+        + " leaves out what was not measured; a run that diverged needs a lower "
+        + arg("lr")
         if missing
-        else "the run diverged or the file is damaged: lower --lr and run it again",
+        else "the run diverged or the file is damaged: lower " + arg("lr") + " and run it again",
     )
 
 

@@ -19,6 +19,7 @@ from toymodel.base.files import check_suffix
 from toymodel.base.memory import refuse_if_too_large
 from toymodel.base.notebook import Shown
 from toymodel.base.numbers import whole
+from toymodel.base.words import arg, either
 from toymodel.measures.loss_checks import check_order, check_settings, check_shape, check_values, numbers
 from toymodel.measures.loss_table import read_table
 
@@ -30,7 +31,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 def cyclic_order(tasks: int, epochs: int) -> NDArray[np.int64]:
     """The paper's schedule: tasks 0..T-1 in the same sequence in every epoch; shape ``(E, T)``."""
     count, length = whole("tasks", tasks, least=1, fix=25), whole("epochs", epochs, least=1)
-    refuse_if_too_large(8 * count * length, f"an order of {length} epochs", "epochs=5")
+    refuse_if_too_large(8 * count * length, f"an order of {length} epochs", arg("epochs", 5))
     return np.tile(np.arange(count, dtype=np.int64), (length, 1))
 
 
@@ -140,7 +141,7 @@ class LossMatrix(Shown):
         Raises:
             InputError: for a name that does not end in ``.npz``.
         """
-        check_suffix(path, (".npz",), flag="save")
+        check_suffix(path, (".npz",), name="path")
         save_arrays(path, self.to_arrays())
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
@@ -176,7 +177,8 @@ def read_losses(
             raise InputError(
                 f"run folder {str(where)!r} holds no losses.npz",
                 expected="a run folder with at least one finished episode",
-                fix=f"start or resume it: reawaken llm run --out {where}",
+                fix="start or resume it: "
+                + either(f"llm.run(config, {str(where)!r})", f"reawaken llm run --out {where}"),
             )
         losses, order, meta = read_losses(inside)
         check_settings(where / "config.json", meta)
@@ -185,7 +187,8 @@ def read_losses(
         raise InputError(
             f"there is no file or run folder {str(where)!r}",
             expected="a run folder, or a loss matrix as .npz, .npy or .csv",
-            fix="check the path, or make a run: reawaken llm run --out runs/first",
+            fix="check the path, or make a run: "
+            + either("llm.run(llm.preset('embedded'), 'runs/first')", "reawaken llm run --out runs/first"),
         )
     source = {"source": where.name}
     if where.suffix.lower() in (".csv", ".tsv"):

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toymodel.base.errors import InputError
+from toymodel.base.words import arg
 from toymodel.measures.losses import LossMatrix, takes_losses
 
 __all__ = [
@@ -111,7 +112,7 @@ def intervals(losses: LossMatrix, n: int) -> Intervals:
         raise InputError(
             f"interval n = {n} of a run with {losses.epochs} epoch(s)",
             expected=f"a task that is trained at least {n + 1} times",
-            fix=f"train for more epochs: --epochs {n + 1}",
+            fix="train for more epochs: " + arg("epochs", n + 1),
         )
     task = np.array([r[0] for r in rows], dtype=np.int64)
     first = np.array([r[1] for r in rows], dtype=np.int64)

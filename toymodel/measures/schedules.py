@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from toymodel.base.arrays import only_array
 from toymodel.base.errors import InputError
 from toymodel.base.numbers import whole
-from toymodel.base.words import nearest
+from toymodel.base.words import arg, nearest
 from toymodel.measures.losses import cyclic_order
 
 __all__ = ["SCHEDULES", "each_once", "load_order", "period", "schedule"]
@@ -64,8 +64,11 @@ def middle_shuffled(
     """
     last = tasks - 1 if until is None else whole("until", until)
     if not 1 <= last <= tasks:
-        raise InputError(f"until={last} for {tasks} tasks", expected=f"a task number from 1 to {tasks}",
-                         fix=f"until={max(1, tasks - 1)}")  # fmt: skip
+        raise InputError(
+            arg("until", last) + f" for {tasks} tasks",
+            expected=f"a task number from 1 to {tasks}",
+            fix=arg("until", max(1, tasks - 1)),
+        )
     order = cyclic_order(tasks, epochs)
     for epoch in range(_epoch("start", start, epochs), epochs):
         order[epoch, 1:last] = 1 + rng.permutation(last - 1)
@@ -89,7 +92,9 @@ def locally_reversed(
     length = whole("block", block)
     if not 1 <= length <= tasks:
         raise InputError(
-            f"block={block} for {tasks} tasks", expected=f"a number from 1 to {tasks}", fix="block=2"
+            arg("block", block) + f" for {tasks} tasks",
+            expected=f"a number from 1 to {tasks}",
+            fix=arg("block", 2),
         )
     order = cyclic_order(tasks, epochs)
     stretches = np.split(np.arange(tasks), range(length, tasks, length))
@@ -104,7 +109,7 @@ def palindrome(tasks: int, epochs: int, rng: np.random.Generator) -> Order:
     """
     if epochs < 2:
         raise InputError(f"a palindrome of {epochs} epoch", expected="2 or more: forward, then backward",
-                         fix="epochs=2")  # fmt: skip
+                         fix=arg("epochs", 2))  # fmt: skip
     order = cyclic_order(tasks, epochs)
     order[1::2] = order[1::2, ::-1]
     return order
@@ -128,9 +133,11 @@ def spaced(
     """
     apart, length = whole("every", every), min(3, tasks) if part is None else whole("part", part)
     if apart < 2:
-        raise InputError(f"every={apart}", expected="2 epochs or more", fix="every=2")
+        raise InputError(arg("every", apart), expected="2 epochs or more", fix=arg("every", 2))
     if not 2 <= length <= tasks:
-        raise InputError(f"part={length} for {tasks} tasks", expected=f"from 2 to {tasks}", fix="part=2")
+        raise InputError(
+            arg("part", length) + f" for {tasks} tasks", expected=f"from 2 to {tasks}", fix=arg("part", 2)
+        )
     order = cyclic_order(tasks, epochs)
     absent = np.arange(0, tasks - length + 1, length)
     for epoch in range(epochs):
@@ -268,7 +275,9 @@ def schedule(kind: str | ArrayLike, tasks: int, epochs: int, seed: int = 0, **op
     try:
         rng = np.random.default_rng(seed)
     except (TypeError, ValueError):
-        raise InputError(f"seed={seed!r}", expected="a whole number, 0 or more", fix="seed=0") from None
+        raise InputError(
+            arg("seed", seed), expected="a whole number, 0 or more", fix=arg("seed", 0)
+        ) from None
     return build(count, length, rng, **options)
 
 
@@ -298,6 +307,6 @@ def _epoch(name: str, value: int, epochs: int) -> int:
     """An epoch's index, negative ones counted from the end."""
     epoch = whole(name, value)
     if not -epochs <= epoch <= epochs:
-        raise InputError(f"{name}={epoch} for {epochs} epochs", expected=f"from {-epochs} to {epochs}",
-                         fix=f"{name}=0")  # fmt: skip
+        raise InputError(arg(name, epoch) + f" for {epochs} epochs", expected=f"from {-epochs} to {epochs}",
+                         fix=arg(name, 0))  # fmt: skip
     return epoch % epochs if epoch < 0 else epoch

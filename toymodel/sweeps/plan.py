@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from toymodel.base.errors import InputError
-from toymodel.base.words import nearest
+from toymodel.base.words import arg, args, nearest
 from toymodel.maps import TaskMap, get_map
 from toymodel.measures.losses import LossMatrix
 
@@ -139,22 +139,27 @@ def make_plan(
                 near = nearest(value, known)
                 raise InputError(f"{label} {value!r}", expected="one of " + ", ".join(known), fix=near)
     if epochs < 2 and {"recovery", "peaks"} & set(wanted):
-        raise InputError(f"epochs={epochs}", expected="at least 2, for a second visit", fix="epochs=7")
+        raise InputError(
+            arg("epochs", epochs), expected="at least 2, for a second visit", fix=arg("epochs", 7)
+        )
     varied = {n: list(v) for n, v in parameters.items() if _swept(v)}
     fixed = {**PARAMETERS, **{n: v for n, v in parameters.items() if n not in varied}}
     for name in varied:
         del fixed[name]
     lengths = tuple(len(v) for v in varied.values())
     if 0 in lengths or (samples and len(set(lengths)) != 1):
-        raise InputError(f"sequences of lengths {lengths}",
-                         expected="values, as many for each one if samples", fix="rate=[0.001]")  # fmt: skip
+        raise InputError(
+            f"sequences of lengths {lengths}",
+            expected="values, as many for each one if samples",
+            fix=arg("rate", [0.001]),
+        )
     every = {**{n: [v] for n, v in fixed.items()}, **varied}
     maps = {coordinate(m): get_map(m) for m in every["map"]}
     _judge(every, kind, maps)
     counts = {int(t) for t in every["tasks"]}
     if (order is not None or gram is not None) and len(counts) > 1:
         raise InputError("an order or a Gram matrix for several numbers of tasks",
-                         expected="one number of tasks", fix="tasks=25")  # fmt: skip
+                         expected="one number of tasks", fix=arg("tasks", 25))  # fmt: skip
     most = max(counts)
     flat = np.empty(0, dtype=np.int64)
     if order is not None:
@@ -193,18 +198,21 @@ def _judge(every: dict[str, list[Any]], kind: str, maps: dict[str, TaskMap]) -> 
             good = good and not (name in ("rate", "fast_rate") and number == 0)
             good = good and not (name == "fast_rate" and number > 1) and not (name == "rho" and number >= 1)
             if not good:
-                raise InputError(f"{name}={value!r}", expected=_RANGES.get(name, f"at least {least:g}"),
-                                 fix=f"{name}={PARAMETERS[name]}")  # fmt: skip
+                raise InputError(arg(name, value), expected=_RANGES.get(name, f"at least {least:g}"),
+                                 fix=arg(name, PARAMETERS[name]))  # fmt: skip
     if (every["A"] == [None]) != (every["B"] == [None]):
-        raise InputError("one of A and B", expected="both shares, or neither", fix="A=0.3, B=0.7")
+        raise InputError("one of A and B", expected="both shares, or neither", fix=args(A=0.3, B=0.7))
     for label, one in maps.items():
         if kind != "simulated" and one.slope is None:
-            raise InputError(f"map {label!r} in a sweep of kind {kind!r}",
-                             expected="a scalar map with one slope", fix="kind='simulated'")  # fmt: skip
+            raise InputError(
+                f"map {label!r} in a sweep of kind {kind!r}",
+                expected="a scalar map with one slope",
+                fix=arg("kind", "simulated"),
+            )
         _ = one.forward.compiled, one.inverse.compiled  # refuses plain Python functions
     if kind == "simulated" and (every["A"] != [None] or every["rho"] != [0.0]):
         raise InputError("A, B or rho in a sweep of kind 'simulated'",
-                         expected="rate, inner_steps and fast_rate", fix="kind='expected'")  # fmt: skip
+                         expected="rate, inner_steps and fast_rate", fix=arg("kind", "expected"))  # fmt: skip
 
 
 def coordinate(value: Any) -> Any:

@@ -24,6 +24,7 @@ from toymodel.base.errors import InputError
 from toymodel.base.files import atomic_path, check_output, check_suffix, contents, remove_leftovers
 from toymodel.base.json_file import read_json, write_json
 from toymodel.base.lock import lock
+from toymodel.base.words import arg
 
 if TYPE_CHECKING:
     import xarray
@@ -175,7 +176,7 @@ class Storage:
     def _another(self, path: Path) -> InputError:
         return InputError(f"{str(path)!r} holds another sweep, or something else",
                           expected="a sweep of the same settings, or nothing",
-                          fix=f"--out {self.target.with_stem(self.target.stem + '-2')}")  # fmt: skip
+                          fix=arg("out", self.target.with_stem(self.target.stem + '-2')))  # fmt: skip
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from toymodel.base.errors import InputError
 from toymodel.base.memory import refuse_if_too_large
+from toymodel.base.words import arg
 from toymodel.sweeps.plan import Plan, coordinate, make_plan
 from toymodel.sweeps.storage import Storage
 
@@ -77,12 +78,18 @@ def sweep(
             another sweep, all before the first point is computed.
     """
     if threads is not None and threads < 1:
-        raise InputError(f"threads={threads}", expected="1 or more", fix="threads=1, or leave it out")
+        raise InputError(
+            arg("threads", threads), expected="1 or more", fix=arg("threads", 1) + ", or leave it out"
+        )
     plan = make_plan(parameters, kind, samples, epochs, order, gram, record)
     # A file is put together in memory.
     size = (8 if path is None else 16) * plan.points * sum(int(np.prod(s)) for s in plan.sizes().values())
-    refuse_if_too_large(size, f"a sweep of {plan.points} points", "fewer points, or record='recovery'",
-                        memory_limit)  # fmt: skip
+    refuse_if_too_large(
+        size,
+        f"a sweep of {plan.points} points",
+        "fewer points, or " + arg("record", "recovery"),
+        memory_limit,
+    )
     storage = None if path is None else Storage(Path(path), plan.fingerprint())
     if storage is not None and (found := storage.finished()) is not None:
         storage.clear()

@@ -11,7 +11,7 @@ import numpy as np
 
 from toymodel.base.errors import InputError
 from toymodel.base.memory import refuse_if_too_large
-from toymodel.base.words import columns
+from toymodel.base.words import arg, args, columns
 from toymodel.moments import shares
 from toymodel.tasks import random_tasks
 from toymodel.theory.analysis import Analysis, Progress, analyze_data, analyze_shares
@@ -168,34 +168,40 @@ def analyze(
         tolerance: distance from the asymptotic recovery score that counts as having arrived.
         modes: pairs of the spectrum to list.
     """
-    ways = {"--share": share, "--slow and --fast": slow if slow is not None else fast, "--rate": rate}
-    given = [name for name, value in ways.items() if value is not None]
+    ways = {"share": share, "slow": slow, "fast": fast, "rate": rate}
+    given = {name: value for name, value in ways.items() if value is not None}
     if not given:
-        share, given = 1 / 3, ["--share"]
-    problem = f"shares given by {' and by '.join(given)}"
-    if given == ["--slow and --fast"] and (slow is None or fast is None):
-        given, problem = [], "one of --slow and --fast without the other"
-    if len(given) != 1:
-        raise InputError(problem, expected="one of --share, --rate, or --slow with --fast",
-                         fix="reawaken toy analyze --tasks 25 --share 0.333")  # fmt: skip
+        given = {"share": (share := 1 / 3)}
+    if set(given) not in ({"share"}, {"slow", "fast"}, {"rate"}):
+        raise InputError(
+            "shares given by " + args(**given),
+            expected=arg("share") + ", or " + arg("rate") + ", or " + arg("slow") + " with " + arg("fast"),
+            fix=arg("share", 0.333),
+        )
     if inner_steps < 1:
-        raise InputError(f"inner_steps={inner_steps}", expected="at least 1", fix="--inner-steps 1")
+        raise InputError(arg("inner_steps", inner_steps), expected="at least 1", fix=arg("inner_steps", 1))
     if not 0 < fast_rate <= 1:
-        raise InputError(f"fast_rate={fast_rate}", expected="0 < fast_rate <= 1", fix="--fast-rate 1")
+        raise InputError(arg("fast_rate", fast_rate), expected="0 < fast_rate <= 1", fix=arg("fast_rate", 1))
     for name, value in (("share", share), ("rate", rate)):
         if value is not None and not (math.isfinite(value) and value > 0):
-            raise InputError(f"{name}={value}", expected="a positive number", fix=f"--{name} 0.01")
+            raise InputError(arg(name, value), expected="a positive number", fix=arg(name, 0.01))
     if tasks < 2 or dim < 1 or seed < 0:
-        raise InputError(f"--tasks {tasks} --dim {dim} --seed {seed}", expected="2 tasks, dimension 1, seed 0"
-                         " at least", fix="--tasks 25 --dim 1000 --seed 0")  # fmt: skip
+        raise InputError(
+            args(tasks=tasks, dim=dim, seed=seed),
+            expected="2 tasks, dimension 1, seed 0 at least",
+            fix=args(tasks=25, dim=1000, seed=0),
+        )
     # Eigenvectors, their inverse, and moments in a few copies.
-    refuse_if_too_large(200 * (tasks + 1) ** 2, f"the spectrum of {tasks} tasks", "fewer --tasks")
+    refuse_if_too_large(200 * (tasks + 1) ** 2, f"the spectrum of {tasks} tasks", "fewer " + arg("tasks"))
     with _said() as progress:
         common: dict[str, Any] = {"tolerance": tolerance, "progress": progress}
         if rate is not None:
             if similarity:
-                raise InputError("--similarity with --rate", expected="similarity as the random data have it",
-                                 fix="use --share with --similarity")  # fmt: skip
+                raise InputError(
+                    arg("similarity") + " with " + arg("rate"),
+                    expected="similarity as the random data have it",
+                    fix="use " + arg("share") + " with " + arg("similarity"),
+                )
             gram = random_tasks(tasks, dim, 1, seed=seed).gram
             result = analyze_data(gram, rate, inner_steps=inner_steps, fast_rate=fast_rate, **common)
         elif share is not None:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from toymodel.base.errors import InputError
+from toymodel.base.words import arg
 from toymodel.measures.losses import cyclic_order
 from toymodel.measures.recovery import RecoveryScore, score_of
 from toymodel.moments import moment_losses
@@ -66,7 +67,9 @@ class Asymptote:
         dominant mode with another fall by the root of that only; averaged over tasks they nearly vanish.
         """
         if not 0 < tolerance < 1:
-            raise InputError(f"tolerance={tolerance}", expected="between 0 and 1", fix="tolerance=0.01")
+            raise InputError(
+                arg("tolerance", tolerance), expected="between 0 and 1", fix=arg("tolerance", 0.01)
+            )
         if self.ratio >= 1:
             return math.inf
         return math.log(tolerance) / (2 * math.log(self.ratio)) if self.ratio > 0 else 0.0
@@ -100,7 +103,9 @@ def asymptotics(
     epoch = epoch_order(order, len(C))
     if len(np.unique(epoch)) < len(C):
         raise InputError(
-            "an epoch that leaves tasks out", expected="every task once", fix="order=None for 0..T-1"
+            "an epoch that leaves tasks out",
+            expected="every task once",
+            fix="order=None for 0..T-1",
         )
     values, vectors = np.linalg.eig(difference_operator(gram, slow, fast, epoch))
     rank = np.lexsort((-values.imag, np.round(-np.abs(values), 12)))
@@ -186,7 +191,9 @@ def recovery_course(
         progress: called with the number of epochs that were just followed.
     """
     if epochs < 2:
-        raise InputError(f"epochs={epochs}", expected="at least 2, so that tasks return", fix="epochs=7")
+        raise InputError(
+            arg("epochs", epochs), expected="at least 2, so that tasks return", fix=arg("epochs", 7)
+        )
     C = coupling(gram, slow, fast)
     tasks = len(C)
     phi = difference_operator(gram, slow, fast)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from toymodel.base.errors import InputError
+from toymodel.base.words import arg
 from toymodel.theory.spectrum import coupling, difference_moments
 
 __all__ = ["EXACT", "OrderChoice", "choose_order", "order_values"]
@@ -205,10 +206,16 @@ def _problem(
     """C and D_0."""
     C = np.ascontiguousarray(coupling(gram, slow, fast))
     if budget < 1:
-        raise InputError(f"a budget of {budget} episodes", expected="at least 1", fix=f"budget={5 * len(C)}")
+        raise InputError(
+            f"a budget of {budget} episodes", expected="at least 1", fix=arg("budget", 5 * len(C))
+        )
     if objective not in ("final", "online"):
-        raise InputError(f"objective={objective!r}", expected="'final' or 'online'", fix="objective='final'")
+        raise InputError(
+            arg("objective", objective), expected="'final' or 'online'", fix=arg("objective", "final")
+        )
     D = np.eye(len(C)) + variance_w if moments is None else difference_moments(moments)
     if D.shape != C.shape:
-        raise InputError(f"moments of {len(D)} tasks", expected=f"those of {len(C)}", fix="moments=None")
+        raise InputError(
+            f"moments of {len(D)} tasks", expected=f"those of {len(C)}", fix=arg("moments", None)
+        )
     return C, np.ascontiguousarray(D)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from toymodel.base.errors import InputError
+from toymodel.base.words import args
 from toymodel.measures.losses import LossMatrix
 from toymodel.measures.online import online_crossing, online_loss
 from toymodel.measures.schedules import schedule
@@ -67,8 +68,11 @@ def reshuffled_losses(
         raise InputError(f"{tasks} tasks, {epochs} epochs", expected="at least 2 tasks and 1 epoch",
                          fix="reshuffled_losses(0.3, 0.7, 25, 5)")  # fmt: skip
     if not (math.isfinite(variance_q + variance_w) and variance_q >= 0 <= variance_w):
-        raise InputError(f"variance_q={variance_q}, variance_w={variance_w}", expected="finite, 0 or more",
-                         fix="variance_w=1/3")  # fmt: skip
+        raise InputError(
+            args(variance_q=variance_q, variance_w=variance_w),
+            expected="finite, 0 or more",
+            fix="variance_w=1/3",
+        )
     if similarity:
         slow, fast = gauge_shares(slow, fast, similarity)
     a, b = _by_epoch(slow, epochs), _by_epoch(fast, epochs)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from toymodel.base.arrays import load_arrays
 from toymodel.base.errors import InputError
 from toymodel.base.files import atomic_write, check_output
+from toymodel.base.words import arg, args
 from toymodel.moments import shares
 from toymodel.tasks import random_tasks
 from toymodel.theory.choosing import OrderChoice, check_gram, choose_order
@@ -66,16 +67,16 @@ def order(
     numbers = (("tasks", tasks, 2), ("dim", dim, 1), ("epochs", epochs, 1), ("seed", seed, 0))
     for name, value, least in numbers:
         if value < least:
-            raise InputError(f"--{name} {value}", expected=f"at least {least}", fix=f"--{name} {least}")
+            raise InputError(arg(name, value), expected=f"at least {least}", fix=arg(name, least))
     a, b = _shares(share, slow, fast, inner_steps, fast_rate)
     G = random_tasks(tasks, dim, 1, seed=seed).gram if gram is None else read_gram(gram)
     G = _scaled(check_gram(G), similarity_scale)
     if (radius := growth(G, a, b)) > 1 + 1e-9:
         raise InputError(f"A = {a:.3g}, B = {b:.3g}: losses grow by {radius * radius:.3g} per epoch",
-                         expected="shares inside the stability limit", fix="--share 0.1")  # fmt: skip
+                         expected="shares inside the stability limit", fix=arg("share", 0.1))  # fmt: skip
     episodes = epochs * len(G) if budget is None else budget
     if episodes < 1:
-        raise InputError(f"--budget {budget}", expected="at least 1 episode", fix=f"--budget {len(G)}")
+        raise InputError(arg("budget", budget), expected="at least 1 episode", fix=arg("budget", len(G)))
     from tqdm import tqdm
 
     with tqdm(desc="orders", unit=" orders", delay=1, leave=False, disable=None) as bar:
@@ -96,15 +97,20 @@ def _shares(
     share: float | None, slow: float | None, fast: float | None, inner_steps: int, fast_rate: float
 ) -> tuple[float, float]:
     if (slow is None) != (fast is None) or (slow is not None and share is not None):
-        raise InputError("--slow, --fast and --share", expected="--share, or --slow with --fast",
-                         fix="--slow 0.3 --fast 0.5")  # fmt: skip
+        raise InputError(
+            arg("slow") + ", " + arg("fast") + " and " + arg("share"),
+            expected=arg("share") + ", or " + arg("slow") + " with " + arg("fast"),
+            fix=args(slow=0.3, fast=0.5),
+        )
     if slow is not None and fast is not None:
         return slow, fast
     step = 1 / 3 if share is None else share
     if not (math.isfinite(step) and step > 0) or inner_steps < 1 or not 0 < fast_rate <= 1:
-        raise InputError(f"--share {step} --inner-steps {inner_steps} --fast-rate {fast_rate}",
-                         expected="a positive share, 1 step or more, 0 < fast rate <= 1",
-                         fix="--share 0.333")  # fmt: skip
+        raise InputError(
+            args(share=step, inner_steps=inner_steps, fast_rate=fast_rate),
+            expected="a positive share, 1 step or more, 0 < fast rate <= 1",
+            fix=arg("share", 0.333),
+        )
     a, b = shares(step, fast_rate, inner_steps)
     return float(a), float(b)
 
@@ -139,7 +145,7 @@ def read_gram(path: Path) -> NDArray[np.float64]:
 def _scaled(gram: NDArray[np.float64], scale: float) -> NDArray[np.float64]:
     """Cosines, with their differences from the mean times `scale`."""
     if not 0 <= scale < math.inf:
-        raise InputError(f"--similarity-scale {scale}", expected="0 or more", fix="--similarity-scale 1")
+        raise InputError(arg("similarity_scale", scale), expected="0 or more", fix=arg("similarity_scale", 1))
     length = np.sqrt(np.diag(gram))
     cosines = gram / np.outer(length, length)
     if scale == 1:

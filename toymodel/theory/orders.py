@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from toymodel.base.errors import InputError
+from toymodel.base.words import arg, args
 from toymodel.theory.spectrum import coupling, difference_operator, epoch_order
 
 __all__ = [
@@ -123,7 +124,9 @@ def relaxation_limit(gram: ArrayLike, *, fast_rate: float = 1.0) -> float:
         fast_rate: eta in (0, 1].
     """
     if not 0 < fast_rate <= 1:
-        raise InputError(f"fast_rate={fast_rate}", expected="0 < fast_rate <= 1", fix="fast_rate=1.0")
+        raise InputError(
+            arg("fast_rate", fast_rate), expected="0 < fast_rate <= 1", fix=arg("fast_rate", 1.0)
+        )
     seen = fast_rate * effective_tasks(gram)
     consensus = seen / (seen - 1) if 1 < seen < math.inf else 1.0 if seen > 1 else math.inf
     return min(consensus, 1 + 1 / (1 - fast_rate) if fast_rate < 1 else math.inf)
@@ -204,7 +207,9 @@ def forgetting_bounds(tasks: int, episodes: ArrayLike, dimension: int) -> tuple[
     """
     k = np.asarray(episodes, dtype=np.float64)
     if tasks < 2 or dimension < 1 or not (k >= 1).all():
-        raise InputError(f"tasks={tasks}, dimension={dimension}, episodes from {k.min():g}",
-                         expected="tasks >= 2, dimension >= 1, episodes >= 1",
-                         fix="forgetting_bounds(25, [25, 50], 25)")  # fmt: skip
+        raise InputError(
+            args(tasks=tasks, dimension=dimension) + f", episodes from {k.min():g}",
+            expected="tasks >= 2, dimension >= 1, episodes >= 1",
+            fix="forgetting_bounds(25, [25, 50], 25)",
+        )
     return tasks**2 * np.minimum(1 / np.sqrt(k), dimension / k), tasks**2 * tasks / k

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from toymodel.base.errors import InputError
+from toymodel.base.words import arg
 from toymodel.measures.recovery import RecoveryScore, score_of
 
 __all__ = [
@@ -121,10 +122,14 @@ def slow_step_limit(tasks: int, *, similarity: float = 0.0, fast_rate: float = 1
     if not -1 / (count - 1) <= similarity <= 1:
         low = -1 / (count - 1)
         raise InputError(
-            f"similarity={similarity}", expected=f"from {low:.3g} to 1 for T={count}", fix="similarity=0"
+            arg("similarity", similarity),
+            expected=f"from {low:.3g} to 1 for " + arg("T", count),
+            fix=arg("similarity", 0),
         )
     if not 0 < fast_rate <= 1:
-        raise InputError(f"fast_rate={fast_rate}", expected="0 < fast_rate <= 1", fix="fast_rate=1.0")
+        raise InputError(
+            arg("fast_rate", fast_rate), expected="0 < fast_rate <= 1", fix=arg("fast_rate", 1.0)
+        )
     room = fast_rate * count - 1 - similarity * (count - 1)
     consensus = fast_rate * count / room if room > 0 else math.inf
     inner = 1 + 1 / (1 - fast_rate) if fast_rate < 1 else math.inf
@@ -247,7 +252,7 @@ def _divide(top: float, bottom: float) -> float:
 
 def _count(tasks: int) -> int:
     if isinstance(tasks, bool) or not isinstance(tasks, int | np.integer) or tasks < 2:
-        raise InputError(f"tasks={tasks!r}", expected="a whole number, at least 2", fix="tasks=25")
+        raise InputError(arg("tasks", tasks), expected="a whole number, at least 2", fix=arg("tasks", 25))
     return int(tasks)
 
 

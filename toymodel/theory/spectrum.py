@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from toymodel.base.errors import InputError
+from toymodel.base.words import arg
 from toymodel.measures.schedules import period
 from toymodel.moments import shares
 
@@ -231,9 +232,11 @@ def paper_variances(dimension: int, target: str = "none") -> Variances:
     """
     known = {"none": 0.0, "uniform": 1 / 3, "normal": 1.0}
     if target not in known:
-        raise InputError(f"target={target!r}", expected="one of " + ", ".join(known), fix="target='uniform'")
+        raise InputError(
+            arg("target", target), expected="one of " + ", ".join(known), fix=arg("target", "uniform")
+        )
     if dimension < 1:
-        raise InputError(f"dimension={dimension}", expected="at least 1", fix="dimension=100")
+        raise InputError(arg("dimension", dimension), expected="at least 1", fix=arg("dimension", 100))
     return {"variance_p": 1 / dimension**2, "variance_y": known[target], "variance_w": 1 / 3}
 
 
@@ -275,7 +278,7 @@ def _by_task(name: str, share: ArrayLike, tasks: int) -> Floats:
         raise InputError(
             f"{name} shares of shape {values.shape} for {tasks} tasks",
             expected="finite values, one for all or one per task",
-            fix=f"{name}=0.3",
+            fix=arg(name, 0.3),
         )
     return np.broadcast_to(values, (tasks,))
 
@@ -300,5 +303,5 @@ def epoch_order(order: ArrayLike | None, tasks: int) -> NDArray[np.int64]:
     epochs = _epochs(order, tasks)
     if len(epochs) > 1:
         raise InputError(f"an order of {len(epochs)} epochs", expected="one epoch that is repeated",
-                         fix="order=order[0]")  # fmt: skip
+                         fix=arg("order", "order[0]"))  # fmt: skip
     return epochs[0]

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from toymodel.base.errors import InputError
+from toymodel.base.words import arg
 from toymodel.theory.spectrum import coupling, difference_moments
 
 __all__ = [
@@ -100,7 +101,7 @@ def gradient_cosines(
     fast, slow = slope**4 * np.ones_like(G), slope**2 * G
     weights = {"fast": fast, "slow": slow, "all": fast + slow}
     if part not in weights:
-        raise InputError(f"part={part!r}", expected="one of " + ", ".join(weights), fix="part='fast'")
+        raise InputError(arg("part", part), expected="one of " + ", ".join(weights), fix=arg("part", "fast"))
     # q_i - w is a difference: far below the size of q and w themselves it is nothing but their rounding.
     solved = np.diag(D) <= _ROUNDING * np.abs(np.asarray(moments)).max()
     return gram_cosines(np.where(solved[:, None] | solved, np.nan, weights[part] * D))
@@ -149,7 +150,7 @@ def weight_step_gram(
         part: ``"slow"`` (P), ``"fast"`` (w) or ``"all"``.
     """
     if part not in ("fast", "slow", "all"):
-        raise InputError(f"part={part!r}", expected="one of fast, slow, all", fix="part='all'")
+        raise InputError(arg("part", part), expected="one of fast, slow, all", fix=arg("part", "all"))
     q, w, G = (np.asarray(v, dtype=np.float64) for v in (q, w, gram))
     flat = np.asarray(order).ravel()
     if q.ndim != 3 or len(q) != 1 + len(flat) or w.shape != (len(q), q.shape[2]) or q.shape[1] != len(G):
@@ -192,7 +193,7 @@ def weight_residual_cosines(steps: ArrayLike, window: int) -> tuple[NDArray[np.i
     K = np.asarray(steps, dtype=np.float64)
     half, count = window // 2, len(K)
     if window < 2 or count < 2 * half:
-        raise InputError(f"window={window} for {count} episodes", expected=f"from 2 to {count}",
+        raise InputError(arg("window", window) + f" for {count} episodes", expected=f"from 2 to {count}",
                          fix="train for 2 epochs or more")  # fmt: skip
     average = np.ones(2 * half + 1)
     if window % 2 == 0:
@@ -268,7 +269,9 @@ def pca(vectors: ArrayLike | None = None, components: int = 2, *, gram: ArrayLik
         variances, left = np.linalg.eigh((K + K.T) / 2)
         variances, left = np.maximum(variances[::-1], 0), left[:, ::-1]
     if not 1 <= components <= len(left):
-        raise InputError(f"components={components}", expected=f"from 1 to {len(left)}", fix="components=2")
+        raise InputError(
+            arg("components", components), expected=f"from 1 to {len(left)}", fix=arg("components", 2)
+        )
     coordinates = np.zeros((len(left), components))
     found = min(components, left.shape[1])
     coordinates[:, :found] = left[:, :found] * np.sqrt(variances[:found])

@@ -9,10 +9,13 @@ import sys
 import typing
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from llm.launch.campaign.plan import Precision
 from toymodel.base.errors import InputError
+
+if TYPE_CHECKING:
+    from llm.launch.campaign.runner import Progress
 
 __all__ = ["COMMANDS", "main"]
 
@@ -48,10 +51,12 @@ def run(
         device: auto needs a GPU, cpu does without.
         commit: Commit of this program, where it runs without its repository.
     """
-    _go(
+    from llm.launch.campaign.runner import run_campaign
+
+    _count(run_campaign(
         out, budget=budget, only=only, documents=documents, tokenizer=tokenizer, model=model,
         precision=precision, recorded=recorded, workers=workers, device=device, commit=commit,
-    )  # fmt: skip
+    ))  # fmt: skip
 
 
 def rehearse(
@@ -75,10 +80,12 @@ def rehearse(
         workers: Runs at a time.
         device: auto needs a GPU, cpu does without.
     """
-    _go(
+    from llm.launch.campaign.runner import run_campaign
+
+    _count(run_campaign(
         out, budget=budget, only=only, documents=documents, tokenizer=tokenizer, workers=workers,
         device=device, rehearse=True,
-    )  # fmt: skip
+    ))  # fmt: skip
 
 
 def show(
@@ -127,10 +134,7 @@ def document(*, file: Path, recorded: tuple[Path, ...] = _RECORDED) -> None:
     print(f"{'renewed' if changed else 'unchanged:'} {file}")
 
 
-def _go(out: Path, **settings: Any) -> None:
-    from llm.launch.campaign.runner import run_campaign
-
-    progress = run_campaign(out, **settings)
+def _count(progress: Progress) -> None:
     by_state: dict[str, int] = {}
     for one in progress.outcomes.values():
         by_state[one.state] = by_state.get(one.state, 0) + 1
@@ -159,10 +163,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         for flag, parameter in inspect.signature(function).parameters.items():
             one.add_argument(f"--{flag}", help=helps[flag], **_options(parameter, kinds[flag]))
     given = vars(parser.parse_args(argv))
+    function = COMMANDS[given.pop("command")]
     try:
-        COMMANDS[given.pop("command")](**given)
+        function(**given)
     except InputError as error:
-        print(f"reawaken: {error}", file=sys.stderr)
+        print(f"reawaken: {error.in_flags({name: f'--{name}' for name in given})}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as stop:
         print(f"reawaken: {str(stop) or 'stopped'}", file=sys.stderr)

@@ -28,6 +28,7 @@ from toymodel.base.errors import InputError
 from toymodel.base.files import atomic_write, check_output_folder, contents
 from toymodel.base.json_file import read_json, write_json
 from toymodel.base.lock import lock, refuse_if_held
+from toymodel.base.words import arg, either
 
 __all__ = ["CAMPAIGN", "CampaignFolder", "State", "which_run"]
 
@@ -106,18 +107,17 @@ class CampaignFolder:
         """
         check_output_folder(self.path)
         refuse_if_held(self.path)
-        for flag, file, without in (
-            ("--documents", documents, "to use the embedded corpus"),
-            ("--tokenizer", tokenizer, "to use the embedded corpus"),
-            ("--model", model, "to leave out the runs of a trained network"),
+        for name, file, without in (
+            ("documents", documents, "to use the embedded corpus"),
+            ("tokenizer", tokenizer, "to use the embedded corpus"),
+            ("model", model, "to leave out the runs of a trained network"),
         ):
             if file is not None and not file.is_file():
-                raise InputError(
-                    f"{flag} {file}", expected="an existing file", fix=f"leave {flag} out {without}"
-                )
+                fix = "leave " + arg(name) + f" out {without}"
+                raise InputError(arg(name, file), expected="an existing file", fix=fix)
         if model is not None and model.suffix != ".gguf":
-            raise InputError(f"--model {model}", expected="a .gguf file, weights and tokenizer in one",
-                             fix="leave --model out to run the others")  # fmt: skip
+            raise InputError(arg("model", model), expected="a .gguf file, weights and tokenizer in one",
+                             fix="leave " + arg("model") + " out to run the others")  # fmt: skip
         named = {DOCUMENTS: documents, TOKENIZER: tokenizer or _beside(documents), PRETRAINED: model}
         given = {name: file for name, file in named.items() if file is not None}
         if (self.path / CAMPAIGN).is_file():
@@ -126,11 +126,11 @@ class CampaignFolder:
         if self.path.exists() and contents(self.path):
             raise InputError(f"{str(self.path)!r} exists and is no campaign",
                              expected="a new or empty folder, or one that this command made",
-                             fix=f"--out {self.path}-campaign")  # fmt: skip
+                             fix=arg("out", f"{self.path}-campaign"))  # fmt: skip
         if documents is not None and TOKENIZER not in given:
-            raise InputError(f"--documents {documents} without a tokenizer",
+            raise InputError(arg("documents", documents) + " without a tokenizer",
                              expected="their name with the ending .tokenizer.json beside them",
-                             fix="--tokenizer FILE")  # fmt: skip
+                             fix=arg("tokenizer", "FILE"))  # fmt: skip
         if TOKENIZER in given:
             _check_tokenizer(given[TOKENIZER])
         return given
@@ -149,7 +149,7 @@ class CampaignFolder:
         if differ:
             raise InputError(
                 f"{str(self.path)!r} holds the results of another campaign ({'; '.join(differ)})",
-                expected="what it was begun with", fix="choose another --out",
+                expected="what it was begun with", fix="choose another " + arg("out"),
             )  # fmt: skip
 
     @contextlib.contextmanager
@@ -178,7 +178,7 @@ class CampaignFolder:
             if gone := [n for n in known if n not in there and found.get(n) != known[n]]:
                 raise InputError(f"{str(self.path)!r} has lost its {' and '.join(gone)}",
                                  expected="the files it was begun with",
-                                 fix="copy them back, or choose another --out")  # fmt: skip
+                                 fix="copy them back, or choose another " + arg("out"))  # fmt: skip
             # The hashes first: whatever is there without them is somebody else's.
             if not begun or not found.keys() <= known.keys():
                 self._write(state | {"sha256": found | known})
@@ -194,11 +194,11 @@ class CampaignFolder:
             InputError: for a folder without one, or a damaged one.
         """
         file = self.path / CAMPAIGN
-        state = read_json(file, fix="name the --out of the campaign")
+        state = read_json(file, fix="name the folder of the campaign")
         if not {"kind", "precision", "sha256", "runs"} <= state.keys():
             raise InputError(f"{str(file)!r} cannot be read (its fields are missing)",
                              expected="the folder of a campaign",
-                             fix="name the --out of the campaign")  # fmt: skip
+                             fix="name the folder of the campaign")  # fmt: skip
         return state
 
     def note(self, run: str, facts: Mapping[str, Any]) -> None:
@@ -239,22 +239,26 @@ class CampaignFolder:
         other = CampaignFolder(into)
         known: dict[str, Any] = self.read() | {"runs": {}}
         if known["kind"] != "campaign":
-            raise InputError(f"{str(self.path)!r} is a {known['kind']}",
-                             expected="a campaign: tiny runs are no results",
-                             fix="reawaken llm campaign run --out FOLDER")  # fmt: skip
+            raise InputError(
+                f"{str(self.path)!r} is a {known['kind']}",
+                expected="a campaign: tiny runs are no results",
+                fix=either("run_campaign(FOLDER)", "reawaken llm campaign run --out FOLDER"),
+            )
         with collecting(into, lambda folder: (folder / CAMPAIGN).is_file()):
             if (into / CAMPAIGN).is_file():
                 if not self.same_campaign(other):
                     raise InputError(
-                        f"--into {into} holds results of another campaign (its documents, tokenizer or "
-                        "precision differ)",
-                        expected="a new folder, or a collection of this campaign", fix=f"--into {into}-2",
-                    )  # fmt: skip
+                        arg("into", into)
+                        + " holds results of another campaign (its documents, tokenizer or precision differ)",
+                        expected="a new folder, or a collection of this campaign",
+                        fix=arg("into", f"{into}-2"),
+                    )
                 known = other.read()
             fresh = [
-                Run.load(self.path / run.name) for run in runs
+                Run.load(self.path / run.name)
+                for run in runs
                 if self.state(run).word == "done" and not (into / run.name / "losses.npz").is_file()
-            ]  # fmt: skip
+            ]
             mine = self.read()["runs"]
             known["runs"] |= {run.name: mine[run.name] for run in fresh if run.name in mine}
             if fresh:
@@ -303,12 +307,15 @@ def _check_tokenizer(file: Path) -> None:
     try:
         size = Tokenizer.from_file(str(file)).get_vocab_size()
     except Exception as error:  # the library raises plain Exception
-        raise InputError(f"--tokenizer {file} is no tokenizer ({error})", expected="a tokenizer.json file",
-                         fix="copy it again from the model's folder") from error  # fmt: skip
+        raise InputError(
+            arg("tokenizer", file) + f" is no tokenizer ({error})",
+            expected="a tokenizer.json file",
+            fix="copy it again from the model's folder",
+        ) from error
     if size > rows:
-        raise InputError(f"--tokenizer {file} of {size} tokens",
+        raise InputError(arg("tokenizer", file) + f" of {size} tokens",
                          expected=f"at most {rows}, the rows of Pythia's embedding",
-                         fix="leave --tokenizer out, or take Pythia's own")  # fmt: skip
+                         fix="leave " + arg("tokenizer") + " out, or take Pythia's own")  # fmt: skip
 
 
 def _sha256(file: Path) -> str:

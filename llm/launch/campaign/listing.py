@@ -11,7 +11,7 @@ from llm.runs.folder import RunFolder
 from llm.runs.kept import PROVENANCE, provenance
 from toymodel.base.errors import InputError
 from toymodel.base.files import atomic_write
-from toymodel.base.words import columns
+from toymodel.base.words import arg, columns
 
 __all__ = ["markdown", "states", "text", "update_document"]
 
@@ -94,7 +94,7 @@ def update_document(file: Path, found: Mapping[str, State]) -> bool:
         _, after = rest.split(_END)
     except (OSError, ValueError) as error:
         raise InputError(f"{str(file)!r} cannot be used", expected=f"a file with {_BEGIN} and {_END}",
-                         fix="--file docs/gpu-campaign.md")  from error  # fmt: skip
+                         fix=arg("file", "docs/gpu-campaign.md"))  from error  # fmt: skip
     wanted = f"{before}{_BEGIN}\n{markdown(found)}\n{_END}{after}"
     changed = wanted != file.read_text(encoding="utf-8")
     if changed:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from llm.config import RunConfig
 from llm.presets import preset, random_init
 from toymodel.base.errors import InputError
-from toymodel.base.words import nearest
+from toymodel.base.words import arg, nearest
 
 __all__ = [
     "DOCUMENTS",
@@ -198,8 +198,8 @@ def select(runs: Sequence[Planned], only: Sequence[str]) -> list[Planned]:
             near = nearest(name, sorted(known))
             entries = ", ".join(dict.fromkeys(run.entry for run in runs))
             raise InputError(
-                f"--only {name}", expected=f"an entry ({entries}), a member or a run of the campaign",
-                fix=f"--only {near}",
+                arg("only", name), expected=f"an entry ({entries}), a member or a run of the campaign",
+                fix=arg("only", near),
             )  # fmt: skip
     return [run for run in runs if not only or run.serves & set(only)]
 

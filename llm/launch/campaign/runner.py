@@ -34,6 +34,7 @@ from llm.launch.pool import Pool
 from llm.steps.device import check_precision, require_gpu
 from llm.training.interrupt import Interrupted, signals
 from toymodel.base.errors import InputError
+from toymodel.base.words import arg
 
 if TYPE_CHECKING:
     import torch
@@ -102,11 +103,9 @@ def run_campaign(
     """
     began = time.monotonic()
     end = float("inf") if budget is None else began + 60 * budget
-    for flag, number, least in (("--budget", budget, 0.0), ("--workers", workers, 1)):
+    for name, number, least in (("budget", budget, 0), ("workers", workers, 1)):
         if number is not None and not number >= least:
-            raise InputError(
-                f"{flag} {number}", expected=f"at least {least:g}", fix=f"{flag} {max(least, 1):g}"
-            )
+            raise InputError(arg(name, number), expected=f"at least {least}", fix=arg(name, 1))
     folder, kind = CampaignFolder(Path(out).absolute()), "rehearsal" if rehearse else "campaign"
     precision = precision or folder.precision or ("ieee" if device == "cpu" else "tf32")
     chosen = select(plan(entries, precision=precision, rehearse=rehearse), only)
@@ -231,15 +230,16 @@ class _Scheduler:
             raise InputError(
                 f"{runs[0].name} {reason}",
                 expected="room for the weights, a copy of them, and one step's activations",
-                fix=f"--only {max(fits, key=lambda name: fits[name])}, the next smaller" if fits
+                fix=arg("only", max(fits, key=lambda name: fits[name])) + ", the next smaller" if fits
                 else "a larger machine",
             )  # fmt: skip
         left, least = max(0.0, self.end - time.monotonic()), self._least(possible[0])
         raise InputError(
-            f"--budget leaves {left:.0f} s, and {possible[0].name} is estimated to need {least:.0f} s for "
-            "its set-up, an episode and a checkpoint",
+            arg("budget")
+            + f" leaves {left:.0f} s, and {possible[0].name} is estimated to need {least:.0f} s for its "
+            "set-up, an episode and a checkpoint",
             expected="time for at least one episode",
-            fix=f"--budget {(least + 60) / 60:.1f}",
+            fix=arg("budget", float(f"{(least + 60) / 60:.1f}")),
         )
 
     def _start(self, pool: Pool, run: Planned) -> Future[TimedRun]:
@@ -280,7 +280,7 @@ def _possible(folder: CampaignFolder, runs: list[Planned]) -> list[Planned]:
     given = (folder.path / PRETRAINED).is_file()
     possible = [run for run in runs if given or run.config.model != PRETRAINED]
     if len(possible) < len(runs):
-        _say(f"{len(runs) - len(possible)} runs of a trained network wait for one: --model FILE.gguf")
+        _say(f"{len(runs) - len(possible)} runs of a trained network wait for one: model=FILE.gguf")
     return possible
 
 

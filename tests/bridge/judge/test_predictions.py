@@ -188,5 +188,5 @@ def test_orders_that_repeat_documents_have_no_score_of_an_epoch():
 
 
 def test_no_further_epoch_is_refused(result):
-    with pytest.raises(InputError, match="--epochs-ahead 0"):
+    with pytest.raises(InputError, match="epochs_ahead=0"):
         epochs_ahead(result, 0)

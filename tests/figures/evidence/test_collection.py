@@ -222,7 +222,7 @@ def test_packing_keeps_single_precision_exactly_and_is_the_same_every_time(tmp_p
         back[0].probe("pairwise")["recovery"], first.probe("pairwise")["recovery"], rtol=1e-6, atol=1e-7
     )
     assert back[0].manifest["git_commit"] == "abc123"
-    with pytest.raises(InputError, match="--probes pca"):
+    with pytest.raises(InputError, match="probes='pca'"):
         back[0].probe("pca")
     # What is packed no more leaves no file behind.
     pack([run for run in runs if run.config.seed == 0], tmp_path / "one")

@@ -98,10 +98,10 @@ def test_takes_every_form_of_a_finished_run(trained, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"seeds": 0}, "--seeds 0"),
+        ({"seeds": 0}, "seeds=0"),
         ({"run": ["nowhere.npz"]}, "no file or run folder 'nowhere.npz'"),
         ({"run": ["x.npz"], "seeds": 2}, "either finished runs or a network"),
-        ({"run": ["x.npz"], "config": dataclasses.replace(TINY, lr=0.5)}, "--run together with settings"),
+        ({"run": ["x.npz"], "config": dataclasses.replace(TINY, lr=0.5)}, "run together with settings"),
     ],
 )
 def test_refuses(tmp_path, arguments, words):

@@ -225,9 +225,9 @@ def bad(tmp_path, name, content):
     [
         ("a.jsonl", b'{"text": "one two"}\nnot json\n', "line 2 of"),
         ("a.jsonl", b'["text"]\n' * 4, "line 1 of.*a list, not an object"),
-        ("a.jsonl", b'{"body": "one two"}\n' * 4, "--text-field"),
+        ("a.jsonl", b'{"body": "one two"}\n' * 4, "text_field"),
         ("a.jsonl", b'{"text": 3}\n' * 4, "line 1 of .*'text' with a number"),
-        ("a.jsonl", b'{"text": "one two three"}\n' * 3, r"holds 3 document.*Fix: --num-documents 3"),
+        ("a.jsonl", b'{"text": "one two three"}\n' * 3, r"holds 3 document.*Fix: num_documents=3"),
         ("a.jsonl", b"", "holds 0 document"),
         ("a.jsonl", b'{"text": ""}\n{"text": "a b"}\n{"text": "c d"}\n{"text": "e f"}\n', "has 0 token"),
         ("a.parquet", b"PAR1 and nothing more", "cannot be read as parquet"),
@@ -245,9 +245,9 @@ def test_unusable_sources_are_one_line(tmp_path, name, content, words):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"documents": "embeded"}, "Fix: --documents embedded"),
+        ({"documents": "embeded"}, "Fix: documents='embedded'"),
         ({"num_documents": 100000}, "the size of the embedded corpus"),
-        ({"tokenizer": "nowhere"}, "--tokenizer nowhere"),
+        ({"tokenizer": "nowhere"}, "tokenizer='nowhere'"),
         ({"window": "program", "window_shift": 11}, "at most C/2 tokens either way"),
     ],
 )

@@ -143,17 +143,17 @@ def test_what_is_made_readable_can_be_encoded_and_the_rest_is_kept(text):
 @pytest.mark.parametrize(
     ("rows", "fix"),
     [
-        ([{"id": "x1", "title": "On rain", "body": text} for text in STORIES], "--text-field body"),
-        ([{"label": "line 1", "body": text} for text in STORIES], "--text-field body"),
-        ([{"category": "one two three four", "content": text} for text in STORIES], "--text-field content"),
-        ([{"body": "a b c d"}] * 4, "--text-field body"),
+        ([{"id": "x1", "title": "On rain", "body": text} for text in STORIES], "text_field='body'"),
+        ([{"label": "line 1", "body": text} for text in STORIES], "text_field='body'"),
+        ([{"category": "one two three four", "content": text} for text in STORIES], "text_field='content'"),
+        ([{"body": "a b c d"}] * 4, "text_field='body'"),
         ([{"text": "a b c d"}, {"body": "a b c d"}] * 2, "rename 'body' there, so that every row has 'text'"),
         ([{"text": 5}] * 4, 'give every row its text in quotes: {"text": "..."}'),
-        ([{"text": None, "body": text} for text in STORIES], "--text-field body"),
+        ([{"text": None, "body": text} for text in STORIES], "text_field='body'"),
         ([{"article": ["a", "b"]}] * 4, 'give every row its text in quotes: {"text": "..."}'),
         (
             [{"id": f"x{i}", "topic": "rain"} for i in range(4)],
-            "--text-field with the field that holds the text, or add one that is called 'text'",
+            "text_field with the field that holds the text, or add one that is called 'text'",
         ),
         ([{}] * 4, 'give every row its text in quotes: {"text": "..."}'),
     ],
@@ -163,8 +163,8 @@ def test_the_fix_for_a_missing_text_is_the_users_own_and_works(tmp_path, rows, f
     said = refusal(lambda: load_documents(config))
     assert said.endswith(f"Fix: {fix}")
     assert "'name'" not in said
-    if fix.startswith("--text-field") and len(fix.split()) == 2:
-        load_documents(dataclasses.replace(config, text_field=fix.split()[1]))
+    if fix.startswith("text_field="):
+        load_documents(dataclasses.replace(config, text_field=fix.partition("=")[2].strip("'")))
 
 
 def test_the_text_field_is_the_same_for_every_row(tmp_path):
@@ -172,7 +172,7 @@ def test_the_text_field_is_the_same_for_every_row(tmp_path):
     del rows[2]["text"]
     said = refusal(lambda: load_documents(given_as(write(tmp_path / "a.jsonl", rows))))
     assert said.startswith("line 3 of")
-    assert "Fix: --text-field article" in said
+    assert "Fix: text_field='article'" in said
 
 
 def test_a_missing_summary_is_called_one(tmp_path):
@@ -183,7 +183,7 @@ def test_a_missing_summary_is_called_one(tmp_path):
     write(tmp_path / "a.jsonl", rows)
     said = refusal(lambda: load_documents(config))
     assert said.startswith("line 2 of")
-    assert said.endswith("Fix: --no-evaluate-summaries")
+    assert said.endswith("Fix: evaluate_summaries=False")
 
 
 @pytest.mark.parametrize(
@@ -223,13 +223,13 @@ def test_a_folder_of_two_kinds_is_refused(tmp_path):
     (tmp_path / "a.txt").write_text(STORIES[0])
     write(tmp_path / "b.jsonl", [{"text": text} for text in STORIES])
     said = refusal(lambda: load_documents(given_as(tmp_path)))
-    assert f"Fix: --documents {tmp_path / 'b.jsonl'}" in said
+    assert f"Fix: documents='{tmp_path / 'b.jsonl'}'" in said
 
 
 def test_a_path_that_is_not_there_gets_its_neighbour_or_where_it_was_looked_for(tmp_path):
     write(tmp_path / "stories.jsonl", [{"text": text} for text in STORIES])
     assert refusal(lambda: open_source(given_as(tmp_path / "storys.jsonl"))).endswith(
-        f"Fix: --documents {tmp_path / 'stories.jsonl'}"
+        f"Fix: documents='{tmp_path / 'stories.jsonl'}'"
     )
     said = refusal(lambda: open_source(given_as("papers/2024/x.csv")))
     assert "check the path (relative ones start from" in said

@@ -37,9 +37,12 @@ def failing(error):
     ("error", "words"),
     [
         (errors.GatedRepoError("no", response=REPLY), "is gated.*hf auth login"),
-        (errors.RepositoryNotFoundError("no", response=REPLY), "Fix: --model EleutherAI/pythia-410m"),
+        (errors.RepositoryNotFoundError("no", response=REPLY), "Fix: model='EleutherAI/pythia-410m'"),
         (errors.RevisionNotFoundError("no", response=REPLY), "no such revision"),
-        (errors.LocalEntryNotFoundError("no"), "HF_HOME.*HF_HUB_OFFLINE.*llm prefetch --model EleutherAI"),
+        (
+            errors.LocalEntryNotFoundError("no"),
+            "HF_HOME.*HF_HUB_OFFLINE.*prefetch\\(RunConfig\\(model='EleutherAI",
+        ),
         (errors.OfflineModeIsEnabled("no"), "cannot be reached"),
         (ConnectionError("no"), "cannot be reached"),
         (errors.HfHubHTTPError("no", response=REPLY), "cannot be reached"),
@@ -74,7 +77,7 @@ def test_only_descriptions_and_safetensors_are_downloaded(monkeypatch, checkpoin
 def test_revisions_with_pickles_only_say_what_to_do(monkeypatch, tmp_path):
     (tmp_path / "config.json").write_text("{}")
     monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *a, **k: str(tmp_path))
-    with pytest.raises(InputError, match=r"--revision step1 holds no safetensors.*Fix: take a revision"):
+    with pytest.raises(InputError, match=r"revision='step1' holds no safetensors.*Fix: take a revision"):
         fetch_model("EleutherAI/pythia-14m", "step1", weights=True)
 
 
@@ -86,10 +89,10 @@ def test_revisions_with_pickles_only_say_what_to_do(monkeypatch, tmp_path):
         (RuntimeError("Dataset scripts are no longer supported, but found b.py"), "script.*never run"),
         (
             ValueError("Unknown split \"training\". Should be one of ['train']"),
-            "Unknown split.*--documents-split",
+            "Unknown split.*documents_split",
         ),
-        (ValueError("Config name is missing.\nPlease pick one"), "--documents-subset"),
-        (ConnectionError("Couldn't reach 'a/b' on the Hub"), "llm prefetch --documents a/b"),
+        (ValueError("Config name is missing.\nPlease pick one"), "documents_subset"),
+        (ConnectionError("Couldn't reach 'a/b' on the Hub"), r"prefetch\(RunConfig\(documents='a/b'\)\)"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
 )
@@ -133,4 +136,4 @@ def test_prefetch_gets_what_a_run_needs_and_nothing_for_one_that_needs_none(monk
 
 
 def test_prefetch_of_a_model_that_no_run_takes_is_refused():
-    assert refusal(lambda: prefetch(RunConfig(model="gpt2"))).endswith("Fix: --model openai-community/gpt2")
+    assert refusal(lambda: prefetch(RunConfig(model="gpt2"))).endswith("Fix: model='openai-community/gpt2'")

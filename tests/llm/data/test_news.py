@@ -51,7 +51,7 @@ def test_a_corpus_in_a_file_is_documents_as_it_is(corpus):
 def test_what_cannot_be_chosen_is_one_line_and_writes_nothing(corpus, tmp_path, monkeypatch):
     out = tmp_path / "news.jsonl"
     own = RunConfig(tokenizer=str(tmp_path / "own.json"))
-    assert "--tokenizer FILE" in refusal(lambda: write_news(str(corpus), out, RunConfig()))
+    assert "tokenizer='FILE'" in refusal(lambda: write_news(str(corpus), out, RunConfig()))
     assert "there is no such file" in refusal(lambda: write_news("absent.cor", out, own))
     assert "no article of more than 256 tokens" in refusal(lambda: write_news(str(corpus), out, own))
     assert "a .jsonl file" in refusal(lambda: write_news(str(corpus), tmp_path / "news.txt", own))

@@ -71,9 +71,9 @@ def test_a_grid_as_it_is_typed():
 @pytest.mark.parametrize(
     ("item", "words"),
     [
-        ("learning=1", "Fix: --vary "),
+        ("learning=1", "Fix: vary="),
         ("lr", "FIELD=VALUE"),
-        ("stepz=1", "Fix: --vary steps="),
+        ("stepz=1", "Fix: vary='steps="),
         ("lr=fast", "expected a number"),
         ("steps=1.5", "expected an integer"),
         ("dropout=maybe", "true or false"),
@@ -86,7 +86,7 @@ def test_grids_that_cannot_be(item, words):
 
 
 def test_bad_values_are_the_configurations_own_error():
-    with pytest.raises(InputError, match="--optimizer lion"):
+    with pytest.raises(InputError, match="optimizer='lion'"):
         expand([CONFIG], grid=parse_grid(["optimizer=lion"]))
 
 
@@ -279,7 +279,7 @@ def _task_of(job):
 
 def test_submitit_missing_or_misused(tmp_path, monkeypatch):
     pytest.importorskip("submitit")
-    with pytest.raises(InputError, match="--submitit: "):
+    with pytest.raises(InputError, match="submitit: "):
         sweep(
             [CONFIG], tmp_path, launcher="submitit", parameters={"cluster": "local", "slurm_gpus_pr_node": 1}
         )

@@ -72,7 +72,7 @@ def test_networks_without_attention_train(tmp_path, weights):
     losses = llm.run(run, tmp_path / "run").losses.values
     assert losses[-1].mean() < losses[0].mean()
     said = refusal(lambda: read_architecture(dataclasses.replace(SMALL, model=folder, width=64, heads=2)))
-    assert said.startswith("--heads of ")
+    assert said.startswith("heads of ")
     assert "lacks num_attention_heads" in said
 
 
@@ -82,7 +82,7 @@ def test_overrides_reach_architectures_with_names_of_their_own(tmp_path, other_c
     assert (architecture.n_embd, architecture.n_layer, architecture.n_head) == (48, 3, 6)
     assert build_model(run, 1000).get_input_embeddings().weight.shape == (1056, 48)
     said = refusal(lambda: read_architecture(dataclasses.replace(run, feed_forward=64)))
-    assert "--feed-forward of" in said
+    assert "feed_forward of" in said
     assert "lacks intermediate_size" in said
 
 
@@ -139,9 +139,9 @@ def test_a_configuration_that_is_none_is_one_line(tmp_path, content):
 @pytest.mark.parametrize(
     ("name", "fix"),
     [
-        ("gpt2", "--model openai-community/gpt2"),
-        ("opt-125m", "--model facebook/opt-125m"),
-        ("pythia-1bb", "--model pythia-1b"),
+        ("gpt2", "model='openai-community/gpt2'"),
+        ("opt-125m", "model='facebook/opt-125m'"),
+        ("pythia-1bb", "model='pythia-1b'"),
         ("bloom", "check the path, or write OWNER/NAME as on the model's page"),
         ("absent.gguf", "check the path, or write OWNER/NAME as on the model's page"),
     ],
@@ -153,7 +153,7 @@ def test_an_unknown_model_gets_a_fix_that_is_meant(name, fix):
 def test_a_file_or_a_folder_that_is_no_checkpoint_is_called_so(tmp_path):
     (tmp_path / "model.safetensors").write_bytes(b"x")
     file = str(tmp_path / "model.safetensors")
-    assert refusal(lambda: read_architecture(RunConfig(model=file))).count(f"--model {tmp_path}, its folder")
+    assert refusal(lambda: read_architecture(RunConfig(model=file))).count(f"model='{tmp_path}', its folder")
     assert "without config.json" in refusal(lambda: read_architecture(RunConfig(model=str(tmp_path))))
 
 
@@ -165,7 +165,7 @@ def test_trained_weights_never_get_an_invented_tokenizer(tmp_path):
     run = dataclasses.replace(SMALL, model=llama(tmp_path / "m"), weights="pretrained")
     said = refusal(lambda: load_documents(run))
     assert "holds no tokenizer" in said
-    assert "Fix: --tokenizer" in said
+    assert "Fix: tokenizer" in said
     train_tokenizer(texts(9), 300).save(str(tmp_path / "own.json"))
     with_own = dataclasses.replace(run, tokenizer=str(tmp_path / "own.json"))
     assert tokenizer_of(with_own) == str(tmp_path / "own.json")

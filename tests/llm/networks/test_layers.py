@@ -16,7 +16,7 @@ def test_the_papers_layer_by_depth():
     assert attention_layer(neox()).name == "gpt_neox.layers.1.attention"
     assert attention_layer(gpt2()).name == "transformer.h.1.attn"
     assert len(attention_layer(neox()).parameters) == 4
-    with pytest.raises(InputError, match="--probe-layer output"):
+    with pytest.raises(InputError, match="probe_layer='output'"):
         attention_layer(Convolutional())
 
 
@@ -24,7 +24,7 @@ def test_layer_names():
     model = neox()
     assert select_layer(model, "output").parameters["lm_head.weight"] is model.lm_head.weight
     assert select_layer(model, "all").size == sum(p.numel() for p in model.parameters())
-    with pytest.raises(InputError, match=r"Fix: --probe-layer gpt_neox.layers.1.attention$"):
+    with pytest.raises(InputError, match=r"Fix: probe_layer='gpt_neox.layers.1.attention'$"):
         select_layer(model, "gpt_neox.layers.1.attn")
-    with pytest.raises(InputError, match="--probe-layer "):
+    with pytest.raises(InputError, match="probe_layer=''"):
         select_layer(model, "")

@@ -161,11 +161,11 @@ def test_code_in_a_models_folder_is_never_run(checkpoint, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "vocabulary", "words"),
     [
-        ({"model": "pythia-14"}, 1024, "Fix: --model pythia-14m"),
+        ({"model": "pythia-14"}, 1024, "Fix: model='pythia-14m'"),
         ({"model": "pythia-14m", "context": 4096}, 1024, "at most 2048, the positions"),
         ({"model": "embedded"}, 50277, "tokenizer of 50277 tokens for an embedding of 1024 rows"),
-        ({"model": "pythia-14m", "heads": 3}, 1024, "--heads 3 at width 128.*Fix: --heads 2"),
-        ({"model": "pythia-14m", "width": 100, "heads": 8}, 1024, "--heads 8 at width 100.*Fix: --heads 5"),
+        ({"model": "pythia-14m", "heads": 3}, 1024, "heads=3 at width 128.*Fix: heads=2"),
+        ({"model": "pythia-14m", "width": 100, "heads": 8}, 1024, "heads=8 at width 100.*Fix: heads=5"),
         ({"model": "pythia-14m", "freeze_blocks": 7}, 1024, "at most the model's 6 blocks"),
         ({"model": "pythia-14m", "freeze_blocks": -7}, 1024, "at most the model's 6 blocks"),
         ({"model": "embedded", "weights": "pretrained"}, 1024, "a model that has weights"),

@@ -172,7 +172,7 @@ def test_one_layer_is_kept_once(tmp_path):
 @pytest.mark.parametrize("probe", ["gradients", "residuals", "pca"])
 def test_a_wrong_layer_is_said_before_anything_is_written(tmp_path, probe):
     config = dataclasses.replace(CONFIG, probes=(probe,), probe_layer="gpt_neox.layer.1.mlp")
-    with pytest.raises(InputError, match=r"Fix: --probe-layer gpt_neox\.layers\.1\.mlp$"):
+    with pytest.raises(InputError, match=r"Fix: probe_layer='gpt_neox\.layers\.1\.mlp'$"):
         run(config, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

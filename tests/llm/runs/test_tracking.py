@@ -63,7 +63,7 @@ def test_nothing_is_imported_unless_asked_for(monkeypatch):
 
 @pytest.mark.parametrize(
     ("package", "options", "flag"),
-    [("wandb", {"wandb": "mine"}, "--wandb mine"), ("tensorboard", {"tensorboard": True}, "--tensorboard")],
+    [("wandb", {"wandb": "mine"}, "wandb='mine'"), ("tensorboard", {"tensorboard": True}, "tensorboard")],
 )
 def test_a_missing_package_is_said(monkeypatch, package, options, flag):
     monkeypatch.setitem(sys.modules, package, None)

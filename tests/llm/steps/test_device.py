@@ -33,7 +33,7 @@ def test_a_torch_that_cannot(monkeypatch):
         require_gpu()
     monkeypatch.setattr(torch, "__version__", "2.4.1+cu121")
     with pytest.raises(
-        InputError, match=r"--device cuda with torch 2\.4\.1\+cu121; expected torch 2\.6 or newer"
+        InputError, match=r"device='cuda' with torch 2\.4\.1\+cu121; expected torch 2\.6 or newer"
     ):
         require_gpu()
 

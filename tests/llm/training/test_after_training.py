@@ -59,7 +59,7 @@ def test_of_a_checkpoint(tmp_path):
 
 def test_without_weights(tmp_path):
     run(dataclasses.replace(CONFIG, probes=()), tmp_path / "run")
-    with pytest.raises(InputError, match="holds no weights.*--keep-weights"):
+    with pytest.raises(InputError, match="holds no weights.*keep_weights"):
         probe_run(tmp_path / "run", ["pairwise"])
     with pytest.raises(InputError, match="cannot be read"):
         probe_run(tmp_path / "nothing", ["pairwise"])

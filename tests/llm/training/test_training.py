@@ -209,7 +209,7 @@ def test_too_little_memory_says_how_much_and_what_lowers_it_and_loses_nothing(tm
     with monkeypatch.context() as patch:
         patch.setattr(LanguageAdapter, "load", exhausted)
         with pytest.raises(
-            InputError, match=r"out of memory.*about 0\.\d GB free.*--optimizer sgd"
+            InputError, match=r"out of memory.*about 0\.\d GB free.*optimizer='sgd'"
         ) as caught:
             run(config, tmp_path / "run", saving=AfterEpisodes(1))
     assert "\n" not in str(caught.value)

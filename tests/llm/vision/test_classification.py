@@ -158,13 +158,13 @@ def test_probes_see_a_classifier(tmp_path):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"model": "vit_b_33", **NO_SHAPE}, "Fix: --model vit_b_3"),
-        ({"model": "imagegpt-small"}, "Fix: --task image-modelling"),
-        ({"model": "embedded-vgg"}, "--width with --model embedded-vgg"),
-        ({"heads": 3}, "Fix: --heads 2"),
-        ({"image_size": 20}, "Fix: --image-size 16"),
+        ({"model": "vit_b_33", **NO_SHAPE}, "Fix: model='vit_b_3"),
+        ({"model": "imagegpt-small"}, "Fix: task='image-modelling'"),
+        ({"model": "embedded-vgg"}, "width with model='embedded-vgg'"),
+        ({"heads": 3}, "Fix: heads=2"),
+        ({"image_size": 20}, "Fix: image_size=16"),
         ({"model": "vit_b_32", "revision": "IMAGENET1K_V9"}, "expected one of IMAGENET1K_V1"),
-        ({"weights": "pretrained", **NO_SHAPE}, "--weights-file FILE"),
+        ({"weights": "pretrained", **NO_SHAPE}, "weights_file='FILE'"),
         ({"batch": 1000}, "1600 image(s)"),
     ],
 )

@@ -42,8 +42,8 @@ def test_classes_are_matched_to_outputs(tmp_path):
     assert targets(("ant", "bee"), own, config) == ([1, 3], "by name")
     assert targets(("w", "x", "y", "z"), own, config) == ([0, 1, 2, 3], "by position")
     assert targets(("2", "0"), own, config) == ([2, 0], "by number")
-    assert "Fix: --classes images" in refusal(lambda: targets(("ant", "eel"), own, config))
-    assert "Fix: --classes images" in refusal(lambda: targets(("4", "0"), own, config))
+    assert "Fix: classes='images'" in refusal(lambda: targets(("ant", "eel"), own, config))
+    assert "Fix: classes='images'" in refusal(lambda: targets(("4", "0"), own, config))
     new = build_classifier(dataclasses.replace(config, classes="images"), ("ant", "eel"))
     assert targets(("ant", "eel"), new, config)[0] == [0, 1]
     assert new.model.classifier.out_features == 2

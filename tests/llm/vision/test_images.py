@@ -36,7 +36,7 @@ def test_splits_of_a_folder(tmp_path):
     write_folder(tmp_path / "val", each=1)
     assert source(tmp_path).size == 6
     assert source(tmp_path, documents_split="validation").size == 3
-    assert "Fix: --documents-split train" in refusal(lambda: source(tmp_path, documents_split="test"))
+    assert "Fix: documents_split='train'" in refusal(lambda: source(tmp_path, documents_split="test"))
 
 
 def test_saved_and_packed_datasets(tmp_path):
@@ -56,9 +56,9 @@ def test_saved_and_packed_datasets(tmp_path):
      ("imagenet", "ILSVRC/imagenet-1k", "label"), ("some/pictures", "some/pictures", "kind")],
 )  # fmt: skip
 def test_datasets_of_the_hub(monkeypatch, name, asked, column):
-    def load(name, subset, split, revision, command):
+    def load(name, subset, split, revision, task):
         assert (name, subset, split, revision) == (asked, None, "validation", "main")
-        assert command == "reawaken llm prefetch --task classification"
+        assert task == "classification"
         return dataset([1, 0], column=column), {"name": name, "revision": "abc"}
 
     monkeypatch.setattr(llm.data.hub, "load_hub_dataset", load)
@@ -131,13 +131,13 @@ def test_labels_that_are_no_class(tmp_path):
 def test_too_few_images(tmp_path):
     found = source(write_folder(tmp_path))
     config = RunConfig(task="classification", documents=str(tmp_path), batch=5, num_documents=3)
-    assert "Fix: --num-documents 2" in refusal(lambda: choose_images(found, config, 15))
+    assert "Fix: num_documents=2" in refusal(lambda: choose_images(found, config, 15))
     config = RunConfig(task="image-modelling", documents=str(tmp_path), num_documents=13)
-    assert "Fix: --num-documents 12" in refusal(lambda: choose_images(found, config, 13))
+    assert "Fix: num_documents=12" in refusal(lambda: choose_images(found, config, 13))
 
 
 def test_unknown_and_empty_sources(tmp_path):
-    assert "Fix: --documents cifar10" in refusal(lambda: source("cifra10"))
+    assert "Fix: documents='cifar10'" in refusal(lambda: source("cifra10"))
     assert "holds no images" in refusal(lambda: source(tmp_path))
 
 
@@ -184,4 +184,4 @@ def test_settings_of_texts_are_refused_for_batches(change):
     name = next(iter(change)).replace("_", "-")
     words = refusal(lambda: RunConfig(task="classification", **change))
     assert words.startswith(f"--{name} ")
-    assert "with --task classification" in words
+    assert "with task='classification'" in words

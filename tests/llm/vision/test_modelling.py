@@ -181,10 +181,10 @@ def test_damaged_checkpoints_are_refused(pretrained, tmp_path, damage, words):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"model": "imagegpt-smal"}, "Fix: --model imagegpt-small"),
-        ({"model": "pythia-14m"}, "Fix: --task language"),
-        ({"model": "vgg19"}, "Fix: --task classification"),
-        ({"heads": 3}, "Fix: --heads 2"),
+        ({"model": "imagegpt-smal"}, "Fix: model='imagegpt-small'"),
+        ({"model": "pythia-14m"}, "Fix: task='language'"),
+        ({"model": "vgg19"}, "Fix: task='classification'"),
+        ({"heads": 3}, "Fix: heads=2"),
         ({"freeze_blocks": 3}, "at most the model's 2 blocks"),
         ({"weights": "pretrained"}, "has no pretrained weights"),
         ({"num_documents": 101}, "holds 100 image(s)"),
@@ -199,7 +199,7 @@ def test_settings_that_do_not_fit(change, words, tmp_path):
 
 def test_shape_and_pretrained_weights_exclude_each_other(pretrained, tmp_path):
     config = dataclasses.replace(pretrained, image_size=4)
-    assert "--image-size with pretrained weights" in refusal(lambda: run(config, tmp_path / "run"))
+    assert "image_size with pretrained weights" in refusal(lambda: run(config, tmp_path / "run"))
 
 
 def test_blocks_can_be_frozen():

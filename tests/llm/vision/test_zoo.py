@@ -78,7 +78,7 @@ def test_bad_state_dicts_are_refused(tmp_path, damage):
         file.write_bytes(file.read_bytes()[:2000])
     config = dataclasses.replace(VGG, weights="pretrained", weights_file=str(file))
     words = refusal(lambda: run(config, tmp_path / "run"))
-    assert words.startswith("the weights do not fit" if damage == "other" else "--weights-file")
+    assert words.startswith("the weights do not fit" if damage == "other" else "weights_file")
     assert not (tmp_path / "it_ran").exists()
     assert not (tmp_path / "run").exists()
 
@@ -92,5 +92,5 @@ def test_weights_that_cannot_be_downloaded(monkeypatch, tmp_path):
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", unreachable)
     config = dataclasses.replace(TINY, model="vgg19", weights="pretrained", **NO_SHAPE)
     words = refusal(lambda: run(config, tmp_path / "run"))
-    assert "reawaken llm prefetch --task classification --weights pretrained --model vgg19" in words
-    assert "--weights-file vgg19-dcbb9e9d.pth" in words
+    assert "prefetch(RunConfig(task='classification', weights='pretrained', model='vgg19'))" in words
+    assert "weights_file='vgg19-dcbb9e9d.pth'" in words

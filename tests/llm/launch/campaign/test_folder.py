@@ -152,9 +152,9 @@ def test_weights_are_never_collected(go, tmp_path):
 def test_documents_and_tokenizers_that_cannot_be_used(go, tmp_path, documents):
     bare = tmp_path / "bare.jsonl"
     bare.write_text(documents.read_text())
-    with pytest.raises(InputError, match=r"--documents .*bare.jsonl without a tokenizer"):
+    with pytest.raises(InputError, match=r"documents='.*bare.jsonl' without a tokenizer"):
         go(documents=bare)
-    with pytest.raises(InputError, match=r"--tokenizer .*nothing.json; expected an existing file"):
+    with pytest.raises(InputError, match=r"tokenizer='.*nothing.json'; expected an existing file"):
         go(tokenizer=tmp_path / "nothing.json")
     with pytest.raises(InputError, match="is no tokenizer"):
         go(tokenizer=bare)

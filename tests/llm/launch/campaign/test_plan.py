@@ -45,7 +45,7 @@ def test_runs_are_found_by_their_presets():
 
 
 def test_a_name_that_is_not_in_the_plan():
-    with pytest.raises(InputError, match=r"--only fig2b-1\.4c; .*Fix: --only fig2b-1\.4b$"):
+    with pytest.raises(InputError, match=r"only='fig2b-1\.4c'; .*Fix: only='fig2b-1\.4b'$"):
         select(plan(), ["fig2b-1.4c"])
 
 

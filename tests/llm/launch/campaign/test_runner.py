@@ -25,9 +25,9 @@ def test_runs_of_a_trained_network_wait_for_one(go, tmp_path, capsys):
     assert "t-seed0" not in go(entries=trained, only=["t", "a"]).outcomes
     assert "1 runs of a trained network wait for one" in capsys.readouterr().err
     (tmp_path / "weights.bin").touch()
-    with pytest.raises(InputError, match=r"--model .*weights.bin; expected a .gguf file"):
+    with pytest.raises(InputError, match=r"model='.*weights.bin'; expected a .gguf file"):
         go(model=tmp_path / "weights.bin")
-    with pytest.raises(InputError, match=r"--model .*gone.gguf; expected an existing file"):
+    with pytest.raises(InputError, match=r"model='.*gone.gguf'; expected an existing file"):
         go(model=tmp_path / "gone.gguf")
     (tmp_path / "empty.gguf").touch()
     with pytest.raises(InputError, match=r"pretrained.gguf"):
@@ -94,10 +94,10 @@ def test_several_at_a_time(go):
 
 
 def test_a_budget_too_small_for_one_episode(go):
-    with pytest.raises(InputError, match=r"--budget leaves \d+ s, and a-seed0 .*Fix: --budget \d+\.\d$"):
+    with pytest.raises(InputError, match=r"budget leaves \d+ s, and a-seed0 .*Fix: budget=\d+\.\d$"):
         go(budget=0.01)
     assert not (go.out / "a-seed0").exists()
-    with pytest.raises(InputError, match=r"--budget -1"):
+    with pytest.raises(InputError, match=r"budget=-1"):
         go(budget=-1)
 
 
@@ -112,7 +112,7 @@ def test_too_little_memory_names_the_next_smaller(go, monkeypatch, capsys):
     monkeypatch.setattr(runner_module, "network", lambda config: Small)
     monkeypatch.setattr(runner_module, "free_memory", lambda device: SHAPES["pythia-1b"][0] ** 2 * 16)
     with pytest.raises(
-        InputError, match=r"fig2b-1\.4b-seed0 needs about .*Fix: --only fig2b-1b-seed0, the next"
+        InputError, match=r"fig2b-1\.4b-seed0 needs about .*Fix: only='fig2b-1b-seed0', the next"
     ):
         go(entries=ENTRIES, only=["fig2b-1.4b", "fig2b-2.8b"])
     capsys.readouterr()
@@ -139,10 +139,10 @@ def test_too_little_disk(go, monkeypatch):
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_without_a_gpu_nothing_is_touched(go, tmp_path, capsys):
-    with pytest.raises(InputError, match="campaign --device auto"):
+    with pytest.raises(InputError, match="campaign device='auto'"):
         go(device="auto")
     assert not go.out.exists()
     assert main(["run", "--out", str(go.out)]) == 2
     assert capsys.readouterr().err.startswith("reawaken: campaign --device auto: ")
-    with pytest.raises(InputError, match="--device cuda"):
+    with pytest.raises(InputError, match="device='cuda'"):
         train(RunConfig(device="cuda"), tmp_path / "run")
