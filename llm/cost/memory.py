@@ -51,9 +51,11 @@ def enough_memory(config: RunConfig) -> Iterator[None]:
         knobs = [arg("freeze_blocks"), "a smaller " + arg("model") + " or " + arg("context")]
         if config.optimizer != "sgd":
             knobs.insert(0, arg("optimizer", "sgd") + " (no moments)")
-        gigabytes = measure_size(config).memory / 1e9
+        needed = "more memory"
+        with contextlib.suppress(InputError):  # not every network can be measured
+            needed = f"about {measure_size(config).memory / 1e9:.1f} GB free"
         raise InputError(
             f"out of memory with {config.model} at context {config.context}",
-            expected=f"about {gigabytes:.1f} GB free; what a checkpoint holds is not lost",
+            expected=f"{needed}; what a checkpoint holds is not lost",
             fix=", ".join(knobs),
         ) from error

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from llm.config import RunConfig
+from toymodel.base.errors import InputError
+from toymodel.base.words import arg
 
 if TYPE_CHECKING:
     import torch
@@ -52,6 +55,9 @@ def measure_size(config: RunConfig) -> Size:
 
     A language model is laid out and run with tensors that hold no numbers, whatever its size; for a task of
     images, whose networks are small, the network is built and one step's forward pass is run on the CPU.
+
+    Raises:
+        InputError: for a network that cannot be followed without numbers, or not built.
     """
     if config.task == "language":
         from torch._subclasses.fake_tensor import FakeTensorMode
@@ -60,7 +66,11 @@ def measure_size(config: RunConfig) -> Size:
 
         with FakeTensorMode():
             model = build_model(dataclasses.replace(config, weights="random", vocabulary="model"), 1)
-            passed = _forward(model, _language_step(model, config))
+            if expert_weights(model):
+                # Which token goes to which expert takes numbers, unless each gathers the weights it needs.
+                model.set_experts_implementation("batched_mm")
+            with _followed(config):
+                passed = _forward(model, _language_step(model, config))
     else:
         import torch
 
@@ -89,6 +99,26 @@ def measure_size(config: RunConfig) -> Size:
     )
 
 
+def expert_weights(model: torch.nn.Module) -> list[torch.nn.Parameter]:
+    """The matrices of a mixture of experts, of which each token uses some; none for other networks."""
+    return [p for module in model.modules() if hasattr(module, "num_experts")
+            for p in module.parameters(recurse=False) if p.ndim == 3]  # fmt: skip
+
+
+@contextlib.contextmanager
+def _followed(config: RunConfig) -> Iterator[None]:
+    """Say in one line that a network's way depends on the numbers in it."""
+    try:
+        yield
+    except (RuntimeError, NotImplementedError) as error:
+        words = " ".join(str(error).split())[:160] or type(error).__name__
+        raise InputError(
+            arg("model", config.model) + f" cannot be followed without numbers ({words})",
+            expected="a network whose memory and arithmetic its shapes tell",
+            fix="leave the estimate out: it is trained all the same",
+        ) from error
+
+
 @dataclass(frozen=True)
 class _Passed:
     """One forward pass of a gradient step: bytes kept for the backward pass, operations, and the numbers
@@ -107,11 +137,13 @@ def _forward(model: Any, step: Callable[[], torch.Tensor]) -> _Passed:
     from llm.networks.layers import output_module
 
     weights = {p.untyped_storage()._cdata for p in model.parameters()}
+    # Training reads experts' weights in place; here they are gathered, one copy to a token and expert.
+    gathered = {p.shape[1:] for p in expert_weights(model)}
     kept: dict[int, Any] = {}
 
     def note(tensor: torch.Tensor) -> torch.Tensor:
         storage = tensor.untyped_storage()
-        if storage._cdata not in weights:
+        if storage._cdata not in weights and not (tensor.ndim == 3 and tensor.shape[1:] in gathered):
             kept[storage._cdata] = storage
         return tensor
 

@@ -13,6 +13,10 @@ from llm.config import RunConfig
 __all__ = ["Work", "count_work"]
 
 
+# What architectures call the number of their experts.
+_EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts")
+
+
 @dataclass(frozen=True)
 class Work:
     """Of one gradient step and one evaluation of all documents.
@@ -62,7 +66,8 @@ def count_work(config: RunConfig, parameters: int, forward: int | None = None) -
     Args:
         config: what is trained.
         parameters: number of weights.
-        forward: operations of a gradient step's forward pass, for networks of images.
+        forward: operations of a gradient step's forward pass, for networks of images and of experts, of which
+            a token uses some.
     """
     table = 0
     if config.task == "language":
@@ -71,8 +76,9 @@ def count_work(config: RunConfig, parameters: int, forward: int | None = None) -
         architecture, _ = read_architecture(config)
         width, layers, length = architecture.hidden_size, architecture.num_hidden_layers, config.context
         table = architecture.vocab_size * width
-        forward = 2 * (parameters - table) * length + 2 * layers * width * length * (length + 1)
-    assert forward is not None, "operations of a network of images are counted by running it"
+        if not any(getattr(architecture, name, 0) for name in _EXPERTS):
+            forward = 2 * (parameters - table) * length + 2 * layers * width * length * (length + 1)
+    assert forward is not None, "operations of experts and of a network of images are counted by running it"
     in_products = config.optimizer == "sgd" and config.version >= 2
     per_weight = 16 if in_products else 24 if config.optimizer == "sgd" else 40
     return Work(

@@ -24,7 +24,7 @@ from toymodel.base.numbers import whole
 from toymodel.base.words import arg, nearest
 from toymodel.measures.losses import cyclic_order
 
-__all__ = ["SCHEDULES", "each_once", "load_order", "period", "schedule"]
+__all__ = ["SCHEDULES", "each_once", "load_order", "options_of", "period", "schedule"]
 
 Order = NDArray[np.int64]
 
@@ -158,6 +158,12 @@ SCHEDULES: dict[str, Callable[..., Order]] = {
 }
 
 
+def options_of(kind: str) -> tuple[str, ...]:
+    """What may be set of a schedule in `SCHEDULES`: the keywords of its function."""
+    parameters = inspect.signature(SCHEDULES[kind]).parameters.values()
+    return tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
+
+
 def load_order(path: str | os.PathLike[str]) -> NDArray[np.integer[Any]]:
     """An order of one's own from a file: ``.npy``, or ``.json`` as nested lists; for `schedule`.
 
@@ -263,8 +269,7 @@ def schedule(kind: str | ArrayLike, tasks: int, epochs: int, seed: int = 0, **op
     if name not in SCHEDULES:
         raise InputError(f"there is no schedule {kind!r}", expected="one of " + ", ".join(SCHEDULES),
                          fix=f"schedule {nearest(name, SCHEDULES)!r}")  # fmt: skip
-    build = SCHEDULES[name]
-    known = [p.name for p in inspect.signature(build).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    known = options_of(name)
     for option in options:
         if option not in known:
             raise InputError(
@@ -278,7 +283,7 @@ def schedule(kind: str | ArrayLike, tasks: int, epochs: int, seed: int = 0, **op
         raise InputError(
             arg("seed", seed), expected="a whole number, 0 or more", fix=arg("seed", 0)
         ) from None
-    return build(count, length, rng, **options)
+    return SCHEDULES[name](count, length, rng, **options)
 
 
 def _given(order: ArrayLike, tasks: int, epochs: int) -> Order:
