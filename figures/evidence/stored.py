@@ -19,6 +19,7 @@ from llm.runs.finished import Run
 from llm.runs.kept import PROVENANCE, check_against, provenance, run_places
 from toymodel.base.errors import InputError
 from toymodel.base.files import atomic_write
+from toymodel.base.words import one_line
 
 __all__ = ["INDEX", "pack", "read_folders", "read_packed"]
 
@@ -49,7 +50,7 @@ def _indexed(index: Path, text: bytes) -> list[Run]:
         ]
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise InputError(
-            f"{str(index)!r} cannot be read ({' '.join(str(error).split())[:200]})",
+            f"{str(index)!r} cannot be read ({one_line(error)})",
             expected="the index of packed runs, as reawaken record wrote it",
             fix="copy the folder again from where it was made",
         ) from error

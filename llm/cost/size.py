@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from llm.config import RunConfig
 from toymodel.base.errors import InputError
-from toymodel.base.words import arg
+from toymodel.base.words import arg, one_line
 
 if TYPE_CHECKING:
     import torch
@@ -111,7 +111,7 @@ def _followed(config: RunConfig) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, NotImplementedError) as error:
-        words = " ".join(str(error).split())[:160] or type(error).__name__
+        words = one_line(error, 160)
         raise InputError(
             arg("model", config.model) + f" cannot be followed without numbers ({words})",
             expected="a network whose memory and arithmetic its shapes tell",

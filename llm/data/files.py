@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from toymodel.base.errors import InputError
+from toymodel.base.json_file import plain_object
 from toymodel.base.words import arg
 
 __all__ = ["FORMATS", "Rows", "natural_order", "read_file", "read_texts"]
@@ -145,10 +146,8 @@ def _jsonl(path: Path, data: bytes) -> Rows:
     places: list[str] = []
     for number, line in _numbered(data):
         try:
-            row = json.loads(line)
-            if not isinstance(row, dict):
-                raise ValueError(f"a {type(row).__name__}, not an object")
-        except (ValueError, RecursionError) as error:
+            row = plain_object(line)
+        except ValueError as error:
             raise InputError(
                 f"line {number} of {str(path)!r} is no document ({error})",
                 expected='a JSON object with the field "text" or "article"',

@@ -9,10 +9,9 @@ from __future__ import annotations
 import importlib.util
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 from toymodel.base.errors import InputError
-from toymodel.base.words import arg
+from toymodel.base.words import arg, first_line
 
 __all__ = ["is_gguf", "library_arguments", "loading_gguf", "quantization"]
 
@@ -59,17 +58,15 @@ def quantization(path: Path) -> dict[str, int]:
 def loading_gguf(path: Path, error: Exception) -> InputError:
     """The one line for what the library raised on a file that `quantization` found whole."""
     return InputError(
-        arg("model", path) + f": {_line(error)}",
+        arg("model", path) + f": {first_line(error)}",
         expected="a GGUF file of an architecture and quantisation that the installed transformers reads",
         fix="pip install --upgrade transformers gguf, or a checkpoint's folder with safetensors",
     )
 
 
 def _unreadable(path: Path, error: Exception) -> InputError:
-    return InputError(f"{str(path)!r} cannot be read as GGUF ({_line(error)})", expected="a whole GGUF file",
-                      fix="copy or download it again")  # fmt: skip
-
-
-def _line(error: Any) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0] if text else type(error).__name__
+    return InputError(
+        f"{str(path)!r} cannot be read as GGUF ({first_line(error)})",
+        expected="a whole GGUF file",
+        fix="copy or download it again",
+    )

@@ -10,7 +10,7 @@ from typing import Any
 
 from llm.names import CNN_DAILYMAIL, PYTHIA, SHAPES
 from toymodel.base.errors import InputError
-from toymodel.base.words import Phrase, arg, args, either, in_flags, nearest
+from toymodel.base.words import Phrase, arg, args, either, first_line, in_flags, nearest
 
 __all__ = ["fetch_model", "load_hub_dataset", "load_local_dataset", "load_parquet"]
 
@@ -208,7 +208,7 @@ def _dataset_errors(name: str, split: str, what: Phrase) -> Iterator[None]:
             fix=_nearest("documents", name),
         ) from error
     except (KeyError, ValueError, RuntimeError, FileNotFoundError, exceptions.DatasetsError) as error:
-        text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        text = first_line(error)
         if "script" in text:
             raise InputError(
                 what + " needs a script of its own, which is never run",

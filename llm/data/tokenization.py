@@ -16,7 +16,7 @@ from llm.data.quiet import quiet
 from llm.data.sources import Source, readable
 from llm.names import hub_id
 from toymodel.base.errors import InputError
-from toymodel.base.words import arg
+from toymodel.base.words import arg, first_line
 
 __all__ = ["Tokenizer", "choose_tokenizer", "named_tokenizer"]
 
@@ -113,8 +113,11 @@ def _fast(file: Path) -> Any:
     try:
         fast = Fast.from_file(str(file))
     except Exception as error:  # the library raises plain Exception
-        raise InputError(f"{str(file)!r} is no tokenizer ({_line(error)})", expected="a tokenizer.json file",
-                         fix="copy it again from the model's folder") from error  # fmt: skip
+        raise InputError(
+            f"{str(file)!r} is no tokenizer ({first_line(error)})",
+            expected="a tokenizer.json file",
+            fix="copy it again from the model's folder",
+        ) from error
     fast.no_truncation()
     fast.no_padding()
     return fast
@@ -133,7 +136,7 @@ def _of_merges(folder: Path) -> Any:
     try:
         fast = Fast(models.BPE.from_file(*files))
     except Exception as error:
-        raise InputError(f"{files[0]!r} and merges.txt are no tokenizer ({_line(error)})",
+        raise InputError(f"{files[0]!r} and merges.txt are no tokenizer ({first_line(error)})",
                          expected="the pair as it was saved", fix="copy both again") from error  # fmt: skip
     if missing := [c for c in pre_tokenizers.ByteLevel.alphabet() if fast.token_to_id(c) is None]:
         raise InputError(
@@ -168,7 +171,7 @@ def _of_library(path: Path, name: str) -> Tokenizer:
     except Exception as error:  # sentencepiece's, json's, the library's own
         if (path / "vocab.json").is_file() and (path / "merges.txt").is_file():
             return _wrap(_of_merges(path), f"{name}, vocab.json and merges.txt, text cut as GPT-2's")
-        problem = f"the tokenizer in {str(path)!r} does not load ({_line(error)})"
+        problem = f"the tokenizer in {str(path)!r} does not load ({first_line(error)})"
         fix = "copy it again, or save it as tokenizer.json (save_pretrained) where it loads"
         for file in (path / name for name in _FILES if name.endswith(".model")):
             if file.is_file() and not _is_sentencepiece(file):
@@ -184,11 +187,6 @@ def _is_sentencepiece(file: Path) -> bool:
     """Whether a ``.model`` file begins as one does: a message's first field, or base64 and a rank."""
     begins = file.read_bytes()[:4000]
     return begins.startswith(b"\n") or re.match(rb"[A-Za-z0-9+/]+=* \d+\r?\n", begins) is not None
-
-
-def _line(error: Exception) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0] if text else type(error).__name__
 
 
 def _wrap(fast: Any, origin: str) -> Tokenizer:

@@ -12,7 +12,7 @@ from llm.data.quiet import quiet
 from llm.names import OWNERS, SHAPES, hub_id, other_task
 from toymodel.base.errors import InputError
 from toymodel.base.memory import refuse_if_too_large
-from toymodel.base.words import arg, nearest
+from toymodel.base.words import arg, nearest, one_line
 
 __all__ = ["check_fit", "check_heads", "check_room", "read_architecture", "read_config", "refuse_shape"]
 
@@ -52,7 +52,7 @@ def read_architecture(config: RunConfig) -> tuple[Any, Path | None]:
     try:
         architecture = read_config(folder, name)
     except ImportError as error:
-        needs = " ".join(str(error).split())[:160]
+        needs = one_line(error, 160)
         raise InputError(
             arg("model", name) + f" needs a package that is not here ({needs})",
             expected="a causal language model",
@@ -132,7 +132,7 @@ def read_config(folder: Path, name: str) -> Any:
     except Exception as error:  # strict fields, json, and too deep nesting each have their own
         if more:
             raise loading_gguf(folder, error) from error
-        words = " ".join(str(error).split()) or type(error).__name__
+        words = one_line(error)
         fix = "copy config.json again"
         if "recogni" in words.lower():  # "does not recognize", "unrecognized"
             fix = "pip install --upgrade transformers, or another " + arg("model")

@@ -6,7 +6,7 @@ from typing import Any
 
 from llm.data.quiet import quiet
 from toymodel.base.errors import InputError
-from toymodel.base.words import arg
+from toymodel.base.words import arg, one_line
 
 __all__ = ["check_causal"]
 
@@ -40,7 +40,7 @@ def check_causal(model: Any, name: str) -> None:
             logits = model(input_ids=torch.stack([one, other]), use_cache=False).logits[:, :half].float()
     except (RuntimeError, ValueError, TypeError, IndexError, AttributeError) as error:
         raise InputError(
-            arg("model", name) + f" does not run ({' '.join(str(error).split())[:160]})",
+            arg("model", name) + f" does not run ({one_line(error, 160)})",
             expected="a network whose config.json fits together",
             fix="copy config.json again",
         ) from error

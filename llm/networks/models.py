@@ -13,7 +13,7 @@ from llm.networks.causal import check_causal
 from llm.networks.drawing import deviations, draw
 from llm.networks.weights import initialize, load_weights
 from toymodel.base.errors import InputError
-from toymodel.base.words import arg
+from toymodel.base.words import arg, one_line
 
 if TYPE_CHECKING:
     import torch
@@ -103,7 +103,7 @@ def _construct(kind: Any, architecture: Any, name: str, common: dict[str, Any]) 
         return kind.from_config(architecture, **common)
     except (LookupError, ValueError, TypeError, AttributeError, ArithmeticError, AssertionError,
             RuntimeError) as error:  # fmt: skip
-        words = " ".join(str(error).split())[:160]
+        words = one_line(error, 160)
         if "memory" in words.lower():  # said where it is known how much would do
             raise
         raise InputError(

@@ -13,7 +13,7 @@ from llm.data.gguf import library_arguments, loading_gguf, quantization
 from llm.data.quiet import quiet
 from llm.networks.drawing import deviations, in_threads
 from toymodel.base.errors import InputError
-from toymodel.base.words import arg
+from toymodel.base.words import arg, first_line
 
 if TYPE_CHECKING:
     import numpy as np
@@ -54,9 +54,7 @@ def load_weights(kind: Any, folder: Path | None, config: RunConfig, common: dict
         if more:
             raise loading_gguf(folder, error) from error
         raise InputError(
-            "the weights of "
-            + arg("model", config.model)
-            + f" cannot be loaded ({str(error).strip().splitlines()[0]})",
+            "the weights of " + arg("model", config.model) + f" cannot be loaded ({first_line(error)})",
             expected="whole safetensors files that match config.json",
             fix="copy or download the checkpoint again",
         ) from error

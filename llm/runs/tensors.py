@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from toymodel.base.checksum import Damaged, agrees, checksum
 from toymodel.base.files import atomic_path
+from toymodel.base.words import one_line
 
 if TYPE_CHECKING:
     import torch
@@ -62,7 +63,7 @@ def load_tensors(path: Path, only: str | None = None) -> tuple[Tensors, dict[str
     except OSError:
         raise
     except Exception as error:  # whatever a damaged header makes a parser raise
-        raise Damaged(" ".join(f"{type(error).__name__}: {error}".split())[:200]) from error
+        raise Damaged(one_line(error, kind=True)) from error
     if "checksum" not in metadata or "content" not in metadata:
         if {"checksum", "content"} & set(metadata):
             raise Damaged("its checksums are missing")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from llm.config import RunConfig
 from toymodel.base.errors import InputError
-from toymodel.base.words import arg
+from toymodel.base.words import arg, first_line
 
 if TYPE_CHECKING:
     import torch
@@ -46,7 +46,7 @@ def require_gpu(asked: str = "") -> str:
         name: str = torch.cuda.get_device_name()
         torch.zeros(1, device="cuda").sum().item()  # a kernel runs: the build knows this GPU
     except (RuntimeError, AssertionError) as error:
-        words = str(error).strip().splitlines()[0]
+        words = first_line(error)
         if "driver" in words.lower() and "old" in words.lower():
             raise InputError(
                 asked + f": {words}",

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from llm.config import RunConfig
 from llm.steps.restoring import restoring
 from llm.steps.step import EagerStep
+from toymodel.base.words import first_line
 
 if TYPE_CHECKING:
     import torch
@@ -206,4 +207,4 @@ def _first_line(error: BaseException) -> str:
     # Ending a broken recording raises an error of its own; the one that broke it came before.
     while isinstance(error.__context__, RuntimeError):
         error = error.__context__
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    return first_line(error)

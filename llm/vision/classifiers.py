@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from llm.config import RunConfig
 from toymodel.base.errors import InputError
-from toymodel.base.words import arg
+from toymodel.base.words import arg, first_line
 
 if TYPE_CHECKING:
     import torch
@@ -191,7 +191,7 @@ def _from_hub(config: RunConfig, classes: Sequence[str]) -> Classifier:
     except InputError:
         raise
     except ValueError as error:
-        reason = str(error).strip().splitlines()[0].partition(": <")[0]
+        reason = first_line(error).partition(": <")[0]
         raise InputError(
             arg("model", config.model) + f" is no image classifier ({reason})",
             expected="a model for image classification",
@@ -211,9 +211,9 @@ def _processor(folder: Path, config: RunConfig) -> Callable[[Any], torch.Tensor]
     try:
         processor = AutoImageProcessor.from_pretrained(folder, backend="pil", trust_remote_code=False)
     except Exception as error:  # json's and the library's own, whatever a damaged file leads it to
-        words = " ".join(str(error).split()) or type(error).__name__
         raise InputError(
-            f"--model {config.model}: how its images are prepared cannot be read ({words[:200]})",
+            arg("model", config.model)
+            + f": how its images are prepared cannot be read ({one_line(error)})",
             expected="preprocessor_config.json beside config.json",
             fix="take it from the checkpoint's page",
         ) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import metadata
 
 from toymodel.base.errors import InputError
+from toymodel.base.words import first_line
 
 __all__ = ["check_pair"]
 
@@ -41,7 +42,7 @@ def check_pair(what: str, *, needed: bool = True) -> None:
     try:
         import torchvision.models  # noqa: F401
     except (ImportError, RuntimeError, OSError, AttributeError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = first_line(error)
         again = install.replace("install ", "install --force-reinstall ", "--force" not in install)
         raise InputError(what + f": torchvision {found} cannot be loaded ({reason})", expected=expected,
                          fix=again) from error  # fmt: skip

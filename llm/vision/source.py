@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from toymodel.base.errors import InputError
-from toymodel.base.words import arg
+from toymodel.base.words import arg, first_line
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -59,7 +59,7 @@ class ImageSource:
                     image.load()
         except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError, Warning) as error:
             raise InputError(
-                f"{name!r} cannot be read as an image ({str(error).strip().splitlines()[0]})",
+                f"{name!r} cannot be read as an image ({first_line(error)})",
                 expected="a whole JPEG, PNG or other file that Pillow opens",
                 fix="copy it again, or take it out of the images",
             ) from error

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from llm.config import RunConfig
 from llm.names import EMBEDDED_CLASSIFIERS, classifiers, other_task
 from toymodel.base.errors import InputError
-from toymodel.base.words import arg, args, either, in_flags, nearest_few
+from toymodel.base.words import arg, args, either, first_line, in_flags, nearest_few
 
 if TYPE_CHECKING:
     import torch
@@ -266,7 +266,7 @@ def read_state(path: str | os.PathLike[str]) -> Mapping[str, torch.Tensor]:
     except (SafetensorError, OSError, EOFError, ValueError, RuntimeError, pickle.UnpicklingError,
             zipfile.BadZipFile) as error:  # fmt: skip
         raise InputError(
-            arg("weights_file", path) + f" cannot be used ({str(error).strip().splitlines()[0]})",
+            arg("weights_file", path) + f" cannot be used ({first_line(error)})",
             expected="a state dict: names and tensors, as torch.save(model.state_dict(), FILE) writes it",
             fix="copy the file again, or save it so",
         ) from error

@@ -17,6 +17,7 @@ from toymodel.base.checksum import Damaged, is_sealed, seal
 from toymodel.base.errors import InputError
 from toymodel.base.files import atomic_path
 from toymodel.base.memory import refuse_if_too_large
+from toymodel.base.words import one_line
 
 __all__ = ["Arrays", "load_arrays", "only_array", "save_arrays"]
 
@@ -84,7 +85,7 @@ def load_arrays(path: str | os.PathLike[str]) -> Arrays:
     except (InputError, KeyboardInterrupt):
         raise
     except Exception as error:  # whatever a damaged archive makes a parser raise
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        reason = one_line(error, kind=True)
         raise InputError(
             f"{str(where)!r} cannot be read as a NumPy file ({reason})",
             expected=_WHOLE,

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from toymodel.base.words import one_line
+
 __all__ = ["compiled"]
 
 _said = False
@@ -43,6 +45,6 @@ def compiled(function: Callable[..., Any], signature: Any, *, cache: bool = True
 def _say(error: Exception) -> None:
     global _said
     if not _said:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:120]
+        reason = one_line(error, 120, kind=True)
         print(f"reawaken: compiled code on disk is damaged ({reason}); compiling it again", file=sys.stderr)
     _said = True

@@ -11,8 +11,9 @@ from typing import Any
 from toymodel.base.checksum import agrees, checksum
 from toymodel.base.errors import InputError
 from toymodel.base.files import atomic_write
+from toymodel.base.words import one_line
 
-__all__ = ["parse_object", "read_json", "sealed_object", "write_json"]
+__all__ = ["parse_object", "plain_object", "read_json", "sealed_object", "write_json"]
 
 KEY = "checksum"
 
@@ -38,7 +39,7 @@ def read_json(path: str | os.PathLike[str], *, fix: str) -> dict[str, Any]:
     try:
         return parse_object(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = one_line(error)
         raise InputError(
             f"{str(file)!r} cannot be read ({reason})", expected="the JSON object that was written", fix=fix
         ) from error
@@ -55,15 +56,25 @@ def parse_object(text: str, key: str = KEY) -> dict[str, Any]:
     Raises:
         ValueError: for anything else.
     """
+    values = plain_object(text)
+    expected = values.pop(key, None)
+    if expected is not None and not agrees(expected, [_canonical(values)]):
+        raise ValueError("it was altered since it was written: its checksum does not agree")
+    return values
+
+
+def plain_object(text: str | bytes) -> dict[str, Any]:
+    """An object from its text.
+
+    Raises:
+        ValueError: for anything else.
+    """
     try:
         values = json.loads(text)
     except RecursionError as error:
         raise ValueError("it is nested too deep") from error
     if not isinstance(values, dict):
         raise ValueError(f"a JSON {type(values).__name__}, not an object")
-    expected = values.pop(key, None)
-    if expected is not None and not agrees(expected, [_canonical(values)]):
-        raise ValueError("it was altered since it was written: its checksum does not agree")
     return values
 
 

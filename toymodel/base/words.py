@@ -16,7 +16,19 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Phrase", "arg", "args", "as_given", "columns", "either", "in_flags", "nearest", "nearest_few"]
+__all__ = [
+    "Phrase",
+    "arg",
+    "args",
+    "as_given",
+    "columns",
+    "either",
+    "first_line",
+    "in_flags",
+    "nearest",
+    "nearest_few",
+    "one_line",
+]
 
 
 _LONGEST = 80
@@ -140,6 +152,23 @@ def _plain(value: Any) -> Any:
     if isinstance(value, np.generic):
         return value.item()
     return fspath(value) if isinstance(value, PathLike) else value
+
+
+def one_line(error: BaseException | str, most: int = 200, *, kind: bool = False) -> str:
+    """What an exception says, on one line, cut; where it says nothing, its type.
+
+    Args:
+        error: of this program or another library.
+        most: characters.
+        kind: begin with its type.
+    """
+    text, name = " ".join(str(error).split()), type(error).__name__
+    return (f"{name}: {text}" if kind and text else text or name)[:most]
+
+
+def first_line(error: BaseException | str) -> str:
+    """The first line of what an exception says; where it says nothing, its type."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def columns(rows: Iterable[Sequence[str]], gap: int = 2) -> list[str]:

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from toymodel.base.compiled import compiled
 from toymodel.base.errors import InputError
-from toymodel.base.words import arg
+from toymodel.base.words import arg, one_line
 
 __all__ = ["Structure", "TaskMap", "VectorFunction", "from_functions", "vector_function"]
 
@@ -65,7 +65,7 @@ class VectorFunction:
             # Products may be fused with the sums they go into: faster, and rounded once instead of twice.
             return compiled(self.source, signature, cache=self._cache, fastmath={"contract"})
         except (numba.core.errors.NumbaError, RuntimeError) as error:
-            why = " ".join(str(error).split())[:200]
+            why = one_line(error)
             raise InputError(
                 f"numba cannot compile {_name(self.source)}: {why}",
                 expected="a function of (v, theta, out), float64 vectors, that writes into out",
@@ -80,7 +80,7 @@ class VectorFunction:
             kinds = ", ".join(f"{a.dtype} {a.shape}" if isinstance(a, np.ndarray) else type(a).__name__
                               for a in (v, theta, out))  # fmt: skip
             raise InputError(
-                f"{_name(self.source)} does not take ({kinds}): {' '.join(str(error).split())[:120]}",
+                f"{_name(self.source)} does not take ({kinds}): {one_line(error, 120)}",
                 expected="three float64 vectors, contiguous and writable",
                 fix="np.ascontiguousarray(v, dtype=np.float64)",
             ) from error

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from toymodel.base.errors import InputError
 from toymodel.base.json_file import read_json
-from toymodel.base.words import arg
+from toymodel.base.words import arg, one_line
 
 __all__ = ["check_order", "check_settings", "check_shape", "check_values", "numbers"]
 
@@ -31,7 +31,7 @@ def numbers(values: Any, what: str) -> NDArray[Any]:
         array = np.asarray(values)
     except ValueError as error:  # rows of different lengths
         raise InputError(
-            f"{what} that is no array ({' '.join(str(error).split())[:120]})",
+            f"{what} that is no array ({one_line(error, 120)})",
             expected="rows of one length",
             fix="pass a two-dimensional array of numbers",
         ) from error

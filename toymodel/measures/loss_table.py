@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toymodel.base.errors import InputError
+from toymodel.base.words import one_line
 
 __all__ = ["read_table"]
 
@@ -34,7 +35,7 @@ def read_table(path: str | os.PathLike[str]) -> NDArray[np.float64]:
         text = where.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
-            f"{str(where)!r} cannot be read as text ({' '.join(str(error).split())[:120]})",
+            f"{str(where)!r} cannot be read as text ({one_line(error, 120)})",
             expected="a table of losses in UTF-8",
             fix="save it as .csv, or as .npy with np.save",
         ) from error

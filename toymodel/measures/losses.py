@@ -16,10 +16,11 @@ from numpy.typing import ArrayLike, NDArray
 from toymodel.base.arrays import Arrays, load_arrays, save_arrays
 from toymodel.base.errors import InputError
 from toymodel.base.files import check_suffix
+from toymodel.base.json_file import plain_object
 from toymodel.base.memory import refuse_if_too_large
 from toymodel.base.notebook import Shown
 from toymodel.base.numbers import whole
-from toymodel.base.words import arg, either
+from toymodel.base.words import arg, either, one_line
 from toymodel.measures.loss_checks import check_order, check_settings, check_shape, check_values, numbers
 from toymodel.measures.loss_table import read_table
 
@@ -238,13 +239,10 @@ def _refuse_incomplete(where: Path, arrays: Arrays) -> None:
 
 def _meta(where: Path, text: NDArray[Any]) -> dict[str, Any]:
     try:
-        meta = json.loads(str(text))
-        if not isinstance(meta, dict):
-            raise ValueError(f"a JSON {type(meta).__name__}, not an object")
-    except (ValueError, RecursionError) as error:
+        return plain_object(str(text))
+    except ValueError as error:
         raise InputError(
-            f"the meta of {str(where)!r} cannot be read ({' '.join(str(error).split())[:120]})",
+            f"the meta of {str(where)!r} cannot be read ({one_line(error, 120)})",
             expected="the text of a JSON object",
             fix="save it with LossMatrix.from_values(values, order, meta).save(path)",
         ) from error
-    return meta

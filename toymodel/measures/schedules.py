@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from toymodel.base.arrays import only_array
 from toymodel.base.errors import InputError
 from toymodel.base.numbers import whole
-from toymodel.base.words import arg, nearest
+from toymodel.base.words import arg, nearest, one_line
 from toymodel.measures.losses import cyclic_order
 
 __all__ = ["SCHEDULES", "each_once", "load_order", "options_of", "period", "schedule"]
@@ -195,7 +195,7 @@ def _lists(where: Path, expected: str) -> NDArray[Any]:
     try:
         found = json.loads(where.read_text(encoding="utf-8"))
     except (ValueError, OSError, RecursionError) as error:
-        why = " ".join(f"{type(error).__name__}: {error}".split())
+        why = one_line(error, kind=True)
         raise InputError(f"{str(where)!r} cannot be read ({why})",
                          expected=expected, fix="write it again") from error  # fmt: skip
     if not isinstance(found, list):

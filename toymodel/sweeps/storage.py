@@ -24,7 +24,7 @@ from toymodel.base.errors import InputError
 from toymodel.base.files import atomic_path, check_output, check_suffix, contents, remove_leftovers
 from toymodel.base.json_file import read_json, write_json
 from toymodel.base.lock import lock
-from toymodel.base.words import arg
+from toymodel.base.words import arg, one_line
 
 if TYPE_CHECKING:
     import xarray
@@ -72,7 +72,7 @@ class Storage:
             if data.attrs.pop("sealed", 0) and not sealed:
                 raise Damaged("its end, with the checksum, is missing")
         except Exception as error:  # whatever a damaged file makes HDF5 raise
-            reason = " ".join(str(error).split())[:200]
+            reason = one_line(error)
             raise InputError(
                 f"{str(self.target)!r} cannot be read as a finished sweep ({reason})",
                 expected="the NetCDF file as it was written",

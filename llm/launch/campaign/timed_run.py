@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from llm.config import RunConfig
 from llm.training.interrupt import Interrupted
 from toymodel.base.errors import InputError
+from toymodel.base.words import first_line
 
 if TYPE_CHECKING:
     from llm.steps.state import TrainingState
@@ -130,7 +131,7 @@ def run_until(
         state, message = "failed", str(error)
     except Exception as error:  # one run's failure must not end the campaign
         state = "failed"
-        message = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"
+        message = f"{type(error).__name__}: {first_line(error)}"
     _free()
     seconds = clock() - began
     setup = seconds if deadline.started is None else deadline.started - began

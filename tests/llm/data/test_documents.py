@@ -224,7 +224,7 @@ def bad(tmp_path, name, content):
     ("name", "content", "words"),
     [
         ("a.jsonl", b'{"text": "one two"}\nnot json\n', "line 2 of"),
-        ("a.jsonl", b'["text"]\n' * 4, "line 1 of.*a list, not an object"),
+        ("a.jsonl", b'["text"]\n' * 4, "line 1 of.*a JSON list, not an object"),
         ("a.jsonl", b'{"body": "one two"}\n' * 4, "text_field"),
         ("a.jsonl", b'{"text": 3}\n' * 4, "line 1 of .*'text' with a number"),
         ("a.jsonl", b'{"text": "one two three"}\n' * 3, r"holds 3 document.*Fix: num_documents=3"),
