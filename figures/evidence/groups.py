@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from figures.evidence.matching import SOURCE, model_name
 from figures.evidence.scales import TITLES, Scale
@@ -73,6 +73,11 @@ class Family:
     def runs(self) -> list[Run]:
         """All runs."""
         return [run for member in self.members for run in member.runs]
+
+    def only(self, label: str) -> Family | None:
+        """The one member of that label by itself; None where it has no run."""
+        members = tuple(member for member in self.members if member.preset.label == label)
+        return replace(self, members=members, missing=()) if members else None
 
     @property
     def base(self) -> str:

@@ -54,10 +54,8 @@ def find_member(
         MissingRuns: when there are none, or only of another experiment.
     """
     found = runs.family(name, scale, probes)
-    if found and found.same_experiment:
-        for one in found.members:
-            if one.preset.label == label:
-                return one
+    if found and found.same_experiment and (one := found.only(label)):
+        return one.members[0]
     form = found.form if found else ""
     raise MissingRuns(f"figure {figure}: no run of preset {member(name, label).name}{form}",
                       expected="its finished run, with its probes",

@@ -63,8 +63,7 @@ class Headline:
         """
         every = find(runs, self.figure, self.family, ("pythia", "pretrained", "small"))
         first = every[0]
-        members = tuple(m for m in first.members if m.preset.label == self.member) or first.members[:1]
-        return [replace(first, members=members, missing=())]
+        return [first.only(self.member) or replace(first, members=first.members[:1], missing=())]
 
     def draw(self, runs: Runs) -> Figure:
         """Network and toy in the same axes.

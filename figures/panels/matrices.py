@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -103,11 +103,7 @@ class Probed:
             MissingRuns: when the member has no run at any scale.
         """
         every = find(runs, self.figure, self.family, probes=(self.probe,))
-        kept = [
-            replace(one, members=members, missing=())
-            for one in every
-            if (members := tuple(m for m in one.members if m.preset.label == self.member))
-        ]
+        kept = [one for each in every if (one := each.only(self.member))]
         if not kept:
             self.at(runs, every[0].scale)  # raises, with the command that makes the member
         return kept

@@ -5,7 +5,7 @@ import subprocess
 import pytest
 
 from figures.explorer.build import WEB
-from tests.figures.explorer.conftest import WEB_TESTS, node_program
+from tests.figures.explorer.node import WEB_TESTS, node_program
 
 SUITES = sorted(path.name for path in WEB_TESTS.glob("*.test.mjs"))
 

@@ -37,7 +37,7 @@ def test_every_figure_has_something_that_draws_it():
     for name, entry in FIGURES.items():
         assert entry.title
         if entry.needs_runs:
-            assert panel(name).families or name == "own", name
+            assert bool(panel(name).families) != (name == "own"), name
         else:
             assert callable(importlib.import_module(entry.module).draw), name
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -54,8 +54,14 @@ def test_principal_components_from_gram(weights):
     # The components reproduce as much of the distances as the best three can.
     np.testing.assert_allclose((coordinates**2).sum(0), values[:3] ** 2, atol=1e-7)
     np.testing.assert_allclose(explained.sum() * (values**2).sum(), (values[:3] ** 2).sum(), atol=1e-7)
-    if values[0] > 1e-3 and len(values) <= 3:
-        np.testing.assert_allclose(coordinates @ coordinates.T, centred @ centred.T, atol=1e-7)
+
+
+@given(arrays(np.float64, st.tuples(st.integers(4, 12), st.just(3)), elements=st.floats(-8, 8)))
+def test_three_components_are_all_there_is_in_three_dimensions(weights):
+    centred = weights - weights.mean(0)
+    assume(np.linalg.svd(centred, compute_uv=False)[0] > 1e-3)
+    coordinates, _ = principal_components(weights @ weights.T)
+    np.testing.assert_allclose(coordinates @ coordinates.T, centred @ centred.T, atol=1e-7)
 
 
 def test_small_differences_of_large_weights(tmp_path):
