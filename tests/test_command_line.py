@@ -27,7 +27,7 @@ class Settings:
 
     def __post_init__(self):
         if self.rate <= 0:
-            raise InputError(f"--rate {self.rate}", expected="a positive rate", fix="--rate 0.5")
+            raise InputError(arg("rate", self.rate), expected="a positive rate", fix=arg("rate", 0.5))
 
 
 SEEN = []
@@ -41,8 +41,8 @@ def divide(*, step_size: float = 1.0, dim: int = 3) -> None:
         dim: Another.
     """
     raise InputError(
-        f"step_size={step_size}, map='cubic'", expected="step_size=0.5 (dimension=3)",
-        fix="step_size=0.5, dimension=4",
+        args(step_size=step_size) + ", " + arg("map", "cubic"), expected=arg("dimension", 3) + ", step_size=1",
+        fix=args(step_size=0.5, dimension=4),
     )  # fmt: skip
 
 
@@ -131,8 +131,8 @@ def test_bad_input_is_one_line_and_exit_code_2(capsys, argv, words):
 def test_arguments_of_the_packages_are_flags_on_the_command_line(capsys):
     assert reawaken.main(["test", "divide", "--step-size", "2"]) == 2
     assert capsys.readouterr().err == (
-        "reawaken: --step-size 2.0, map='cubic'; expected --step-size 0.5 (--dim 3). "
-        "Fix: --step-size 0.5, --dim 4\n"
+        "reawaken: --step-size 2.0, map='cubic'; expected --dim 3, step_size=1. "
+        "Fix: --step-size 0.5 --dim 4\n"
     )
 
 
