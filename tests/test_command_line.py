@@ -16,6 +16,7 @@ import pytest
 
 import reawaken
 from toymodel import InputError, LossMatrix
+from toymodel.base.words import arg, args
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,8 @@ def divide(*, step_size: float = 1.0, dim: int = 3) -> None:
         dim: Another.
     """
     raise InputError(
-        args(step_size=step_size) + ", " + arg("map", "cubic"), expected=arg("dimension", 3) + ", step_size=1",
+        args(step_size=step_size) + ", " + arg("map", "cubic"),
+        expected=arg("dimension", 3) + ", step_size=1",
         fix=args(step_size=0.5, dimension=4),
     )  # fmt: skip
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from llm.config import RunConfig
 from toymodel.base.errors import InputError
-from toymodel.base.words import arg, first_line
+from toymodel.base.words import arg, first_line, one_line
 
 if TYPE_CHECKING:
     import torch
@@ -212,8 +212,7 @@ def _processor(folder: Path, config: RunConfig) -> Callable[[Any], torch.Tensor]
         processor = AutoImageProcessor.from_pretrained(folder, backend="pil", trust_remote_code=False)
     except Exception as error:  # json's and the library's own, whatever a damaged file leads it to
         raise InputError(
-            arg("model", config.model)
-            + f": how its images are prepared cannot be read ({one_line(error)})",
+            arg("model", config.model) + f": how its images are prepared cannot be read ({one_line(error)})",
             expected="preprocessor_config.json beside config.json",
             fix="take it from the checkpoint's page",
         ) from error
