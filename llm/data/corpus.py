@@ -103,8 +103,8 @@ def export_documents(out: str | os.PathLike[str], number: int = 200) -> tuple[Pa
         fix = f"--out {documents.with_suffix('.jsonl')}"
         raise InputError(arg("out", out), expected="a .jsonl file", fix=fix)
     tokenizer = documents.with_suffix(".tokenizer.json")
-    for place in (documents, tokenizer):
-        check_output(place)
+    check_output(documents)
+    check_output(tokenizer, name="")
     corpus = embedded_corpus(number)
     with atomic_write(documents, "w") as file:
         for name, text in corpus.items():

@@ -117,7 +117,7 @@ def check_output(path: StrPath, *, suffixes: tuple[str, ...] = (), name: str = "
     Args:
         path: the file that will be written.
         suffixes: what its name may end in, the first being the usual one; anything if empty.
-        name: the argument that the path was given as.
+        name: the argument that the path was given as; empty where it was not given, but follows from one.
 
     Raises:
         InputError: for another suffix, what is no regular file, or a folder that cannot be written to.
@@ -165,9 +165,9 @@ def _try_to_write(path: Path, folder: Path, name: str) -> None:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(
-            arg(name, path) + f" cannot be written ({reason})",
+            _said(name, path) + f" cannot be written ({reason})",
             expected="a name in a folder where files can be made",
-            fix=arg(name, Path(tempfile.gettempdir()) / (path.name[:60] or "out")),
+            fix=_said(name, Path(tempfile.gettempdir()) / (path.name[:60] or "out")),
         ) from error
 
 
@@ -178,15 +178,15 @@ def _refuse_irregular(path: Path, name: str = "") -> None:
     except OSError:  # a name that is too long, or lies below a file: writing will say so
         return
     if not regular:
-
-        def said(path: Path) -> str:
-            return arg(name, path) if name else str(path)
-
         raise InputError(
-            said(path) + f" is {_kind(path)}",
+            _said(name, path) + f" is {_kind(path)}",
             expected="a regular file, or a new name",
-            fix=said(path.with_name(f"{path.stem}-2{path.suffix}")),
+            fix=_said(name, path.with_name(f"{path.stem}-2{path.suffix}")),
         )
+
+
+def _said(name: str, path: Path) -> str:
+    return arg(name, path) if name else str(path)
 
 
 def _kind(path: Path) -> str:

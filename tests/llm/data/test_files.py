@@ -190,7 +190,7 @@ def test_a_missing_summary_is_called_one(tmp_path):
     ("name", "content", "words"),
     [
         ("a.jsonl", b'\n\n{"text": "one"\n', ["line 3 of"]),
-        ("a.jsonl", b"[" * 100_000, ["line 1 of", "recursion"]),
+        ("a.jsonl", b"[" * 100_000, ["line 1 of", "nested too deep"]),
         ("a.jsonl", b'{"text": "\xff"}\n', ["line 1 of", "utf-8"]),
         ("a.json", b'{"text": "a b"}\n{"text": "c d"}\n', ["Fix: rename it to a.jsonl"]),
         ("a.json", b'{"data": [{"text": "a b"}]}', ["an object of 'data'"]),
