@@ -11,7 +11,7 @@ from collections import Counter
 from pathlib import Path
 
 from toymodel.base.errors import InputError
-from toymodel.base.words import arg, first_line
+from toymodel.base.words import first_line
 
 __all__ = ["is_gguf", "library_arguments", "loading_gguf", "quantization"]
 
@@ -58,7 +58,7 @@ def quantization(path: Path) -> dict[str, int]:
 def loading_gguf(path: Path, error: Exception) -> InputError:
     """The one line for what the library raised on a file that `quantization` found whole."""
     return InputError(
-        arg("model", path) + f": {first_line(error)}",
+        f"{str(path)!r}: {first_line(error)}",
         expected="a GGUF file of an architecture and quantisation that the installed transformers reads",
         fix="pip install --upgrade transformers gguf, or a checkpoint's folder with safetensors",
     )

@@ -14,6 +14,7 @@ from llm.config import RunConfig
 from llm.data.files import FORMATS, Rows, read_file, read_texts
 from llm.names import CNN_DAILYMAIL
 from toymodel.base.errors import InputError
+from toymodel.base.files import kind_of
 from toymodel.base.words import arg
 
 __all__ = ["Source", "open_source", "readable"]
@@ -128,6 +129,10 @@ def open_source(config: RunConfig) -> Source:
         )
     if path.is_dir():
         return _folder(path, config)
+    if path.exists():
+        raise InputError(arg("documents", name) + f" is {kind_of(path)}",
+                         expected="a file, or a folder of .txt files",
+                         fix="write the texts into a .jsonl file first")  # fmt: skip
     if name == "cnn_dailymail" or (name.count("/") == 1 and not path.suffix):
         from llm.data.hub import load_hub_dataset
 

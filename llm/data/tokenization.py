@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from llm.config import RunConfig
-from llm.data.gguf import is_gguf, library_arguments, quantization
+from llm.data.gguf import is_gguf, library_arguments, loading_gguf, quantization
 from llm.data.quiet import quiet
 from llm.data.sources import Source, readable
 from llm.names import hub_id
@@ -171,6 +171,8 @@ def _of_library(path: Path, name: str) -> Tokenizer:
     except Exception as error:  # sentencepiece's, json's, the library's own
         if (path / "vocab.json").is_file() and (path / "merges.txt").is_file():
             return _wrap(_of_merges(path), f"{name}, vocab.json and merges.txt, text cut as GPT-2's")
+        if more and "architecture" in str(error):  # the library reads it before the tokenizer
+            raise loading_gguf(path, error) from error
         problem = f"the tokenizer in {str(path)!r} does not load ({first_line(error)})"
         fix = "copy it again, or save it as tokenizer.json (save_pretrained) where it loads"
         for file in (path / name for name in _FILES if name.endswith(".model")):

@@ -26,6 +26,7 @@ __all__ = [
     "check_output_folder",
     "check_suffix",
     "contents",
+    "kind_of",
     "remove_leftovers",
 ]
 
@@ -148,7 +149,7 @@ def check_output_folder(path: StrPath, *, name: str = "out") -> None:
     where = Path(path)
     if os.path.lexists(where) and not where.is_dir():
         raise InputError(
-            arg(name, where) + f" is {_kind(where)}",
+            arg(name, where) + f" is {kind_of(where)}",
             expected="a folder, or a new name",
             fix=arg(name, f"{where}-out"),
         )
@@ -179,7 +180,7 @@ def _refuse_irregular(path: Path, name: str = "") -> None:
         return
     if not regular:
         raise InputError(
-            _said(name, path) + f" is {_kind(path)}",
+            _said(name, path) + f" is {kind_of(path)}",
             expected="a regular file, or a new name",
             fix=_said(name, path.with_name(f"{path.stem}-2{path.suffix}")),
         )
@@ -189,7 +190,7 @@ def _said(name: str, path: Path) -> str:
     return arg(name, path) if name else str(path)
 
 
-def _kind(path: Path) -> str:
+def kind_of(path: Path) -> str:
     kinds = {
         stat.S_ISDIR: "a folder",
         stat.S_ISREG: "a file",

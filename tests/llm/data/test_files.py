@@ -4,7 +4,9 @@ import csv
 import dataclasses
 import gzip
 import json
+import os
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -263,3 +265,9 @@ def test_whatever_a_file_holds_it_is_read_or_refused_in_one_line(tmp_path_factor
     except InputError as error:
         said = str(error)
     assert "\n" not in said
+
+
+def test_what_is_no_file_is_called_what_it_is(tmp_path):
+    os.mkfifo(tmp_path / "texts.jsonl")
+    for place, words in ((tmp_path / "texts.jsonl", "is a pipe"), (Path("/dev/zero"), "is a device")):
+        assert words in refusal(lambda place=place: open_source(RunConfig(documents=str(place))))

@@ -178,6 +178,7 @@ def test_an_unknown_architecture_is_one_line(tmp_path, network, tokenizer):
     for action in (build_model, lambda config, _: load_documents(config)):
         said = refusal(lambda action=action: action(given_as(tmp_path / "a.gguf"), 310))
         assert "rwkv6" in said
+        assert "expected a GGUF file of an architecture" in said
 
 
 def test_a_file_that_lacks_a_tensor_is_one_line(tmp_path, network, tokenizer):
