@@ -191,6 +191,7 @@ def _said(name: str, path: Path) -> str:
 
 
 def kind_of(path: Path) -> str:
+    """What is there, in words: a folder, a file, a pipe, a socket, a device or a link to nothing."""
     kinds = {
         stat.S_ISDIR: "a folder",
         stat.S_ISREG: "a file",
