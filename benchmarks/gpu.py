@@ -8,9 +8,11 @@ step, one document at a time evaluated in batches of one with its loss fetched e
 without and with CUDA graphs. All run in one process, from the same weights, on the same documents, and the
 losses after one episode of each are compared.
 
-Set-up is everything from a configuration to the first step: documents, weights, hash, recording. With
-`--whole-runs` the whole of `llm.run` is timed as well, in a new folder, beside what the plain loop needs for
-as many steps and evaluations by its own times (its set-up left out): the number that a user feels.
+Set-up is everything from a configuration to the first step: documents, weights, hash, recording, stage by
+stage. An evaluation is taken apart, each part beside its own bound, and tried in other batch sizes. With
+`--together 3` three runs side by side are measured against one, as `reawaken llm sweep --together 3` drives
+them. With `--whole-runs` the whole of `llm.run` is timed as well, in a new folder, beside what the plain loop
+needs for as many steps and evaluations by its own times (its set-up left out): the number that a user feels.
 
 A file in `llm/cost/records/` is what `reawaken llm run --dry-run` estimates from.
 
@@ -38,14 +40,13 @@ sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1]))  # runs from the tree, installed or not
 
 import torch
+from gpu_parts import Stages, build_adapter, evaluation_parts, side_by_side
 from llama_135m import write_folder
 
 from llm.config import RunConfig
 from llm.cost.device_rates import copy_bandwidth, matrix_rate, timed
 from llm.cost.work import Work, count_work
 from llm.networks.precision import in_force, precision
-from llm.networks.weights import weight_hash
-from llm.registry import make_adapter
 from llm.runs.manifest import now
 from llm.steps.graph import CudaRecorder, GraphStep
 from llm.steps.optimizers import make_optimizer
@@ -101,7 +102,13 @@ def tokens_of(adapter: Any) -> list[Any]:
 
 
 def measure(
-    config: RunConfig, device: torch.device, repeats: int, profile: bool, whole: bool, name: str
+    config: RunConfig,
+    device: torch.device,
+    repeats: int,
+    profile: bool,
+    whole: bool,
+    name: str,
+    together: int = 1,
 ) -> dict[str, Any]:
     """Everything about one size in one precision."""
     with precision(config):
@@ -109,11 +116,9 @@ def measure(
             "model": name, "precision": config.precision, "optimizer": config.optimizer,
             "version": config.version, **_ceilings(device),
         }  # fmt: skip
-        began = time.perf_counter()
-        adapter = make_adapter(config, device)
-        built = time.perf_counter()
-        weight_hash(adapter.model, config.version)
-        found["setup_s"] = {"documents and weights": built - began, "hash": time.perf_counter() - built}
+        stages = Stages(device)
+        adapter = build_adapter(config, device, stages)
+        found["setup_s"] = stages.seconds
         parameters = sum(p.numel() for p in adapter.model.parameters())
         work = count_work(config, parameters)
         found |= {"parameters": parameters, "in_force": in_force(config), "work": dataclasses.asdict(work)}
@@ -122,27 +127,29 @@ def measure(
         losses = {}
         for name, make in _variants(adapter, config, device).items():
             adapter.model.load_state_dict(start)
-            began = time.perf_counter()
-            make().train(0, 1)
-            if device.type == "cuda":
-                torch.cuda.synchronize()
-            found["setup_s"][f"first step, {name}"] = time.perf_counter() - began
+            with stages.stage(f"first step, {name}"):
+                make().train(0, 1)
             adapter.model.load_state_dict(start)
             step = make()
-            found[name], losses[name] = _one(step, config, device, repeats)
+            found[name], losses[name] = _one(step, config, device, repeats, found["copy_bandwidth"])
             found[name]["execution"] = getattr(step, "execution", "plain")
             if name != "plain":
                 found[name]["steps"] = step.optimizer.form
             if profile:
                 found[name]["kernels_ms"] = _kernels(lambda step=step: step.train(0, config.steps), device)
+                found[name]["evaluation_kernels_ms"] = _kernels(step.evaluate, device)
             del step
             _free(device)
         found["agreement"] = {
             name: float(((value - losses["plain"]) / losses["plain"]).abs().max())
             for name, value in losses.items() if name != "plain"
         }  # fmt: skip
+        found["evaluation"] = evaluation_parts(adapter, config, device, found, work, repeats)
         del adapter, start
         _free(device)
+        if together > 1:
+            found["together"] = side_by_side(config, device, together, repeats)
+            _free(device)
     if whole:
         found["whole_run_s"] = _whole(config, found["plain"])
     return found
@@ -171,7 +178,9 @@ def _variants(adapter: Any, config: RunConfig, device: torch.device) -> dict[str
     return variants
 
 
-def _one(step: Any, config: RunConfig, device: torch.device, repeats: int) -> tuple[dict, torch.Tensor]:
+def _one(
+    step: Any, config: RunConfig, device: torch.device, repeats: int, bandwidth: float
+) -> tuple[dict, torch.Tensor]:
     """Times of one way of executing, and the losses after one episode from the common start."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
@@ -186,6 +195,11 @@ def _one(step: Any, config: RunConfig, device: torch.device, repeats: int) -> tu
         "step_ms_repeats": [1000 * s / config.steps for s in steps],
         "evaluation_ms_repeats": [1000 * s for s in evaluations],
     }
+    if isinstance(step, EagerStep | GraphStep) and step.optimizer.state():
+        # Moments are written, 4 bytes each; nothing need be read.
+        written = sum(moment.nbytes for moment in step.optimizer.state().values())
+        resets = timed(step.reset_optimizer, device, repeats)
+        found |= {"reset_ms": 1000 * median(resets), "reset_bound_ms": 1000 * written / bandwidth}
     found["episode_ms"] = config.steps * found["step_ms"] + found["evaluation_ms"]
     if device.type == "cuda":
         found["peak_bytes"] = torch.cuda.max_memory_reserved()
@@ -244,6 +258,19 @@ def table(results: Sequence[dict[str, Any]]) -> str:
             )
         setup = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in result["setup_s"].items())
         lines.append(f"{'':<14}set-up: {setup}")
+        evaluation = result["evaluation"]
+        parts = (f"{name} {one['ms']:.3g} ms, {one['bound_ms'] / one['ms']:.0%} of bound"
+                 for name, one in evaluation["parts"].items())  # fmt: skip
+        lines.append(f"{'':<14}evaluation: {'; '.join(parts)}")
+        batches = ", ".join(f"{size} {ms:.3g} ms" for size, ms in evaluation["batches"].items())
+        lines.append(f"{'':<14}evaluation in pieces of at most: {batches}")
+        for name in ("eager", "graph"):
+            if "reset_ms" in (one := result.get(name, {})):
+                share = one["reset_bound_ms"] / one["reset_ms"]
+                lines.append(f"{'':<14}reset, {name}: {one['reset_ms']:.3g} ms, {share:.0%} of bound")
+        if beside := result.get("together"):
+            times = f"{beside['round_ms']:.3g} ms a round, one alone {beside['alone_ms']:.3g} ms an episode"
+            lines.append(f"{'':<14}{beside['number']} together: {times}, ratio {beside['ratio']:.2f}")
         if whole := result.get("whole_run_s"):
             times = f"{whole['ours']:.1f} s, the plain loop {whole['plain loop']:.1f} s"
             lines.append(f"{'':<14}whole run: {times}, ratio {whole['ratio']:.2f}")
@@ -261,6 +288,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--version", type=int, default=2, choices=[1, 2], help="of drawing and descending")
     parser.add_argument("--whole-runs", action="store_true", help="also whole runs, from nothing")
+    parser.add_argument("--together", type=int, default=1, help="so many runs side by side against one")
     parser.add_argument("--device", default="cuda", choices=["cuda", "cpu"])
     parser.add_argument("--profile", action="store_true", help="also the longest kernels of each")
     parser.add_argument("--out", type=Path, help="where the JSON goes")
@@ -293,7 +321,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 steps=options.steps, device=options.device,
             )  # fmt: skip
             try:
-                result = measure(config, device, options.repeats, options.profile, options.whole_runs, name)
+                result = measure(config, device, options.repeats, options.profile, options.whole_runs, name,
+                                 options.together)  # fmt: skip
             except torch.OutOfMemoryError as error:
                 words = str(error).splitlines()[0]
                 result = {"model": name, "precision": arithmetic, "error": words}

@@ -252,16 +252,17 @@ def _sweep(
         together: Runs of one shape side by side, to the same numbers: for networks that do not fill a GPU.
         submitit: Parameters of the jobs, NAME=VALUE, e.g. timeout_min=60 slurm_partition=gpu gpus_per_node=1.
         wait: Wait for submitted jobs.
-        dry_run: Only list the runs and their states.
+        dry_run: Only list the runs, their states and the time they take.
     """
     from llm.launch.grid import expand, parse_grid
+    from llm.launch.preview import preview
     from llm.launch.sweeps import sweep
-    from llm.runs import show
+    from llm.runs.show import table
 
     bases = [member.config for name in presets for member in family(name)] or [preset("embedded")]
     configs = expand(bases, seeds, parse_grid(vary))
     if dry_run:
-        print(show.table(configs, out))
+        print(preview(configs, out, together))
         print("nothing was written (--dry-run)")
         return
     found = sweep(
@@ -274,9 +275,8 @@ def _sweep(
         parameters=_parameters(submitit),
         wait_for_jobs=wait,
     )
-    print(show.table(configs, out))
-    failed = [outcome for outcome in found if outcome.state == "failed"]
-    if failed:
+    print(table(configs, out))
+    if failed := [outcome for outcome in found if outcome.state == "failed"]:
         raise OSError(f"{len(failed)} of {len(found)} runs failed; the first: {failed[0].message}")
 
 

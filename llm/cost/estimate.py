@@ -5,20 +5,17 @@ from __future__ import annotations
 import dataclasses
 import sys
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from llm.config import RunConfig
 from llm.cost.device_rates import copy_bandwidth, matrix_rate
 from llm.cost.memory import free_memory
-from llm.cost.records import nearest_record
+from llm.cost.records import Record, nearest_record
 from llm.cost.size import Size, measure_size, with_few_tasks
 from llm.cost.work import count_work
 
-if TYPE_CHECKING:
-    pass
-
-__all__ = ["Estimate", "estimate"]
+__all__ = ["Estimate", "duration", "estimate"]
 
 # Documents that are evaluated to time an evaluation; the rest is scaled.
 _TIMED_DOCUMENTS = 4
@@ -35,6 +32,8 @@ class Estimate:
         evaluations: of all documents.
         seconds: of training and evaluation; probes at the end come on top.
         how: how the time was found.
+        setup: seconds before the first episode, where they were recorded; None where they were not.
+        beside: how many times longer so many such runs take side by side, where that is known.
     """
 
     config: RunConfig
@@ -43,6 +42,18 @@ class Estimate:
     evaluations: int
     seconds: float
     how: str
+    setup: float | None = None
+    beside: Mapping[int, float] = field(default_factory=dict)
+
+    def together(self, number: int) -> tuple[float, float]:
+        """Seconds that so many such runs take side by side, at least and at most.
+
+        Equal where it was measured. Otherwise they take at best as long as one of them, where all find room
+        on the device, and at worst turns.
+        """
+        if number == 1 or number in self.beside:
+            return (self.seconds * self.beside.get(number, 1.0),) * 2
+        return self.seconds, number * self.seconds
 
     def __str__(self) -> str:
         config, size = self.config, self.size
@@ -62,8 +73,10 @@ class Estimate:
             f"{self.evaluations} evaluations of {config.num_documents} {what[config.task]}",
             "memory": f"about {_bytes(size.memory)} on the device ({listed})",
             "disk": f"up to {_bytes(size.disk)} while it runs",
-            "time": f"about {_duration(self.seconds)} ({self.how})",
+            "time": f"about {duration(self.seconds)} ({self.how})",
         }
+        if self.setup is not None:
+            lines["before"] = f"about {duration(self.setup)} before the first episode"
         return "\n".join(f"{name:<8}{text}" for name, text in lines.items())
 
 
@@ -85,14 +98,22 @@ def estimate(config: RunConfig, *, timed: bool = False) -> Estimate:
     steps = config.num_documents * config.epochs * config.steps
     evaluations = 1 + config.num_documents * config.epochs
     reason = _not_here(config, size)
+    setup, beside = None, dict[int, float]()
     if timed and not reason:
         step, evaluation, device = _measured(config)
         how = f"measured here, {device}: a gradient step {step:.3g} s, an evaluation {evaluation:.3g} s"
+    elif _for_gpu(config, reason):
+        record = nearest_record(config, count_work(config, size.parameters, size.operations))
+        step, evaluation, how = _on_gpu(config, size, record, reason)
+        beside = dict(record.together)
+        if record.setup_seconds is not None:
+            setup = record.setup_seconds * max(1.0, size.parameters / record.parameters)
     else:
-        step, evaluation, how = (_on_gpu if _for_gpu(config, reason) else _on_cpu)(config, size, reason)
+        step, evaluation, how = _on_cpu(config, size)
+        beside = {number: float(number) for number in range(2, 65)}  # its cores are one run's already
     kinds = 2 if config.evaluate_summaries else 1
     seconds = steps * step + evaluations * evaluation * kinds
-    return Estimate(config, size, steps, evaluations, seconds, how)
+    return Estimate(config, size, steps, evaluations, seconds, how, setup, beside)
 
 
 def _for_gpu(config: RunConfig, reason: str) -> bool:
@@ -114,9 +135,8 @@ def _not_here(config: RunConfig, size: Size) -> str:
     return ""
 
 
-def _on_gpu(config: RunConfig, size: Size, reason: str) -> tuple[float, float, str]:
+def _on_gpu(config: RunConfig, size: Size, record: Record, reason: str) -> tuple[float, float, str]:
     """Seconds of a step and an evaluation, by the record of the most similar run."""
-    record = nearest_record(config, count_work(config, size.parameters, size.operations))
     # What was recorded of an earlier way of descending says nothing yet of a later one.
     same = dataclasses.replace(config, version=record.version)
     work = count_work(same, size.parameters, size.operations)
@@ -125,7 +145,7 @@ def _on_gpu(config: RunConfig, size: Size, reason: str) -> tuple[float, float, s
     return step / record.step_share, evaluation / record.evaluation_share, how + (reason and f"; {reason}")
 
 
-def _on_cpu(config: RunConfig, size: Size, reason: str) -> tuple[float, float, str]:
+def _on_cpu(config: RunConfig, size: Size) -> tuple[float, float, str]:
     """Seconds of a step and an evaluation at the rates of this machine's CPU."""
     import torch
 
@@ -186,7 +206,8 @@ def _bytes(number: float) -> str:
     return f"{number:.3g} GB"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Seconds in words."""
     if seconds < 90:
         return f"{seconds:.2g} s"
     return f"{seconds / 60:.2g} min" if seconds < 5400 else f"{seconds / 3600:.2g} h"

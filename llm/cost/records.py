@@ -8,7 +8,8 @@ from __future__ import annotations
 import functools
 import json
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,9 @@ class Record:
         step_operations: that a gradient step cannot do without.
         step_share: part of the bound's speed that a gradient step reaches.
         evaluation_share: the same of an evaluation.
+        parameters: of the network.
+        setup_seconds: before the first step; None where it was not recorded.
+        together: how much longer a round of so many runs side by side took than an episode of one.
     """
 
     device: str
@@ -47,6 +51,9 @@ class Record:
     step_operations: float
     step_share: float
     evaluation_share: float
+    parameters: int
+    setup_seconds: float | None = None
+    together: Mapping[int, float] = field(default_factory=dict)
 
     def __str__(self) -> str:
         shares = f"{self.step_share:.0%} of a step's, {self.evaluation_share:.0%} of an evaluation's"
@@ -77,6 +84,7 @@ def read_records(folder: Path = _FOLDER) -> tuple[Record, ...]:
 
 def _record(report: dict[str, Any], result: dict[str, Any]) -> Record:
     bounds, graph = result["bounds_ms"], result["graph"]
+    beside = result.get("together")
     return Record(
         device=report["device"],
         model=result["model"],
@@ -88,4 +96,15 @@ def _record(report: dict[str, Any], result: dict[str, Any]) -> Record:
         step_operations=result["work"]["step_operations"],
         step_share=bounds["step"] / graph["step_ms"],
         evaluation_share=bounds["evaluation"] / graph["evaluation_ms"],
+        parameters=result["parameters"],
+        setup_seconds=_setup(result.get("setup_s", {})),
+        together={beside["number"]: beside["ratio"]} if beside else {},
     )
+
+
+def _setup(stages: Mapping[str, float]) -> float | None:
+    """Seconds of the stages that a run goes through: it does not execute its first step in every way."""
+    if not stages:
+        return None
+    others = [name for name in stages if name.startswith("first step") and name != "first step, graph"]
+    return sum(seconds for name, seconds in stages.items() if name not in others)

@@ -16,9 +16,10 @@ from typing import Any
 
 import numpy as np
 
+from llm.config import RunConfig
 from llm.networks.normals import normals
 
-__all__ = ["deviations", "draw", "in_threads"]
+__all__ = ["deviations", "draw", "drawing_form", "in_threads"]
 
 # Numbers to a block: a few milliseconds of work for one core.
 _BLOCK = 1 << 19
@@ -47,6 +48,19 @@ def deviations(model: Any, scheme: str) -> dict[str, float] | None:
     else:
         return None
     return {name: output if name.endswith(writes) else common for name in matrices}
+
+
+def drawing_form(model: Any, config: RunConfig) -> str:
+    """Where the initial weights of a run's network come from, for the manifest."""
+    if config.weights == "pretrained":
+        return "read from a checkpoint"
+    if config.version >= 2 and config.task == "language" and deviations(model, config.init) is not None:
+        return "a stream of random numbers to each parameter"
+    other = ""
+    if config.version >= 2:
+        what = config.task if config.task != "language" else model.config.model_type
+        other = f" (version 2 has no other way for {what})"
+    return f"torch's generator, one parameter after another{other}"
 
 
 def draw(model: Any, scheme: str, seed: int) -> None:

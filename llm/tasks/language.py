@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -165,6 +165,7 @@ class _Evaluated:
     labels: torch.Tensor
     counts: torch.Tensor
     _places: list[torch.Tensor]
+    _joined: dict[tuple[int, int], torch.Tensor] = field(default_factory=dict)
 
     @classmethod
     def of(cls, tokens: Any, labels: Any, device: torch.device) -> _Evaluated:
@@ -176,9 +177,13 @@ class _Evaluated:
         return cls(torch.from_numpy(tokens).to(device), torch.from_numpy(labels).to(device), counts, places)
 
     def places(self, first: int, documents: int) -> torch.Tensor:
-        """Predicted positions of some documents, in those documents' flattened labels."""
+        """Predicted positions of some documents, in those documents' flattened labels; found once."""
         import torch
 
-        width = self.tokens.shape[1]
-        some = self._places[first : first + documents]
-        return torch.cat([row + index * width for index, row in enumerate(some)])
+        if (first, documents) not in self._joined:
+            width = self.tokens.shape[1]
+            some = self._places[first : first + documents]
+            with torch.inference_mode(False):
+                joined = torch.cat([row + index * width for index, row in enumerate(some)])
+            self._joined[first, documents] = joined
+        return self._joined[first, documents]

@@ -50,6 +50,7 @@ def make_session(config: RunConfig, folder: RunFolder, probes: Sequence[Probe] |
         InputError: for anything in the configuration that cannot be read, built or fitted into memory.
     """
     from llm.cost.memory import large_pages
+    from llm.networks.drawing import drawing_form
     from llm.networks.models import forward_form
     from llm.probes import make_probes
     from llm.registry import make_adapter
@@ -71,6 +72,7 @@ def make_session(config: RunConfig, folder: RunFolder, probes: Sequence[Probe] |
         for probe in chosen:
             probe.check(state)
         manifest = describe(config, adapter, device) | {
+            "weights": drawing_form(adapter.model, config),
             "forward": forward_form(adapter.model, config),
             "steps": step.optimizer.form,
         }

@@ -33,6 +33,8 @@ def run(
     precision: Precision | None = None,
     recorded: tuple[Path, ...] = _RECORDED,
     workers: int = 1,
+    together: int = 1,
+    version: int = 2,
     device: Literal["auto", "cpu"] = "auto",
     commit: str = "",
 ) -> None:
@@ -48,6 +50,8 @@ def run(
         precision: Of matrix products; tf32 on a GPU and ieee on a CPU if not given.
         recorded: Folders of finished runs, which are not run again.
         workers: Runs at a time, where the device's memory allows.
+        together: Runs of one shape side by side in each process, on streams of the GPU.
+        version: Of drawing and descending; 1 is what the first recorded runs were made with.
         device: auto needs a GPU, cpu does without.
         commit: Commit of this program, where it runs without its repository.
     """
@@ -55,7 +59,8 @@ def run(
 
     _count(run_campaign(
         out, budget=budget, only=only, documents=documents, tokenizer=tokenizer, model=model,
-        precision=precision, recorded=recorded, workers=workers, device=device, commit=commit,
+        precision=precision, recorded=recorded, workers=workers, together=together, version=version,
+        device=device, commit=commit,
     ))  # fmt: skip
 
 
@@ -67,6 +72,7 @@ def rehearse(
     documents: Path | None = None,
     tokenizer: Path | None = None,
     workers: int = 1,
+    together: int = 1,
     device: Literal["auto", "cpu"] = "auto",
 ) -> None:
     """Run every kind of run in tiny, minutes in all, in a folder that is never collected.
@@ -78,13 +84,14 @@ def rehearse(
         documents: Documents (.jsonl, with .tokenizer.json beside it) in place of the embedded corpus.
         tokenizer: A tokenizer.json file.
         workers: Runs at a time.
+        together: Runs of one shape side by side in each process.
         device: auto needs a GPU, cpu does without.
     """
     from llm.launch.campaign.runner import run_campaign
 
     _count(run_campaign(
         out, budget=budget, only=only, documents=documents, tokenizer=tokenizer, workers=workers,
-        device=device, rehearse=True,
+        together=together, device=device, rehearse=True,
     ))  # fmt: skip
 
 

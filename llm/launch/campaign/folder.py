@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from llm.config import RunConfig
 from llm.launch.campaign.plan import DOCUMENTS, PRETRAINED, TOKENIZER, Planned, Precision, as_preset
@@ -216,6 +216,15 @@ class CampaignFolder:
             return State("pending")
         return State.of(folder, self.read()["runs"].get(run.name, {}).get("commit", ""))
 
+    def begun(self, run: Planned, device: Literal["auto", "cpu"]) -> Planned:
+        """A run as it is to be started on a device: in the version it was begun with, if it was."""
+        config = dataclasses.replace(run.config, device=device)
+        if self.state(run).word != "pending":
+            config = dataclasses.replace(
+                config, version=RunFolder(self.path / run.name).read_config().version
+            )
+        return dataclasses.replace(run, config=config)
+
     def same_campaign(self, other: CampaignFolder) -> bool:
         """Whether both train on the same tokens, in one precision, and are of one kind."""
         mine, theirs = self.read(), other.read()
@@ -289,8 +298,9 @@ def _about(campaign: Mapping[str, Any], said: Mapping[str, Mapping[str, str]]) -
 
 
 def which_run(config: RunConfig) -> RunConfig:
-    """What two runs have in common that are one, wherever, in whatever precision, from whatever files."""
-    return dataclasses.replace(as_preset(config), device="auto", precision="ieee")
+    """What two runs have in common that are one, wherever, in whatever precision and version, from whatever
+    files."""  # noqa: D205, D209
+    return dataclasses.replace(as_preset(config), device="auto", precision="ieee", version=1)
 
 
 def _beside(documents: Path | None) -> Path | None:

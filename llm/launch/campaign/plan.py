@@ -163,6 +163,7 @@ def plan(
     *,
     precision: Precision = "tf32",
     rehearse: bool = False,
+    version: int = 2,
 ) -> list[Planned]:
     """Every run in order; one that several entries ask for appears with the first.
 
@@ -170,13 +171,14 @@ def plan(
         entries: the campaign.
         precision: of matrix products. TF32 changed recovery by some hundredths where both were run (410M),
             at half the time or less.
+        version: of drawing and descending.
         rehearse: the same runs with a network and documents so small that all of them take minutes on a CPU.
     """
     found: dict[str, Planned] = {}
     for entry in entries:
         for seed in entry.seeds:
             for member in entry.members:
-                config = _config(entry, member, seed, precision)
+                config = replace(_config(entry, member, seed, precision), version=version)
                 if rehearse:
                     config = _small(config)
                 name = f"{member}-seed{seed}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import math
 import os
 import shutil
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from llm.cost.memory import free_memory
-from llm.cost.shape import memory_needed, network
+from llm.cost.shape import memory_needed, network, shape
 from llm.launch.campaign.folder import CAMPAIGN, CampaignFolder
 from llm.launch.campaign.listing import states
 from llm.launch.campaign.plan import (
@@ -71,6 +70,8 @@ def run_campaign(
     precision: Precision | None = None,
     recorded: Sequence[Path] = (),
     workers: int = 1,
+    together: int = 1,
+    version: int = 2,
     device: Literal["auto", "cpu"] = "auto",
     rehearse: bool = False,
     commit: str = "",
@@ -91,6 +92,10 @@ def run_campaign(
         recorded: folders of finished runs, which are not run again.
         workers: runs at a time, in processes of their own, which share the device where its memory allows.
             Three at a time finished no more than one alone on an H100.
+        together: runs of one shape (seeds, orders, rates) side by side in each process, on streams of their
+            own, where memory and time allow: for networks that do not fill the device.
+        version: of drawing and descending (docs/gpu-campaign.md says why 2); a run that was begun with
+            another goes on with that.
         device: ``auto`` needs a GPU, ``cpu`` does without.
         rehearse: tiny runs of every kind, in a folder of their own.
         commit: of this program, where it runs without its repository.
@@ -103,12 +108,12 @@ def run_campaign(
     """
     began = time.monotonic()
     end = float("inf") if budget is None else began + 60 * budget
-    for name, number, least in (("budget", budget, 0), ("workers", workers, 1)):
+    for name, number, least in (("budget", budget, 0), ("workers", workers, 1), ("together", together, 1)):
         if number is not None and not number >= least:
             raise InputError(arg(name, number), expected=f"at least {least}", fix=arg(name, 1))
     folder, kind = CampaignFolder(Path(out).absolute()), "rehearsal" if rehearse else "campaign"
     precision = precision or folder.precision or ("ieee" if device == "cpu" else "tf32")
-    chosen = select(plan(entries, precision=precision, rehearse=rehearse), only)
+    chosen = select(plan(entries, precision=precision, rehearse=rehearse, version=version), only)
     given = folder.check(kind, documents, tokenizer, model, precision)
     if device != "cpu":
         require_gpu(f"campaign --device {device}")
@@ -118,9 +123,8 @@ def run_campaign(
     with folder.claim(kind, precision, given), contextlib.chdir(folder.path):
         chosen = _possible(folder, chosen)
         done = _recorded(folder, chosen, recorded)
-        chosen = [dataclasses.replace(run, config=dataclasses.replace(run.config, device=device))
-                  for run in chosen if run.name not in done]  # fmt: skip
-        scheduler = _Scheduler(folder, end, workers, _torch_device(device), commit)
+        chosen = [folder.begun(run, device) for run in chosen if run.name not in done]
+        scheduler = _Scheduler(folder, end, workers, together, _torch_device(device), commit)
         return scheduler.run([run for run in chosen if folder.state(run).word != "done"])
 
 
@@ -128,11 +132,18 @@ class _Scheduler:
     """One call: which runs start when, within the time, the memory and the workers there are."""
 
     def __init__(
-        self, folder: CampaignFolder, end: float, workers: int, device: torch.device, commit: str
+        self,
+        folder: CampaignFolder,
+        end: float,
+        workers: int,
+        together: int,
+        device: torch.device,
+        commit: str,
     ) -> None:
         from llm.cost.device_rates import matrix_rate
 
-        self.folder, self.end, self.workers, self.device, self.commit = folder, end, workers, device, commit
+        self.folder, self.end, self.workers, self.together = folder, end, workers, together
+        self.device, self.commit = device, commit
         self.machine = _machine(device)
         self.rate = matrix_rate(device)
         self.memory = free_memory(device)
@@ -142,14 +153,14 @@ class _Scheduler:
     def run(self, runs: list[Planned]) -> Progress:
         """Start as many as there is time for, each at most once; what is nearest its end first."""
         queue = sorted(runs, key=self._left_if_begun)
-        running: dict[Future[TimedRun], Planned] = {}
+        running: dict[Future[list[TimedRun]], list[Planned]] = {}
         stopped = False
         # One alone runs here; more have processes of their own.
         with signals() as received, Pool(self.workers if self.workers > 1 else 0) as pool:
             while True:
-                while not stopped and (run := self._next(queue, list(running.values()))):
-                    queue.remove(run)
-                    running[self._start(pool, run)] = run
+                while not stopped and (group := self._next(queue, list(running.values()))):
+                    queue = [run for run in queue if run not in group]
+                    running[self._start(pool, group)] = group
                 if not running:
                     break
                 ready, _ = wait(running, timeout=0.2, return_when=FIRST_COMPLETED)
@@ -165,15 +176,15 @@ class _Scheduler:
             self._explain(runs)
         return Progress(self.outcomes, left, self.too_large)
 
-    def _next(self, queue: list[Planned], running: list[Planned]) -> Planned | None:
-        """The first run for which there are a worker, time, and memory beside those that run.
+    def _next(self, queue: list[Planned], running: list[list[Planned]]) -> list[Planned]:
+        """The first run for which there are a worker, time, and memory beside those that run; in its group.
 
         A few runs ahead are looked at: one that can finish in the time that is left goes before one that can
         only begin. What the machine can never hold is said and taken out of the queue.
         """
         if len(running) >= self.workers:
-            return None
-        taken = sum(self._need(run) for run in running)
+            return []
+        taken = sum(self._need(run) for group in running for run in group)
         begins: Planned | None = None
         ahead = 0
         for run in list(queue):
@@ -185,13 +196,25 @@ class _Scheduler:
             if taken + self._need(run) <= self.memory:
                 now = time.monotonic()
                 if now + self._times().whole(run.config, self._left(run)) <= self.end:
-                    return run
+                    return self._group(run, queue, self.memory - taken)
                 if begins is None and now + self._least(run) <= self.end:
                     begins = run
             ahead += 1
             if ahead == _AHEAD:
                 break
-        return begins
+        return [] if begins is None else [begins]
+
+    def _group(self, first: Planned, queue: list[Planned], memory: int) -> list[Planned]:
+        """A run and as many of its shape as may go side by side, fit into memory and disk, and can finish."""
+        alike = [run for run in queue if run is not first and shape(run.config) == shape(first.config)]
+        disk = shutil.disk_usage(self.folder.path).free // max(1, network(first.config).disk)
+        group = [first, *alike][: max(1, min(self.together, memory // max(1, self._need(first)), disk))]
+        while len(group) > 1:
+            left = max(map(self._left, group))
+            if time.monotonic() + self._times().whole(first.config, left, len(group)) <= self.end:
+                break
+            group.pop()
+        return group
 
     def _too_large(self, run: Planned) -> str:
         """Why the machine cannot hold a run; empty where it can."""
@@ -242,18 +265,24 @@ class _Scheduler:
             fix=arg("budget", float(f"{(least + 60) / 60:.1f}")),
         )
 
-    def _start(self, pool: Pool, run: Planned) -> Future[TimedRun]:
-        _say(f"{run.name} starts, {self.folder.state(run).episodes} episodes done")
-        saved = network(run.config).disk // 2
-        return pool.submit(run_until, run.config.to_json(), run.name, self.end, saved)
+    def _start(self, pool: Pool, group: list[Planned]) -> Future[list[TimedRun]]:
+        for run in group:
+            beside = f", beside {len(group) - 1} more" if len(group) > 1 else ""
+            _say(f"{run.name} starts, {self.folder.state(run).episodes} episodes done{beside}")
+        saved = len(group) * (network(group[0].config).disk // 2)
+        return pool.submit(run_until, [(run.config.to_json(), run.name) for run in group], self.end, saved)
 
-    def _note(self, run: Planned, future: Future[TimedRun]) -> None:
+    def _note(self, group: list[Planned], future: Future[list[TimedRun]]) -> None:
         try:
             found = future.result()
         except Interrupted:
-            found = TimedRun("stopped", 0.0, 0.0, None)
+            found = [TimedRun("stopped", 0.0, 0.0, None)] * len(group)
         except Exception as error:  # a worker died, of lack of memory for example
-            found = TimedRun("failed", 0.0, 0.0, None, f"{type(error).__name__}: {error}")
+            found = [TimedRun("failed", 0.0, 0.0, None, f"{type(error).__name__}: {error}")] * len(group)
+        for run, one in zip(group, found, strict=True):
+            self._note_one(run, one, len(group))
+
+    def _note_one(self, run: Planned, found: TimedRun, together: int) -> None:
         self.outcomes[run.name] = found
         before = self.folder.read()["runs"].get(run.name, {})
         facts: dict[str, Any] = {
@@ -267,6 +296,7 @@ class _Scheduler:
                 "parameters": network(run.config).parameters,
                 "setup_seconds": round(found.setup_seconds, 3),
                 "episode_seconds": round(found.episode_seconds, 6),
+                "together": together,
             }
         if self.commit:
             facts["commit"] = self.commit

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from toymodel.base.errors import InputError
 from toymodel.base.words import first_line
 
 if TYPE_CHECKING:
+    from llm.runs.finished import Run
     from llm.steps.state import TrainingState
 
 __all__ = ["TimedRun", "Deadline", "run_until"]
@@ -30,9 +31,10 @@ class TimedRun:
 
     Attributes:
         state: ``finished``, ``paused`` for lack of time, ``stopped`` by a signal, or ``failed``.
-        seconds: it took, all in all.
-        setup_seconds: of them before the first episode: documents, weights, a checkpoint's way back.
-        episode_seconds: of a typical episode; None if there was none.
+        seconds: it took, all in all, with those beside it.
+        setup_seconds: of its own before the first episode: documents, weights, a checkpoint's way back.
+        episode_seconds: of a typical episode, in which those beside it trained one too; None if there was
+            none.
         message: why it failed.
     """
 
@@ -41,6 +43,18 @@ class TimedRun:
     setup_seconds: float
     episode_seconds: float | None
     message: str = ""
+
+
+@dataclass
+class _Alarm:
+    """The one signal that stops all runs of a process."""
+
+    rung: bool = False
+
+    def ring(self) -> None:
+        if not self.rung:
+            self.rung = True
+            signal.raise_signal(signal.SIGTERM)
 
 
 @dataclass
@@ -56,13 +70,14 @@ class Deadline:
         closing: episodes' worth of work that probes do after the last episode.
         saving: seconds that a checkpoint is taken to need until one has been written.
         clock: seconds; the same in all processes of a machine.
+        alarm: shared with the runs beside it, which stop with it.
     """
 
     end: float
     closing: int = 0
     saving: float = 0.0
     clock: Callable[[], float] = time.monotonic
-    told: bool = False
+    alarm: _Alarm = field(default_factory=_Alarm)
     started: float | None = None
     gaps: list[float] = field(default_factory=list)
     _last: float = 0.0
@@ -71,7 +86,7 @@ class Deadline:
         """Training is about to begin; if there is no time left for it, it does not."""
         self.started = self._last = self.clock()
         if self._last > self.end:
-            self.told = True
+            self.alarm.rung = True
             raise Interrupted("no time left")
 
     def after_episode(self, run: TrainingState, episode: int) -> None:
@@ -85,9 +100,8 @@ class Deadline:
             needed = longest + saving
         else:
             needed = self.closing * self.typical
-        if now + needed > self.end and not self.told:
-            self.told = True
-            signal.raise_signal(signal.SIGTERM)
+        if now + needed > self.end:
+            self.alarm.ring()
 
     @property
     def typical(self) -> float:
@@ -100,42 +114,55 @@ class Deadline:
 
 
 def run_until(
-    config: dict[str, Any],
-    path: str,
+    runs: Sequence[tuple[dict[str, Any], str]],
     end: float,
     bytes_saved: int,
     clock: Callable[[], float] = time.monotonic,
-) -> TimedRun:
-    """Run until finished or out of time; failures are reported rather than raised.
+) -> list[TimedRun]:
+    """Run side by side until finished or out of time; failures are reported rather than raised.
 
     Args:
-        config: the run, as JSON, so that it travels to another process.
-        path: its folder.
+        runs: configuration, as JSON so that it travels to another process, and folder of each.
         end: time of `clock` that must not be passed.
-        bytes_saved: size of a checkpoint.
+        bytes_saved: size of the checkpoints of all of them.
         clock: seconds, the same in all processes of a machine.
     """
-    from llm.training.loop import run
+    from llm.training.loop import Job, run_together
 
-    wanted = RunConfig.from_json(config)
-    closing = wanted.num_documents if "pairwise" in wanted.probes else 0
-    deadline = Deadline(end, closing, bytes_saved / _DISK, clock)
+    jobs, deadlines, alarm = [], [], _Alarm()
+    for values, path in runs:
+        config = RunConfig.from_json(values)
+        closing = config.num_documents if "pairwise" in config.probes else 0
+        deadlines.append(Deadline(end, closing, bytes_saved / _DISK, clock, alarm))
+        jobs.append(Job(config, Path(path), trackers=[deadlines[-1]]))
     began = clock()
-    message = ""
+    results: Sequence[Run | Exception | Interrupted]
     try:
-        run(wanted, Path(path), trackers=[deadline])
-        state = "finished"
-    except Interrupted:
-        state = "paused" if deadline.told else "stopped"
-    except InputError as error:
-        state, message = "failed", str(error)
-    except Exception as error:  # one run's failure must not end the campaign
-        state = "failed"
-        message = f"{type(error).__name__}: {first_line(error)}"
+        results = run_together(jobs)
+    except Interrupted as stop:
+        results = [stop] * len(jobs)
     _free()
     seconds = clock() - began
+    return [
+        _timed(result, deadline, began, seconds, len(jobs), alarm.rung)
+        for result, deadline in zip(results, deadlines, strict=True)
+    ]
+
+
+def _timed(
+    result: object, deadline: Deadline, began: float, seconds: float, together: int, told: bool
+) -> TimedRun:
+    state, message = "finished", ""
+    if isinstance(result, Interrupted):
+        state = "paused" if told else "stopped"
+    elif isinstance(result, InputError):
+        state, message = "failed", str(result)
+    elif isinstance(result, BaseException):  # one run's failure must not end the campaign
+        state = "failed"
+        message = f"{type(result).__name__}: {first_line(result)}"
     setup = seconds if deadline.started is None else deadline.started - began
-    return TimedRun(state, seconds, setup, deadline.typical if deadline.gaps else None, message)
+    # All are set up, one after the other, before any of them trains.
+    return TimedRun(state, seconds, setup / together, deadline.typical if deadline.gaps else None, message)
 
 
 def _free() -> None:

@@ -24,23 +24,31 @@ class TimeEstimator:
     """Times of runs to come.
 
     Attributes:
-        runs: facts about earlier ones on this device: ``operations`` and ``episode_seconds``, ``parameters``
-            and ``setup_seconds``.
+        runs: facts about earlier ones on this device: ``operations``, ``episode_seconds`` and ``together``
+            (how many went side by side), ``parameters`` and ``setup_seconds``.
         rate: operations per second of a large matrix product here.
     """
 
     runs: list[Mapping[str, Any]]
     rate: float
 
-    def episode(self, config: RunConfig) -> float:
-        """Seconds of an episode: at the rate of the run that is most like it, or a cautious guess."""
+    def episode(self, config: RunConfig, together: int = 1) -> float:
+        """Seconds of an episode: at the rate of the run that is most like it, or a cautious guess.
+
+        Args:
+            config: the run.
+            together: such runs side by side, which train an episode each in that time. Until so many have
+                been timed they are taken to need each other's time, as if they took turns.
+        """
         operations = self.operations(config)
         timed = [run for run in self.runs if run.get("episode_seconds")]
         if not timed:
-            return operations / (_PART_OF_RATE * self.rate)
-        near = min(timed, key=lambda run: abs(math.log(run["operations"] / operations)))
+            return together * operations / (_PART_OF_RATE * self.rate)
+        beside = [run for run in timed if run.get("together", 1) == together]
+        near = min(beside or timed, key=lambda run: abs(math.log(run["operations"] / operations)))
+        turns = max(1.0, together / near.get("together", 1))
         # A smaller run is slower per operation, so one much larger than what was timed gains nothing here.
-        return max(1.0, operations / near["operations"]) * float(near["episode_seconds"])
+        return turns * max(1.0, operations / near["operations"]) * float(near["episode_seconds"])
 
     def setup(self, config: RunConfig) -> float:
         """Seconds before the first episode."""
@@ -51,10 +59,11 @@ class TimeEstimator:
         near = min(timed, key=lambda run: abs(math.log(run["parameters"] / parameters)))
         return max(1.0, parameters / near["parameters"]) * float(near["setup_seconds"])
 
-    def whole(self, config: RunConfig, episodes_left: int) -> float:
-        """Seconds that a run needs to finish."""
+    def whole(self, config: RunConfig, episodes_left: int, together: int = 1) -> float:
+        """Seconds that a run needs to finish, with those beside it."""
         closing = config.num_documents if "pairwise" in config.probes else 0
-        return self.setup(config) + (episodes_left + closing) * self.episode(config)
+        episodes = (episodes_left + closing) * self.episode(config, together)
+        return together * self.setup(config) + episodes
 
     def least(self, config: RunConfig, episodes_left: int) -> float:
         """Seconds that a run must have to get on at all: one episode and a checkpoint, or its end."""

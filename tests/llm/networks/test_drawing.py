@@ -85,3 +85,16 @@ def test_the_hash_sees_every_weight(version, monkeypatch):
     with torch.no_grad():
         next(reversed(list(model.parameters())))[-1, -1] += 1e-3
     assert weight_hash(model, version) != before
+
+
+def test_where_weights_come_from_is_said(other_checkpoints):
+    def form(**changes):
+        config = dataclasses.replace(RunConfig(context=16), **changes)
+        return drawing.drawing_form(build_model(config, 1), config)
+
+    assert form() == "torch's generator, one parameter after another"
+    assert form(version=2) == "a stream of random numbers to each parameter"
+    mistral = {"model": str(other_checkpoints["mistral"]), "version": 2}
+    assert form(**mistral).endswith("(version 2 has no other way for mistral)")
+    assert form(**mistral, init="normal") == "a stream of random numbers to each parameter"
+    assert form(**mistral, weights="pretrained") == "read from a checkpoint"

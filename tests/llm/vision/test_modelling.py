@@ -140,6 +140,23 @@ def test_presets(size, tmp_path):
     assert result.manifest["model"]["parameters"] > {"small": 0.8e6, "medium": 2.6e6}[size]
 
 
+@pytest.mark.parametrize("name", ["fig7a-small-embedded", "fig7b-vit-embedded"])
+def test_the_second_version_computes_images_as_the_first_and_says_so(tmp_path, name):
+    small = {"num_documents": 2, "steps": 1, "epochs": 2, "optimizer": "sgd", "lr": 1e-3, "device": "cpu"}
+    config = dataclasses.replace(preset(name), **small)
+    first, second = (
+        run(dataclasses.replace(config, version=version), tmp_path / str(version)) for version in (1, 2)
+    )
+    np.testing.assert_array_equal(first.losses.values, second.losses.values)
+    said = second.manifest
+    assert said["forward"] == "as the library has it"
+    assert said["steps"] == f"gradients, each applied as soon as it exists ({config.task})"
+    assert said["weights"] == (
+        f"torch's generator, one parameter after another (version 2 has no other way for {config.task})"
+    )
+    assert first.manifest["weights"] == "torch's generator, one parameter after another"
+
+
 def test_masking_hides_colours(tmp_path):
     plain, masked = (modelling_adapter(dataclasses.replace(TINY, **c), CPU)
                      for c in ({}, {"mask_probability": 0.9, "mask_up_to": False}))  # fmt: skip

@@ -38,7 +38,10 @@ def test_runs_are_found_by_their_presets():
         if run.name.startswith("fig6-adam-"):  # no preset has this order with Adam
             continue
         assert as_preset(run.config) == dataclasses.replace(
-            preset(run.name.rpartition("-seed")[0] + "-random"), seed=run.config.seed, precision="tf32"
+            preset(run.name.rpartition("-seed")[0] + "-random"),
+            seed=run.config.seed,
+            precision="tf32",
+            version=2,
         )
     other = RunConfig(documents="mine.jsonl")
     assert as_preset(other) == other

@@ -5,19 +5,22 @@ import signal
 import threading
 import time
 
+import numpy as np
 import pytest
 import torch
 
 from llm import run as train
 from llm.config import RunConfig
 from llm.cost.shape import memory_needed
-from llm.launch.campaign import ENTRIES, Entry, plan
+from llm.launch.campaign import ENTRIES, CampaignFolder, Entry, plan
 from llm.launch.campaign import runner as runner_module
 from llm.launch.campaign.command import main
 from llm.names import SHAPES
+from llm.runs.folder import RunFolder
 from llm.training.interrupt import Interrupted
-from tests.llm.launch.campaign.entries import TWO
-from toymodel import InputError
+from llm.training.loop import run_together as train_together
+from tests.llm.launch.campaign.entries import TINY, TWO
+from toymodel import InputError, LossMatrix
 
 
 def test_runs_of_a_trained_network_wait_for_one(go, tmp_path, capsys):
@@ -40,17 +43,17 @@ def test_runs_of_a_trained_network_wait_for_one(go, tmp_path, capsys):
 def test_what_is_nearest_its_end_goes_first(go, tmp_path, monkeypatch):
     """A run that was cut short goes on before any new one begins."""
 
-    def cut(config, path, trackers=(), **options):
-        if config.optimizer == "adam":
+    def cut(jobs):
+        def stop(view, episode):
+            if episode == 3:
+                signal.raise_signal(signal.SIGTERM)
 
-            def stop(view, episode):
-                if episode == 3:
-                    signal.raise_signal(signal.SIGTERM)
+        for job in jobs:
+            if job.config.optimizer == "adam":
+                job.trackers[0].after_episode = stop
+        return train_together(jobs)
 
-            trackers[0].after_episode = stop
-        return train(config, path, trackers=trackers, **options)
-
-    monkeypatch.setattr("llm.training.loop.run", cut)
+    monkeypatch.setattr("llm.training.loop.run_together", cut)
     with pytest.raises(Interrupted):
         go(only=["b"])
     monkeypatch.undo()
@@ -58,12 +61,12 @@ def test_what_is_nearest_its_end_goes_first(go, tmp_path, monkeypatch):
 
 
 def test_a_failed_run_does_not_end_the_campaign(go, monkeypatch, capsys):
-    def fails(config, path, **options):
-        if config.optimizer == "adam":
-            raise torch.OutOfMemoryError("CUDA out of memory.\nTried to")
-        return train(config, path, **options)
+    def fails(jobs):
+        if jobs[0].config.optimizer == "adam":
+            return [torch.OutOfMemoryError("CUDA out of memory.\nTried to")]
+        return train_together(jobs)
 
-    monkeypatch.setattr("llm.training.loop.run", fails)
+    monkeypatch.setattr("llm.training.loop.run_together", fails)
     found = go()
     assert [a.state for a in found.outcomes.values()] == ["finished", "failed", "finished"]
     assert found.left == ["b-seed0"]
@@ -91,6 +94,48 @@ def test_several_at_a_time(go):
         "a-seed0": "finished", "c-seed0": "finished",
     }  # fmt: skip
     assert go().outcomes.keys() == {"b-seed0"}
+
+
+SEEDS = (Entry("seeds", "?", {"a": ("fig2b-160m", TINY), "b": ("fig6-adam", TINY)}, (0, 1, 2)),)
+
+
+def test_seeds_side_by_side_are_those_one_by_one(go, tmp_path, capsys):
+    found = go(entries=SEEDS, together=3)
+    assert list(found.outcomes) == [f"{member}-seed{seed}" for member in "ab" for seed in range(3)]
+    assert {one.state for one in found.outcomes.values()} == {"finished"}
+    assert "a-seed1 starts, 0 episodes done, beside 2 more" in capsys.readouterr().err
+    go(tmp_path / "alone", entries=SEEDS)
+    for name in found.outcomes:
+        comp, ref = (LossMatrix.load(folder / name).values for folder in (go.out, tmp_path / "alone"))
+        np.testing.assert_array_equal(comp, ref)
+    facts = CampaignFolder(go.out).read()["runs"]["a-seed1"]
+    assert facts["together"] == 3
+    assert go(entries=SEEDS, together=3).outcomes == {}
+
+
+def test_as_many_side_by_side_as_memory_holds(go, monkeypatch, capsys):
+    need = memory_needed(plan(SEEDS)[0].config, torch.device("cpu"))
+    monkeypatch.setattr(runner_module, "free_memory", lambda device: 2 * need)
+    found = go(entries=SEEDS, only=["a"], together=3)
+    assert len(found.outcomes) == 3
+    said = capsys.readouterr().err
+    assert "a-seed1 starts, 0 episodes done, beside 1 more" in said
+    assert "a-seed2 starts, 0 episodes done\n" in said
+    with pytest.raises(InputError, match="--together 0"):
+        go(together=0)
+
+
+def test_a_run_goes_on_in_the_version_it_was_begun_with(go, monkeypatch):
+    assert {run.config.version for run in plan(TWO)} == {2}
+    first = go(only=["a"], version=1)
+    assert list(first.outcomes) == ["a-seed0"]
+    config = RunFolder(go.out / "a-seed0").read_config()
+    assert config.version == 1
+    assert "a-seed0" not in go().outcomes  # it is done, whatever the version
+    losses = go.out / "a-seed0" / "losses.npz"
+    losses.unlink()
+    assert go(only=["a"]).outcomes["a-seed0"].state == "finished"
+    assert RunFolder(go.out / "a-seed0").read_config() == config
 
 
 def test_a_budget_too_small_for_one_episode(go):

@@ -1,11 +1,13 @@
 """A run within its time: paused before it is up, and gone on to the same numbers."""
 
+import dataclasses
 import signal
 import time
 
 import numpy as np
 import pytest
 
+from llm import run as train
 from llm.launch.campaign.timed_run import Deadline, run_until
 from llm.runs.finished import Run
 from llm.runs.folder import RunFolder
@@ -32,7 +34,7 @@ def test_stopped_for_lack_of_time_and_gone_on_to_the_same_numbers(tmp_path, go, 
     path, clock = tmp_path / "run", Clock()
     states_seen = []
     for _ in range(12):
-        found = run_until(config, str(path), clock.now + 6.5, 0, clock)
+        (found,) = run_until([(config, str(path))], clock.now + 6.5, 0, clock)
         states_seen.append(found.state)
         if found.state == "finished":
             break
@@ -77,7 +79,28 @@ def test_no_time_left_when_the_weights_are_ready(tmp_path, go, monkeypatch):
     go(only=["a"])
     config = RunFolder(go.out / "a-seed0").read_config().to_json()
     monkeypatch.chdir(go.out)
-    found = run_until(config, str(tmp_path / "late"), time.monotonic() - 1, 0)
+    (found,) = run_until([(config, str(tmp_path / "late"))], time.monotonic() - 1, 0)
     assert found.state == "paused"
     assert found.episode_seconds is None
     assert not (tmp_path / "late" / "log.jsonl").exists()
+
+
+def test_side_by_side_all_are_paused_before_time_is_up(tmp_path, go, monkeypatch):
+    whole = tmp_path / "whole"
+    go(whole, only=["a"])
+    first = RunFolder(whole / "a-seed0").read_config()
+    configs = [dataclasses.replace(first, seed=seed) for seed in range(3)]
+    monkeypatch.chdir(whole)
+    runs = [(config.to_json(), str(tmp_path / config.id)) for config in configs]
+    clock, seen = Clock(), []
+    for _ in range(12):
+        found = run_until(runs, clock.now + 20, 0, clock)
+        seen.append([one.state for one in found])
+        if seen[-1] == ["finished"] * 3:
+            break
+        assert {one.state for one in found} <= {"paused", "finished"}
+    assert len(seen) > 1
+    assert seen[-1] == ["finished"] * 3
+    for config in configs:
+        ref = train(config, tmp_path / f"{config.id}-alone").losses.values
+        np.testing.assert_array_equal(LossMatrix.load(tmp_path / config.id).values, ref)
