@@ -21,6 +21,7 @@ from llm.launch.cluster import submit
 from llm.launch.pool import Pool
 from llm.runs.folder import RunFolder
 from llm.training.interrupt import Interrupted, signals
+from llm.training.loop import check_together
 from toymodel.base.errors import InputError
 from toymodel.base.files import check_output_folder
 from toymodel.base.words import arg
@@ -72,7 +73,8 @@ def sweep(
     check_output_folder(root)
     if not configs:
         raise InputError("an empty sweep", expected="at least one configuration", fix=arg("presets", "NAME"))
-    for name, number in (("workers", workers), ("per_job", per_job), ("together", together)):
+    check_together(together)
+    for name, number in (("workers", workers), ("per_job", per_job)):
         if number < 1:
             raise InputError(f"{name}={number}", expected="at least 1", fix=f"{name}=1")
     unique = {config.id: config for config in configs}

@@ -42,6 +42,8 @@ _MANIFEST: dict[str, Any] = {
     "model": {"parameters": int, "trainable": int, "sha256": str},
     "tasks": {"sha256": str, "names": list, "padded": int},
     "diverged": int,
+    "together": int,
+    "weights": str,
 }
 
 

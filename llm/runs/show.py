@@ -159,6 +159,9 @@ def _facts(config: RunConfig, manifest: dict[str, Any]) -> list[str]:
     what = {"language": "documents", "image-modelling": "images", "classification": "batches"}[config.task]
     names, autocast = tasks.get("names", []), precision.get("autocast") or "none"
     execution = manifest.get("execution", "execution not recorded yet")
+    if (together := manifest.get("together", 1)) > 1:
+        execution += f", {together} runs side by side"
+    source = f" ({manifest['weights']})" if "weights" in manifest else ""
     lines = [
         f"started   {manifest.get('started')} on {manifest.get('device')}, "
         f"{manifest.get('threads')} threads, {execution}"
@@ -166,7 +169,8 @@ def _facts(config: RunConfig, manifest: dict[str, Any]) -> list[str]:
         f"made with {versions}, commit {(manifest.get('git_commit') or 'unknown')[:12]}",
         f"precision matrix products {precision.get('matmul')}, autocast {autocast}",
         f"model     {model.get('parameters', math.nan):,} parameters, {model.get('trainable', math.nan):,} "
-        f"trained, weights {model.get('sha256', '')[:12]}, revision {model.get('revision') or 'none'}",
+        f"trained, weights {model.get('sha256', '')[:12]}{source}, "
+        f"revision {model.get('revision') or 'none'}",
         f"tasks     {len(names)} {what}, hash {tasks.get('sha256', '')[:12]}"
         + (f", {tasks.get('padded', 0)} padded" if config.task == "language" else ""),
     ]

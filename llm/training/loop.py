@@ -25,7 +25,11 @@ if TYPE_CHECKING:
     from llm.probes import Probe
     from llm.runs.tracking import Tracker
 
-__all__ = ["Interrupted", "Job", "Run", "run", "run_together"]
+__all__ = ["Interrupted", "Job", "Run", "check_together", "run", "run_together"]
+
+# Each run takes two streams of a GPU, and torch has 32 that it hands out in turn: two runs that shared one
+# would share the memory in which its matrix products work.
+_MOST = 16
 
 # Yields when it is ready to train, then whenever an episode is under way, and True when all are trained.
 _Turns = Generator[bool, None, Run]
@@ -97,7 +101,12 @@ def run_together(jobs: Sequence[Job], *, progress: bool = False) -> list[Run | E
     Returns:
         For every job its run, or what it failed with: `Interrupted` after SIGINT or SIGTERM, with a
         checkpoint written.
+
+    Raises:
+        InputError: for too many.
+        Interrupted: when a signal came before any of them was trained.
     """
+    check_together(len(jobs))
     stop: list[int] = []
     found: dict[int, Run | Exception | Interrupted] = {}
     turns = {k: _turns(job, stop, k, len(jobs), progress) for k, job in enumerate(jobs)}
@@ -129,6 +138,13 @@ def run_together(jobs: Sequence[Job], *, progress: bool = False) -> list[Run | E
         for turn in turns.values():
             turn.close()
     return [found[number] for number in range(len(jobs))]
+
+
+def check_together(number: int) -> None:
+    """Refuse a number of runs that cannot go side by side."""
+    if not 1 <= number <= _MOST:
+        raise InputError(f"together={number}", expected=f"from 1 to {_MOST} runs side by side",
+                         fix=f"together={min(max(number, 1), _MOST)}")  # fmt: skip
 
 
 def _turns(job: Job, stop: list[int], number: int, together: int, progress: bool) -> _Turns:

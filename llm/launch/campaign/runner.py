@@ -32,6 +32,7 @@ from llm.launch.campaign.timing import TimeEstimator
 from llm.launch.pool import Pool
 from llm.steps.device import check_precision, require_gpu
 from llm.training.interrupt import Interrupted, signals
+from llm.training.loop import check_together
 from toymodel.base.errors import InputError
 from toymodel.base.words import arg
 
@@ -108,7 +109,8 @@ def run_campaign(
     """
     began = time.monotonic()
     end = float("inf") if budget is None else began + 60 * budget
-    for name, number, least in (("budget", budget, 0), ("workers", workers, 1), ("together", together, 1)):
+    check_together(together)
+    for name, number, least in (("budget", budget, 0), ("workers", workers, 1)):
         if number is not None and not number >= least:
             raise InputError(arg(name, number), expected=f"at least {least}", fix=arg(name, 1))
     folder, kind = CampaignFolder(Path(out).absolute()), "rehearsal" if rehearse else "campaign"

@@ -120,7 +120,12 @@ def test_one_failure_does_not_stop_the_others(tmp_path):
 
 @pytest.mark.parametrize(
     ("options", "words"),
-    [({"workers": 0}, "workers=0"), ({"per_job": 0}, "per_job=0"), ({"together": 0}, "together=0")],
+    [
+        ({"workers": 0}, "workers=0"),
+        ({"per_job": 0}, "per_job=0"),
+        ({"together": 0}, "together=0"),
+        ({"together": 17}, "Fix: together=16"),
+    ],
 )
 def test_bad_numbers(tmp_path, options, words):
     with pytest.raises(InputError, match=words):

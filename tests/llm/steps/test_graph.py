@@ -244,7 +244,8 @@ def gpu():
 def test_the_benchmark_measures_every_way_of_executing(tmp_path, capsys, gpu):
     tiny = ["--sizes", "embedded", "--device", "cpu", "--context", "8", "--documents", "2"]
     out = tmp_path / "gpu.json"
-    assert gpu.main([*tiny, "--steps", "1", "--repeats", "3", "--optimizer", "adam", "--out", str(out)]) == 0
+    more = ["--steps", "1", "--repeats", "3", "--optimizer", "adam", "--together", "2", "--profile"]
+    assert gpu.main([*tiny, *more, "--out", str(out)]) == 0
     (result,) = json.loads(out.read_text())["results"]
     assert result["agreement"]["eager"] < 1e-5
     work, bounds = result["work"], result["bounds_ms"]
@@ -254,7 +255,18 @@ def test_the_benchmark_measures_every_way_of_executing(tmp_path, capsys, gpu):
     for name in ("plain", "eager"):
         assert result[name]["step_ms"] == sorted(result[name]["step_ms_repeats"])[1]
         assert result[name]["episode_ms"] == result[name]["step_ms"] + result[name]["evaluation_ms"]
+    parts = result["evaluation"]["parts"]
+    assert list(parts) == ["whole", "network", "attention, of it", "output layer", "loss"]
+    assert parts["whole"]["bound_ms"] == bounds["evaluation"]
+    assert all(part["ms"] > 0 and part["bound_ms"] > 0 for part in parts.values())
+    assert len(result["evaluation"]["batches"]) == 4
+    assert result["eager"]["reset_bound_ms"] > 0
+    assert result["eager"]["evaluation_kernels_ms"]
+    beside = result["together"]
+    assert (beside["number"], beside["ratio"]) == (2, beside["round_ms"] / beside["alone_ms"])
+    assert {"imports", "documents", "weights", "hash", "first step, eager"} <= set(result["setup_s"])
     lines = capsys.readouterr().out.splitlines()
+    assert sum("2 together: " in line for line in lines) == 2
     assert [line.split()[2] for line in lines if line.startswith("embedded")] == ["plain", "eager"] * 2
 
 

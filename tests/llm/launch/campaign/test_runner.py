@@ -121,7 +121,7 @@ def test_as_many_side_by_side_as_memory_holds(go, monkeypatch, capsys):
     said = capsys.readouterr().err
     assert "a-seed1 starts, 0 episodes done, beside 1 more" in said
     assert "a-seed2 starts, 0 episodes done\n" in said
-    with pytest.raises(InputError, match="--together 0"):
+    with pytest.raises(InputError, match="together=0; .*Fix: together=1"):
         go(together=0)
 
 
