@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from llm.networks.fast.neox import rotate
 from llm.networks.fast.updates import Update, Weight
 
 __all__ = ["Attention", "Embedding", "Head", "LayerNorm", "Linear", "RMSNorm"]
@@ -90,13 +89,23 @@ class LayerNorm:
 
 
 class RMSNorm:
-    """Division by the root mean square, with gain (Zhang & Sennrich 2019)."""
+    """Division by the root mean square, with gain (Zhang & Sennrich 2019).
 
-    def __init__(self, module: Any, update: Update) -> None:
+    Args:
+        module: of the library.
+        update: what becomes of gradients.
+        whole: ask torch for the whole function and its gradient, which on a GPU are a kernel each, where the
+            form written out here takes six; on a CPU that is the faster one. By the device if None.
+    """
+
+    def __init__(self, module: Any, update: Update, whole: bool | None = None) -> None:
         self.gain, self.epsilon, self.update = Weight(module.weight), module.variance_epsilon, update
+        self.whole = self.gain.value.is_cuda if whole is None else whole
 
     def forward(self, x: Tensor, keep: bool = True) -> Tensor:
         """Keeps the normalised input and its scale."""
+        if self.whole:
+            return self._all_at_once(x, keep)
         scale = torch.rsqrt(x.square().mean(-1, keepdim=True).add_(self.epsilon))
         normal = x * scale
         if not keep:
@@ -106,6 +115,13 @@ class RMSNorm:
 
     def backward(self, gradient: Tensor) -> Tensor:
         """The gradient of the input."""
+        if self.whole:
+            inputs, found = self._inputs, self._found
+            del self._inputs, self._found
+            below, *gain = torch.autograd.grad(found, inputs, gradient)
+            if gain:
+                self.update.vector(self.gain, gain[0])
+            return below
         through = gradient * self._normal
         if self.gain.trains:
             self.update.vector(self.gain, through.sum(0))
@@ -115,17 +131,34 @@ class RMSNorm:
         del self._normal, self._scale
         return below
 
+    def _all_at_once(self, x: Tensor, keep: bool) -> Tensor:
+        gain, shape = self.gain.value.detach(), (x.shape[-1],)
+        if not keep:
+            return torch.nn.functional.rms_norm(x, shape, gain, self.epsilon)
+        with torch.enable_grad():
+            self._inputs = [x.detach().requires_grad_(), gain.requires_grad_()]
+            self._found = torch.nn.functional.rms_norm(self._inputs[0], shape, gain, self.epsilon)
+        if not self.gain.trains:
+            del self._inputs[1]
+        return self._found.detach()
+
 
 class Attention:
     """Causal attention within each document, on rotated queries and keys.
 
     Args:
-        table: cosines and sines of the rotation, broadcast against documents' heads; None for no rotation.
+        table: cosines and sines of the rotation, last dimension half of what is rotated, broadcast against
+            documents' heads; None for no rotation.
         scale: of the scores.
     """
 
     def __init__(self, table: tuple[Tensor, Tensor] | None, scale: float) -> None:
-        self.table, self.scale = table, scale
+        self.scale = scale
+        self.cos = self.there = self.back = None
+        if table is not None:
+            cos, sin = table
+            self.cos = torch.cat([cos, cos], -1)
+            self.there, self.back = torch.cat([-sin, sin], -1), torch.cat([sin, -sin], -1)
 
     def forward(
         self, turned: Tensor, query: Tensor, key: Tensor, value: Tensor, *, keep: bool = True
@@ -139,8 +172,7 @@ class Attention:
             value: of the keys' shape.
             keep: for the backward pass.
         """
-        if self.table is not None:
-            rotate(turned, *self.table)
+        _turn(turned, self.cos, self.there)
         if not keep:
             return _rows(self._mix(query, key, value))
         # Autograd is asked for this one function: its gradient has kernels of its own on every device.
@@ -168,9 +200,15 @@ class Attention:
 
     def turn_back(self, gradient: Tensor) -> None:
         """Take the rotation out of gradients of queries and keys, in place."""
-        if self.table is not None:
-            cos, sin = self.table
-            rotate(gradient, cos, -sin)
+        _turn(gradient, self.cos, self.back)
+
+
+def _turn(heads: Tensor, cos: Tensor | None, sin: Tensor | None) -> None:
+    """Turn component i of every head with i + h by its position's angle, in place and in three operations."""
+    if cos is not None and sin is not None:
+        part, half = heads[..., : cos.shape[-1]], cos.shape[-1] // 2
+        others = torch.cat([part[..., half:], part[..., :half]], -1)
+        part.mul_(cos).addcmul_(others, sin)
 
 
 def _rows(mixed: Tensor) -> Tensor:

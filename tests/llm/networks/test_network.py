@@ -16,6 +16,7 @@ from transformers import (
 )
 
 from llm import RunConfig, run
+from llm.networks.fast.layers import RMSNorm
 from llm.networks.fast.network import Network, Networks, why_not
 from llm.networks.fast.updates import Descent, Gradients, Weight
 from llm.registry import make_adapter
@@ -153,6 +154,25 @@ def test_hidden_states_of_several_documents_are_the_librarys(name):
     assert not any(p.is_inference() for p in model.parameters())
     model(input_ids=tokens, use_cache=False).logits.sum().backward()
     assert all(p.grad is not None for p in model.parameters())
+
+
+@pytest.mark.parametrize("trains", [True, False])
+def test_a_norm_all_at_once_is_the_one_written_out(trains):
+    torch.manual_seed(8)
+    module = MODELS["llama"]().model.norm.double()
+    module.weight.data.uniform_(0.5, 2)
+    module.requires_grad_(trains)
+    x, gradient = torch.randn(2, 7, 32, dtype=torch.float64)
+    found = []
+    for whole in (True, False):
+        module.weight.grad = None
+        norm = RMSNorm(module, Gradients(), whole)
+        rows = [norm.forward(x, keep=False), norm.forward(x), norm.backward(gradient)]
+        found.append([*rows, *([module.weight.grad] if trains else [])])
+        assert (module.weight.grad is not None) == trains
+    for a, b in zip(*found, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-12, rtol=1e-9)
+    assert not RMSNorm(module, Gradients()).whole
 
 
 def test_what_is_joined_is_joined_once():
