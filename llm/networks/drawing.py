@@ -19,7 +19,7 @@ import numpy as np
 from llm.config import RunConfig
 from llm.networks.normals import normals
 
-__all__ = ["deviations", "draw", "drawing_form", "in_threads"]
+__all__ = ["deviations", "draw", "drawing_form", "in_threads", "laid_out"]
 
 # Numbers to a block: a few milliseconds of work for one core.
 _BLOCK = 1 << 19
@@ -50,6 +50,13 @@ def deviations(model: Any, scheme: str) -> dict[str, float] | None:
     return {name: output if name.endswith(writes) else common for name in matrices}
 
 
+def laid_out(model: Any) -> bool:
+    """Whether a network's tensors have shapes and a device, but no numbers."""
+    from torch._subclasses.fake_tensor import FakeTensor
+
+    return any(isinstance(parameter.detach(), FakeTensor) for parameter in model.parameters())
+
+
 def drawing_form(model: Any, config: RunConfig) -> str:
     """Where the initial weights of a run's network come from, for the manifest."""
     if config.weights == "pretrained":
@@ -72,12 +79,11 @@ def draw(model: Any, scheme: str, seed: int) -> None:
         seed: 0 to 2**63 - 1.
     """
     import torch
-    from torch._subclasses.fake_tensor import FakeTensor
 
     scale = deviations(model, scheme)
     assert scale is not None
-    if any(isinstance(parameter.detach(), FakeTensor) for parameter in model.parameters()):
-        return  # a network that is only laid out has no numbers
+    if laid_out(model):
+        return
     blocks: list[tuple[np.ndarray, str, int, float]] = []
     for name, parameter in model.named_parameters():
         values = parameter.detach().numpy().reshape(-1)

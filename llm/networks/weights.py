@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from llm.config import RunConfig
 from llm.data.gguf import library_arguments, loading_gguf, quantization
 from llm.data.quiet import quiet
-from llm.networks.drawing import deviations, in_threads
+from llm.networks.drawing import deviations, in_threads, laid_out
 from toymodel.base.errors import InputError
 from toymodel.base.words import arg, first_line
 
@@ -131,7 +131,7 @@ def weight_hash_later(model: torch.nn.Module, version: int, device: torch.device
         device: to which the model is about to be moved. Where that leaves these weights behind they are
             hashed meanwhile; on the CPU not before the function is called, before anything is trained.
     """
-    if device.type == "cpu":
+    if device.type == "cpu" or laid_out(model):
         return lambda: weight_hash(model, version)
     thread = ThreadPoolExecutor(1, "hash")
     hashing = thread.submit(_hash, _arrays(model), version)
