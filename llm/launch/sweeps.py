@@ -115,9 +115,10 @@ def _check_memory(groups: Sequence[Sequence[RunConfig]]) -> None:
         if len(group) > 1 and len(group) * needed > free:
             fits = max(1, free // needed)
             raise InputError(
-                f"together={len(group)} runs of {group[0].model}, which need {needed / 1e9:.3g} GB each",
+                arg("together", len(group))
+                + f" for runs of {group[0].model}, which need {needed / 1e9:.3g} GB each",
                 expected=f"runs that fit into the {free / 1e9:.3g} GB that are free",
-                fix=f"together={fits}",
+                fix=arg("together", fits),
             )
 
 

@@ -20,6 +20,7 @@ from llm.training.interrupt import Interrupted, signals
 from llm.training.saving import CheckpointWriter, SavePolicy, ShareOfTime
 from llm.training.session import Session, make_session
 from toymodel.base.errors import InputError
+from toymodel.base.words import arg
 
 if TYPE_CHECKING:
     from llm.probes import Probe
@@ -143,8 +144,8 @@ def run_together(jobs: Sequence[Job], *, progress: bool = False) -> list[Run | E
 def check_together(number: int) -> None:
     """Refuse a number of runs that cannot go side by side."""
     if not 1 <= number <= _MOST:
-        raise InputError(f"together={number}", expected=f"from 1 to {_MOST} runs side by side",
-                         fix=f"together={min(max(number, 1), _MOST)}")  # fmt: skip
+        raise InputError(arg("together", number), expected=f"from 1 to {_MOST} runs side by side",
+                         fix=arg("together", min(max(number, 1), _MOST)))  # fmt: skip
 
 
 def _turns(job: Job, stop: list[int], number: int, together: int, progress: bool) -> _Turns:

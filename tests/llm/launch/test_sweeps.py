@@ -175,7 +175,7 @@ def test_side_by_side_gives_the_same_losses(tmp_path, alone, launcher):
 def test_too_many_for_the_memory_are_refused_before_they_begin(tmp_path, monkeypatch):
     need = memory_needed(CONFIG, torch.device("cpu"))
     monkeypatch.setattr("llm.launch.sweeps.free_memory", lambda device: 2 * need)
-    with pytest.raises(InputError, match="together=3 runs of embedded.*Fix: together=2"):
+    with pytest.raises(InputError, match="together=3 for runs of embedded.*Fix: together=2"):
         sweep(expand([CONFIG], [0, 1, 2]), tmp_path / "sweep", together=3)
     assert not list((tmp_path / "sweep").glob("*"))
     assert states(sweep(expand([CONFIG], [0, 1, 2]), tmp_path / "sweep", together=2)) == ["finished"] * 3
