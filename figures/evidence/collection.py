@@ -76,14 +76,20 @@ class Runs(Sequence[Run]):
         """The run in the folder, or packed file, of that name.
 
         Raises:
-            InputError: for a name that none has, with the nearest one.
+            InputError: for a name that none has, with the nearest one, or that several have.
         """
         names = [run.name for run in self._runs]
         if name not in names:
             fix = nearest(name, names) if names else "reawaken llm run --preset fig1-small --out runs/first"
             raise InputError(f"there is no run {name!r} among these {len(names)}",
                              expected="the name of a run folder", fix=fix)  # fmt: skip
-        return self._runs[names.index(name)]
+        run, *others = (run for run in self._runs if run.name == name)
+        if others:
+            other = others[0].path.parent
+            raise InputError(f"several runs are called {name!r}, in {run.path.parent} and {other}",
+                             expected="a folder in which each name is one run's",
+                             fix=f"Runs.load({str(run.path.parent)!r})")  # fmt: skip
+        return run
 
     def __len__(self) -> int:
         return len(self._runs)

@@ -177,6 +177,38 @@ def test_a_rehearsal_is_no_pythia():
     assert {scale_of(run.config) for run in plan()} == {"pythia", "pretrained"}
 
 
+def test_a_name_that_several_runs_have_is_nobodys(tmp_path):
+    for number, part in enumerate(("a", "b")):
+        config = tiny(seed=number)
+        write_run(tmp_path / part, config, losses=matrix(config)).rename(tmp_path / part / "mine")
+    assert Runs.load(tmp_path / "b").named("mine").config.seed == 1
+    with pytest.raises(InputError, match="several runs are called 'mine', in .*a and .*b"):
+        Runs.load(tmp_path).named("mine")
+
+
+DAMAGED = ['[{"num_documents": 5', '[{"config": {"num_documents": 5}}]', "[" * 100_000 + '"num_documents"']
+
+
+@pytest.mark.parametrize("index", DAMAGED, ids=["cut", "incomplete", "deep"])
+def test_an_index_of_ours_that_is_damaged_is_one_line(tmp_path, index):
+    (tmp_path / "index.json").write_text("{")  # another program's
+    assert len(Runs.load(tmp_path)) == 0
+    (tmp_path / "index.json").write_text(index)
+    with pytest.raises(InputError, match="index.json' cannot be read") as error:
+        Runs.load(tmp_path)
+    assert "\n" not in str(error.value)
+
+
+def test_a_packed_run_that_is_not_the_one_of_its_index_is_refused(tmp_path):
+    for seed in (0, 1):
+        write_run(tmp_path / "runs", tiny(seed=seed), losses=matrix(tiny()))
+    pack(Runs.load(tmp_path / "runs"), tmp_path / "packed")
+    one, other = sorted((tmp_path / "packed").glob("*.npz"))
+    shutil.copy(one, other)
+    with pytest.raises(InputError, match="holds another run than its index says"):
+        print([run.losses for run in Runs.load(tmp_path / "packed")])
+
+
 def test_unfinished_and_foreign_folders_are_passed_over(tmp_path):
     config = tiny()
     (write_run(tmp_path, config, losses=matrix(config)) / "losses.npz").unlink()
