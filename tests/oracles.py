@@ -229,8 +229,8 @@ def departure_covariance(order, departures, level):
             own = d.first if n == 0 else 1.0, d.first if m == 0 else 1.0
             common = d.common_first if n == 0 else d.common, d.common_first if m == 0 else d.common
             smooth = (1 - d.rough) * np.exp(-abs(lag - other) / d.length) + d.rough * (lag == other)
-            result[a, b] = size * carried * (own[0] * own[1] * smooth * (j == k)
-                                             + common[0] * common[1] * (lag == other))  # fmt: skip
+            result[a, b] = carried * (size * own[0] * own[1] * smooth * (j == k)
+                                      + common[0] * common[1] * (lag == other))  # fmt: skip
     return result * d.deviation**2
 
 

@@ -2,7 +2,8 @@
 
 A form is as good as what it says of losses that it has not seen. Each is fitted to all but the last epochs
 and forecasts them, departures carried on; where several runs share all parameters, each run is also predicted
-from the others. Of forms that do so equally well the one with fewest numbers is taken.
+from the others. Of forms that do so equally well the one with fewest numbers is taken. Where there is nothing
+to hold out it is the likeliest (`bridge.estimate.family`).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from bridge.estimate.family import weighed
 from bridge.field.curves import CurveFit
 from bridge.field.outlook import Outlook
 from bridge.model.mechanism import Mechanism
@@ -127,13 +129,7 @@ def choose_form(
     """
     held = held_out_epochs(min(m.losses.epochs for m in matrices))
     if not held:
-        # Whether a share falls two epochs cannot tell; that it may has its prior.
-        first = FIVE if FIVE in family.values() else next(iter(family.values()))
-        forms = [
-            Candidate(name, form, len(form.terms), None, chosen=form == first)
-            for name, form in family.items()
-        ]
-        return Choice(tuple(forms), "two epochs leave none to hold out, so its form is taken unjudged")
+        return _likeliest(matrices, fit, family)
     tried = []
     for name, form in family.items():
         known = [m.first_epochs(m.losses.epochs - held) for m in matrices]
@@ -150,6 +146,16 @@ def choose_form(
     first_good = next(c for c in tried if c.score >= best.score - TIE)
     marked = tuple(replace(c, chosen=c is first_good) for c in tried)
     return Choice(marked, _why(first_good, best, tried))
+
+
+def _likeliest(matrices: Sequence[Seen], fit: Fit, family: Mapping[str, Mechanism]) -> Choice:
+    members = weighed({name: fit(form, matrices, False) for name, form in family.items()})
+    best = max(members, key=lambda member: member.weight)
+    forms = tuple(
+        Candidate(m.name, family[m.name], len(family[m.name].terms), None, chosen=m is best) for m in members
+    )
+    told = f"of the family it is the likeliest (probability {best.weight:.2f})"
+    return Choice(forms, f"two epochs leave none to hold out, so its form is taken unjudged: {told}")
 
 
 def _why(chosen: Candidate, best: Candidate, tried: Sequence[Candidate]) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,14 +11,12 @@ from scipy import stats
 
 from bridge.estimate.checks import Bounds, check_bounds
 from bridge.estimate.choice import FAMILY, Choice, Seen, choose_form
+from bridge.estimate.family import fit_posed, with_draws
 from bridge.estimate.intervals import Parameter
 from bridge.estimate.pose import pose
 from bridge.estimate.profile import LEVEL
 from bridge.estimate.result import FitResult, Start
-from bridge.field.common import Marginal
-from bridge.field.curves import CurveFit, Prior, fit_curves
-from bridge.field.likelihood import Matrix
-from bridge.field.posterior import importance
+from bridge.field.curves import CurveFit
 from bridge.model.mechanism import Mechanism
 from bridge.search.problem import Problem, Solution, Weights
 from bridge.search.uncertainty import combination, measure_noise
@@ -28,8 +25,6 @@ from toymodel import LossMatrix
 __all__ = ["choose_for", "explain"]
 
 Floats = NDArray[np.float64]
-# Points of the posterior; with more losses they take seconds, and theta is known well enough to be Gaussian.
-_DRAWS, _MOST_DRAWN = 512, 20_000
 
 
 def choose_for(
@@ -64,7 +59,7 @@ def choose_for(
         weights = [part.observed.astype(np.float64) for part in parts]
         problem, _ = pose([part.losses for part in parts], form, names, bounds, weights)
         shapes = tuple(part.losses.values.shape for part in parts)
-        found = _fit(problem, starts=2, seed=0, numbers=numbers.get(shapes))
+        found = fit_posed(problem, starts=2, seed=0, numbers=numbers.get(shapes))
         numbers[shapes] = found.numbers
         return found
 
@@ -83,6 +78,7 @@ def explain(
     seed: int,
     with_intervals: bool,
     choice: Choice | None,
+    others: Sequence[Problem],
     began: float,
 ) -> FitResult:
     """Fit a form of the family and say what is known of its parameters.
@@ -96,14 +92,12 @@ def explain(
         seed: of starting points beyond the first.
         with_intervals: whether parameters get intervals.
         choice: how the form was chosen.
+        others: the forms it was chosen from, posed on the same data.
         began: when the fit did, by `time.perf_counter`.
     """
-    found = _fit(problem, starts, seed)
-    if with_intervals and problem.observations <= _MOST_DRAWN:
-        deviations = [m.departures.deviation for m in found.matrices]
-        weighed = Marginal(found.curves, deviations)
-        drawn = importance(weighed, found.theta, found.covariance, problem.box, _DRAWS)
-        found = replace(found, draws=drawn if drawn.enough else None)
+    found = fit_posed(problem, starts, seed)
+    if with_intervals:
+        found = with_draws(problem, found)
     solution = Solution(found.theta, problem.no_pairs(), found.cost, found.evaluations, found.converged)
     noise = measure_noise(problem, solution, Weights(found.matrices[0].departures.deviation ** 2))
     values, directions = np.linalg.eigh(found.information)
@@ -130,19 +124,7 @@ def explain(
         seconds=time.perf_counter() - began,
         curves=found,
         choice=choice,
-    )
-
-
-def _fit(problem: Problem, starts: int, seed: int, numbers: Sequence[Floats] | None = None) -> CurveFit:
-    begins = []
-    for local in problem.mechanism.starts(starts, seed):
-        begin = np.zeros(len(problem.low))
-        for block in problem.blocks:
-            begin[block.index] = local
-        begins.append(begin)
-    data = [Matrix(b.values, b.order, b.index, b.weight > 0) for b in problem.blocks]
-    return fit_curves(
-        problem.mechanism, data, Prior(problem.box, problem.centre, problem.width), begins, numbers
+        others=tuple(others),
     )
 
 

@@ -78,16 +78,14 @@ def fit(
         raise InputError(arg("describe", True) + f" and a mechanism of {len(mechanism.terms)} parameters",
                          expected="one of them", fix="leave out describe")  # fmt: skip
     began = time.perf_counter()
-    chosen = None
+    chosen, others = None, tuple[Mechanism, ...]()
     form = mechanism or (choose(matrices[0], fewest) if describe else None)
     unit = _unit(matrices, masks, exact=form is None or form.explains)
     if form is None:
         with threadpool_limits(1, user_api="blas"):
             chosen = choose_for(matrices, masks, shared, bounds or {}, unit)
         form = chosen.chosen.mechanism
-        # A form shares what it has of the names that any form of the family has.
-        known = {name for other in FAMILY.values() for name in other.names}
-        shared = [name for name in shared if name not in known or name in form.names]
+        others = tuple(c.mechanism for c in chosen.candidates if not c.chosen)
     for matrix, mask in zip(matrices, masks, strict=True):
         check_size(form, matrix, int(mask.sum()))
     if starts < 1:
@@ -96,12 +94,20 @@ def fit(
         raise InputError(arg("intervals_by", intervals_by), expected="auto, profile, quadratic or none",
                          fix=arg("intervals_by", "auto"))  # fmt: skip
     weights = [mask.astype(np.float64) for mask in masks]
-    problem, names = pose(matrices, form, shared, bounds or {}, weights, unit)
+    # A form shares what it has of the names that any form of the family has.
+    known = {name for other in FAMILY.values() for name in other.names} if chosen is not None else set()
+
+    def posed(one: Mechanism) -> tuple[Problem, tuple[str, ...]]:
+        common = [name for name in shared if name not in known or name in one.names]
+        return pose(matrices, one, common, bounds or {}, weights, unit)
+
+    problem, names = posed(form)
     # A fit is thousands of products of small matrices, where threads that wait for one another cost more.
     with threadpool_limits(1, user_api="blas"):
         if form.explains:
+            rest = [posed(other)[0] for other in others]
             return explain(
-                problem, names, matrices, unit, starts, seed, intervals_by != "none", chosen, began
+                problem, names, matrices, unit, starts, seed, intervals_by != "none", chosen, rest, began
             )
         best, noise, tried, evaluations = search(problem, starts, seed)
         if not any(term.channel and term.name in shared for term in form.terms):

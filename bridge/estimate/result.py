@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bridge.estimate.choice import Choice
+from bridge.estimate.family import Member, averaged
 from bridge.estimate.intervals import Parameter
 from bridge.estimate.profile import Profile, Profiler, curve_profile
 from bridge.field.curves import CurveFit
@@ -69,6 +70,7 @@ class FitResult(Shown):
         seconds: wall time.
         curves: the fit to what documents share, where the form is of that family; None else.
         choice: the forms that were tried; None where one was given.
+        others: those that were not chosen, posed on the same data.
     """
 
     mechanism: Mechanism
@@ -86,6 +88,7 @@ class FitResult(Shown):
     seconds: float
     curves: CurveFit | None = None
     choice: Choice | None = None
+    others: tuple[Problem, ...] = ()
 
     def __repr__(self) -> str:
         values = ", ".join(f"{p.name}={p.value:.3g}" for p in self.parameters[:_FEW])
@@ -117,15 +120,14 @@ class FitResult(Shown):
 
     @cached_property
     def _linear(self) -> tuple[tuple[Floats, Floats, Floats], ...]:
+        unit = self.unit
         if self.curves is not None:
-            return tuple(
-                (m.scales * self.unit, np.zeros(len(m.scales)), m.shapes) for m in self.curves.matrices
-            )
+            return tuple((m.scales * unit, np.zeros(len(m.scales)), m.shapes) for m in self.curves.matrices)
         result = []
         for number, block in enumerate(self.problem.blocks):
             shapes = self.mechanism.losses(self.theta(number), block.order, self.pairs(number))
             part = project(self.mechanism, block, shapes)
-            result.append((part.scales * self.unit, part.floors * self.unit, shapes))
+            result.append((part.scales * unit, part.floors * unit, shapes))
         return tuple(result)
 
     def scales(self, dataset: int = 0) -> Floats:
@@ -190,8 +192,7 @@ class FitResult(Shown):
         """The losses of a run that was not made.
 
         The shares of a form that explains go on as they did. Those of one that describes stay what they were
-        in the fitted run's last epoch: its drifts are known only where they were seen, and continued they run
-        away.
+        in the fitted run's last epoch: its drifts, continued, run away.
 
         Args:
             order: schedule, shape ``(E, T)``, documents by their new numbers if some are left out; the
@@ -258,25 +259,43 @@ class FitResult(Shown):
         """What losses are beyond the mechanism, in their unit; None for a form that describes."""
         return None if self.curves is None else self.curves.matrices[0].departures.scaled(self.unit)
 
-    def _outlook(self, order: ArrayLike, dataset: int, anew: bool = False) -> Outlook:
+    @cached_property
+    def family(self) -> tuple[Member, ...]:
+        """The forms that forecast, each with its weight: all it was chosen from, or the one that was given.
+
+        Empty for a form that describes.
+        """
+        if self.curves is None:
+            return ()
+        if self.choice is None:
+            return (Member(self.mechanism.name, self.curves, 1.0),)
+        names = (c.name for c in self.choice.candidates if not c.chosen)
+        rest = dict(zip(names, self.others, strict=True))
+        return averaged(self.choice.chosen.name, self.curves, rest, self.intervals_by != "none")
+
+    def _outlooks(self, order: ArrayLike, dataset: int, anew: bool) -> list[Outlook]:
         if self.curves is None:
             raise InputError("a forecast from a form that describes",
                              expected="a form of one channel, without nearness and pairs",
                              fix="bridge.fit(losses).forecast(order)")  # fmt: skip
         schedule = np.array(order, dtype=np.int64)
         frame = LossMatrix(np.zeros((1 + schedule.size, self.datasets[dataset].tasks)), schedule)
-        return Outlook(self.curves, dataset, frame.order, anew)
+        return [Outlook(member.fit, dataset, frame.order, anew) for member in self.family]
 
-    def expected(self, order: ArrayLike, dataset: int = 0) -> LossMatrix:
+    def expected(self, order: ArrayLike, dataset: int = 0, anew: bool = False) -> LossMatrix:
         """The losses of a schedule given those seen, departures carried on as the fitted covariance has them.
+
+        Where the form was chosen, all that it was chosen from take part, each with its weight (`family`).
 
         Args:
             order: shape ``(E, T)``; departures go on where it begins with the fitted schedule.
             dataset: which matrix of a joint fit.
+            anew: the mechanism's alone, as for another run, whose departures are its own.
         """
-        outlook = self._outlook(order, dataset)
-        values = np.maximum(outlook.expectation(), 0.0) * self.unit
-        return LossMatrix(values, outlook.order, {"mechanism": self.mechanism.name, "predicted": True})
+        outlooks = self._outlooks(order, dataset, anew)
+        values = sum(m.weight * o.expectation() for m, o in zip(self.family, outlooks, strict=True))
+        whole = np.maximum(values, 0.0) * self.unit
+        return LossMatrix(whole, outlooks[0].order, {"mechanism": self.mechanism.name, "predicted": True})
 
     def sample(
         self,
@@ -289,13 +308,17 @@ class FitResult(Shown):
         """Losses that a run of this schedule may have, ``(draws, 1 + E*T, T)``: all uncertainty together.
 
         Args:
-            order: shape ``(E, T)``; departures go on where it begins with the fitted schedule.
+            order: as in `expected`.
             draws: how many.
             rng: of the draws.
-            dataset: which matrix of a joint fit.
-            anew: as for another run, whose departures are its own.
+            dataset: as in `expected`.
+            anew: departures are another run's.
         """
-        return self._outlook(order, dataset, anew).sample(draws, rng) * self.unit
+        outlooks = self._outlooks(order, dataset, anew)
+        # The least likely forms may have no draw, which is their part.
+        counts = rng.multinomial(draws, [member.weight for member in self.family])
+        parts = [o.sample(int(n), rng) for o, n in zip(outlooks, counts, strict=True) if n]
+        return np.asarray(np.concatenate(parts) * self.unit)
 
     def profile(self, name: str, points: int = 9) -> Profile:
         """The objective as a function of one parameter, all others at their best.
@@ -315,8 +338,7 @@ class FitResult(Shown):
         reach = 3 * float(np.sqrt(reduced.covariance[p, p]))
         best = float(self.solution.theta[p])
         low, high = max(best - reach, self.problem.low[p]), min(best + reach, self.problem.high[p])
-        term = self.problem.term(p)
-        result = {best: 0.0}
+        term, result = self.problem.term(p), {best: 0.0}
         for side in (
             np.linspace(best, low, points // 2 + 1)[1:],
             np.linspace(best, high, points // 2 + 1)[1:],

@@ -183,8 +183,7 @@ def _curves(
         persistence = _persistence(matrix, whitening, matrix.values - part.scales * shapes)
         whitenings.append(whitening)
         relative.append(part.scales / part.scales.mean())
-        # A sum of n variables so correlated has the variance of n/(this) independent ones.
-        variance.append(part.variance * (1 + persistence) / (1 - persistence))
+        variance.append(part.variance * _count_as_one(persistence, matrix.cells.tasks))
     return Curves(mechanism, data, whitenings, relative, variance, prior.centre, prior.width)
 
 
@@ -234,6 +233,16 @@ def _persistence(matrix: Matrix, whitening: Whitening, residual: Floats) -> floa
     left, right = mean[1:, :-1][both], mean[1:, 1:][both]
     size = math.sqrt(float((left**2).sum() * (right**2).sum()))
     return float(np.clip((left * right).sum() / size, 0.0, _MOST_PERSISTENT)) if size > 0 else 0.0
+
+
+def _count_as_one(correlation: float, count: int) -> float:
+    """How many of so many neighbours, each so correlated with the next, say as much as one.
+
+    The variance of their mean over that of as many independent ones,
+    ``1 + 2 sum_k (1 - k/n) r^k`` with k from 1 to n - 1.
+    """
+    r = correlation
+    return (1 + r) / (1 - r) - 2 * r * (1 - r**count) / (count * (1 - r) ** 2)
 
 
 def _filled(matrix: Matrix, whitening: Whitening | None = None, fitted: Floats | None = None) -> Matrix:

@@ -2,7 +2,7 @@
 
 Document j's loss at its n-th visit and lag l (episodes since that visit; n = 0 counts from the start) is
 
-    L = k_j h(n, l) + a(n, l) (d(n, l) + e_j(n, l)),    a = deviation * level^power
+    L = k_j h(n, l) + deviation * (d(n, l) + level(n, l)^power e_j(n, l))
 
 with h the mechanism's shape, d what it misses in *all* documents and e_j what is document j's own. Both are
 Gaussian fields of mean 0; ``level`` is the mean loss of a cell (n, l) over that before training. The own
@@ -181,8 +181,9 @@ class Whitening:
         size = safe**departures.power
         self.own = size.copy()
         self.own[0] *= departures.first
-        self.shared = size * departures.common
-        self.shared[0] = size[0] * departures.common_first
+        # What a form misses in all documents is as large where losses are small: no reason makes it less.
+        self.shared = np.full(size.shape, departures.common)
+        self.shared[0] = departures.common_first
         self._inverse_visit = solve_triangular(self.by_visit, np.eye(len(between)), lower=True)
         self._inverse_lag = solve_triangular(self.by_lag, np.eye(cells.lags), lower=True)
         # log of the factor by which a white variable becomes a loss, at every cell

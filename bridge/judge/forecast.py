@@ -1,8 +1,9 @@
 """Held-out epochs and documents predicted from fits that never saw them.
 
 A forecast is the expectation given the epochs that the fit saw: the mechanism's losses, and of every
-document's departure what the fitted covariance carries on (`FitResult.expected`). Its form is chosen within
-those epochs, too: nothing of what is held out has a part in it.
+document's departure what the fitted covariance carries on (`FitResult.expected`). Where no form is given all
+forms of the family take part, each with the weight that those epochs give it: nothing of what is held out has
+a part in it.
 
 Forms that describe every loss have no such covariance. For them the residual of an entry is taken as
 first-order autoregressive over epochs; only orders that repeat have entries that come again. Their shares
@@ -43,6 +44,7 @@ class Forecast:
         r2_mechanism: R^2 of the mechanism alone, nothing carried.
         nulls: the same for curves that know no mechanism.
         reason: why there is no forecast.
+        weights: of the forms that took part, the largest first.
     """
 
     fitted_epochs: int
@@ -52,6 +54,7 @@ class Forecast:
     r2_mechanism: float | None = None
     nulls: dict[str, float] = field(default_factory=dict)
     reason: str = ""
+    weights: dict[str, float] = field(default_factory=dict)
 
 
 def forecast(losses: LossMatrix, held_out: int = 2, mechanism: Mechanism | None = None) -> Forecast:
@@ -70,7 +73,7 @@ def forecast_jointly(
     Args:
         runs: loss matrices of one shape.
         held_out: epochs at the end that the fit does not see.
-        mechanism: the form; chosen within the epochs seen if None.
+        mechanism: the form; all of the family, weighed within the epochs seen, if None.
         shared: parameters in common; all if None.
     """
     if held_out < 1:
@@ -96,7 +99,7 @@ def forecast_jointly(
 
 
 def _judge(losses: LossMatrix, known: LossMatrix, result: FitResult, number: int) -> Forecast:
-    seen, prediction = known.epochs, result.predict(order=losses.order, dataset=number)
+    seen, order = known.epochs, losses.order
     first = 1 + seen * losses.tasks
     truth = losses.values[first:]
     if float(np.ptp(truth)) == 0.0:
@@ -105,15 +108,16 @@ def _judge(losses: LossMatrix, known: LossMatrix, result: FitResult, number: int
         name: r_squared(truth, guess) for name, guess in continuations(known, losses.order[seen:]).items()
     }
     if result.departures is None:
+        prediction = result.predict(order=order, dataset=number)
         carried, with_residuals = carry_residuals(known, prediction)
     else:
-        carried = result.departures.carried
-        expected = result.expected(losses.order, number).values
-        with_residuals = LossMatrix(
-            np.concatenate([prediction.values[:first], expected[first:]]), losses.order
-        )
+        carried, prediction = result.departures.carried, result.expected(order, number, anew=True)
+        later = result.expected(order, number).values[first:]
+        with_residuals = LossMatrix(np.concatenate([prediction.values[:first], later]), order)
     alone, whole = (r_squared(truth, p.values[first:]) for p in (prediction, with_residuals))
-    return Forecast(seen, with_residuals, whole, carried, alone, nulls)
+    members = sorted(result.family, key=lambda member: -member.weight)
+    weights = {member.name: member.weight for member in members}
+    return Forecast(seen, with_residuals, whole, carried, alone, nulls, weights=weights)
 
 
 def carry_residuals(known: LossMatrix, prediction: LossMatrix) -> tuple[float, LossMatrix]:

@@ -100,6 +100,7 @@ def _held_out(ahead: Forecast | None) -> dict[str, Any]:
         "held_out_reason": ahead.reason,
         "fitted_epochs": ahead.fitted_epochs,
         "nulls": ahead.nulls,
+        "forms": ahead.weights,
     }
 
 

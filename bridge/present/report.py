@@ -87,6 +87,10 @@ def _explained(found: Findings) -> list[str]:
         which = f"epoch {last}" if first == last else f"epochs {first}-{last}"
         carried = f"mechanism alone {ahead.r2_mechanism:.3f}, {ahead.carried:.2f} of a residual comes again"
         lines.append(_number(f"{which}, held out", ahead.r2, carried))
+        if len(ahead.weights) > 1:
+            forms = "; ".join(f"{name} {weight:.2f}" for name, weight in ahead.weights.items())
+            words = f"by all forms, each with its probability: {forms}"
+            lines += textwrap.wrap(words, _WIDE, initial_indent=" " * 4, subsequent_indent=" " * 6)
         (best, value), *others = sorted(ahead.nulls.items(), key=lambda item: -item[1])
         lines.append(_number("  best null", value, best))
         rest = "; ".join(f"{name} {value:.3f}" for name, value in others)

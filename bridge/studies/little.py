@@ -20,7 +20,7 @@ class Score:
     """A recovery score that was not seen.
 
     Attributes:
-        value: median over draws.
+        value: that of the expected losses, which no draw is.
         low: lower end of the 95% interval.
         high: upper end.
         certain: share of draws in which there is a score: a loss that only falls has none.
@@ -45,10 +45,11 @@ def score_ahead(result: FitResult, order: np.ndarray, n: int, draws: int = 200, 
     drawn = result.sample(order, draws, np.random.default_rng(seed))
     values = np.array([recovery_score(LossMatrix(losses, order), n).value for losses in drawn])
     known = values[np.isfinite(values)]
+    expected = recovery_score(result.expected(order), n).value
     if not len(known):
-        return Score(np.nan, np.nan, np.nan, 0.0)
-    low, middle, high = (float(v) for v in np.quantile(known, [0.025, 0.5, 0.975]))
-    return Score(middle, low, high, len(known) / len(values))
+        return Score(expected, np.nan, np.nan, 0.0)
+    low, high = (float(v) for v in np.quantile(known, [0.025, 0.975]))
+    return Score(expected, low, high, len(known) / len(values))
 
 
 def find_runs(folder: Path) -> dict[str, LossMatrix]:

@@ -102,10 +102,45 @@ def test_three_epochs_are_left_to_fit_where_there_are_enough(epochs, held):
     assert held_out_epochs(epochs) == held
 
 
-def test_two_epochs_are_fitted_unjudged(network):
+def test_two_epochs_take_the_likeliest_form_and_say_that_nothing_judged_it(network):
     found = fit(network.first_epochs(2))
-    assert found.mechanism == FIVE
     assert "unjudged" in found.choice.reason
+    likeliest = max(found.family, key=lambda member: member.weight)
+    assert likeliest.fit.mechanism == found.mechanism
+
+
+def test_a_forecast_is_the_mean_of_the_forms_by_their_weights(network):
+    known = network.first_epochs(3)
+    found = fit(known, intervals_by="none")
+    weights = {member.name: member.weight for member in found.family}
+    assert set(weights) == set(FAMILY)
+    assert sum(weights.values()) == pytest.approx(1)
+    mean = sum(
+        weight * fit(known, FAMILY[name], intervals_by="none").expected(network.order).values
+        for name, weight in weights.items()
+    )
+    assert np.abs(found.expected(network.order).values - mean).max() < 0.02 * network.values.max()
+    assert forecast(network).weights == pytest.approx(weights, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("form", "values"),
+    [(FOUR, (0.3, 0.4, 0.5, 0.2)), (FIVE, (0.6, 0.6, 0.3, -0.9, 2.0))],
+    ids=["stays", "falls"],
+)
+def test_weights_find_out_whether_the_share_falls(form, values):
+    clean = _clean(form, values, tasks=12)
+    noise = np.random.default_rng(3).normal(0, 0.02, clean.values.shape)
+    found = fit(LossMatrix(clean.values + noise, clean.order), intervals_by="none")
+    falls = sum(m.weight for m in found.family if m.fit.mechanism.drift != "none")
+    assert falls > 0.95 if form.drift == "slow" else falls < 0.5
+
+
+def test_a_form_that_is_given_forecasts_alone(network):
+    found = fit(network.first_epochs(3), FOUR, intervals_by="none")
+    assert [(m.fit, m.weight) for m in found.family] == [(found.curves, 1.0)]
+    alone = found.expected(network.order, anew=True)
+    assert alone.values == pytest.approx(found.predict(order=network.order).values, rel=1e-9)
 
 
 def test_runs_that_share_everything_are_held_out_too():
