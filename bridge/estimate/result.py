@@ -141,10 +141,8 @@ class FitResult(Shown):
     @cached_property
     def predictions(self) -> tuple[LossMatrix, ...]:
         """The mechanism's losses of every matrix."""
-        return tuple(
-            LossMatrix(floors + scales * shapes, losses.order, {"mechanism": self.mechanism.name})
-            for losses, (scales, floors, shapes) in zip(self.datasets, self._linear, strict=True)
-        )
+        meta, pairs = {"mechanism": self.mechanism.name}, zip(self.datasets, self._linear, strict=True)
+        return tuple(LossMatrix(c + k * shapes, losses.order, meta) for losses, (k, c, shapes) in pairs)
 
     @cached_property
     def r2(self) -> float:
@@ -339,10 +337,8 @@ class FitResult(Shown):
         best = float(self.solution.theta[p])
         low, high = max(best - reach, self.problem.low[p]), min(best + reach, self.problem.high[p])
         term, result = self.problem.term(p), {best: 0.0}
-        for side in (
-            np.linspace(best, low, points // 2 + 1)[1:],
-            np.linspace(best, high, points // 2 + 1)[1:],
-        ):
+        for end in (low, high):
+            side = np.linspace(best, end, points // 2 + 1)[1:]
             theta = self.solution.theta
             for value in side:
                 result[float(value)], theta = profiler.deviance(p, float(value), theta)
