@@ -100,7 +100,7 @@ def export_documents(out: str | os.PathLike[str], number: int = 200) -> tuple[Pa
     """
     documents = Path(out)
     if documents.suffix != ".jsonl":
-        fix = f"--out {documents.with_suffix('.jsonl')}"
+        fix = arg("out", documents.with_suffix(".jsonl"))
         raise InputError(arg("out", out), expected="a .jsonl file", fix=fix)
     tokenizer = documents.with_suffix(".tokenizer.json")
     check_output(documents)

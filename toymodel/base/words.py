@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike, fspath
 from typing import Any
@@ -72,7 +72,7 @@ class _Arguments:
 
     def __str__(self) -> str:
         said = ((name, _plain(value)) for name, value in self.values.items())
-        return ", ".join(name if value is _Absent else f"{name}={value!r}" for name, value in said)
+        return ", ".join(name if value is _Absent else f"{name}={_written(value)}" for name, value in said)
 
     def in_flags(self, flags: Mapping[str, str] | None) -> str:
         if flags is None:
@@ -88,7 +88,7 @@ def _flag(flag: str, value: Any) -> str:
     if value is False:
         return "--no-" + flag.removeprefix("--")
     words = value if isinstance(value, list | tuple) else [value]
-    return " ".join([flag, *(shlex.quote(str(word)) for word in words)])
+    return " ".join([flag, *(shlex.quote(_written(word, str)) for word in words)])
 
 
 @dataclass(frozen=True)
@@ -115,11 +115,7 @@ def arg(name: str, value: Any = _Absent) -> Phrase:
 
 def as_given(name: str, value: Any) -> Phrase:
     """An argument with whatever was given for it; what is too long for a line is cut."""
-    try:
-        text = repr(value)
-    except ValueError:  # Python writes no whole number of more than 4300 digits
-        size = f"{value.bit_length()} bits" if isinstance(value, int) else f"the type {type(value).__name__}"
-        return arg(name) + f" of {size}"
+    text = _written(value)
     return arg(name, value) if len(text) <= _LONGEST else arg(name) + f" {text[:_LONGEST]}..."
 
 
@@ -146,6 +142,13 @@ def in_flags(text: str, flags: Mapping[str, str] | None = None) -> str:
 
 def _parts(text: str) -> tuple[str | _Arguments | _Either, ...]:
     return text.parts if isinstance(text, Phrase) else (text,)
+
+
+def _written(value: Any, write: Callable[[Any], str] = repr) -> str:
+    try:
+        return write(value)
+    except ValueError:  # Python writes no whole number of more than 4300 digits
+        return f"({value.bit_length()} bits)" if isinstance(value, int) else f"({type(value).__name__})"
 
 
 def _plain(value: Any) -> Any:

@@ -118,7 +118,7 @@ def run_campaign(
     chosen = select(plan(entries, precision=precision, rehearse=rehearse, version=version), only)
     given = folder.check(kind, documents, tokenizer, model, precision)
     if device != "cpu":
-        require_gpu(f"campaign --device {device}")
+        require_gpu("campaign " + arg("device", device))
     check_precision(precision, _torch_device(device))
     recorded = [path.absolute() for path in recorded]
     # Runs name documents and tokenizer without a path, so that they are the same runs in any folder.
