@@ -221,7 +221,7 @@ def test_unfinished_and_foreign_folders_are_passed_over(tmp_path):
     where = write_run(tmp_path, tiny(seed=5), losses=matrix(config))
     whole = (where / "config.json").read_text()
     (where / "config.json").write_text(whole.replace('"seed"', '"seeds"'))
-    with pytest.raises(InputError, match="has the field.s. seeds"):
+    with pytest.raises(InputError, match="unknown field.s. .seeds."):
         Runs.load(tmp_path)
     (where / "config.json").write_text(whole[:-5])
     with pytest.raises(InputError, match="config.json"):
