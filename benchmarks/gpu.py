@@ -40,7 +40,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1]))  # runs from the tree, installed or not
 
 import torch
-from gpu_parts import Stages, build_adapter, evaluation_parts, side_by_side
+from gpu_parts import Stages, build_adapter, evaluation_parts, setup_and_resume, side_by_side
 from llama_135m import write_folder
 
 from llm.config import RunConfig
@@ -243,6 +243,11 @@ def table(results: Sequence[dict[str, Any]]) -> str:
     lines = [f"{'model':<14}{'precision':<10}{'':<7}{'ms/step':>9}{'x plain':>9}{'of bound':>9}"
              f"{'ms/eval':>10}{'x plain':>9}{'of bound':>9}{'loss diff':>11}"]  # fmt: skip
     for result in results:
+        if "setup_cpu_s" in result:
+            lines.append(f"{result['model']:<14}set-up, seconds (of the CPU's cores together):")
+            lines += [f"{'':<14}{stage:<28}{taken:8.2f} ({result['setup_cpu_s'][stage]:.2f})"
+                      for stage, taken in result["setup_s"].items()]  # fmt: skip
+            continue
         if "error" in result:
             lines.append(f"{result['model']:<14}{result['precision']:<10}{result['error']}")
             continue
@@ -287,6 +292,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--version", type=int, default=2, choices=[1, 2], help="of drawing and descending")
+    parser.add_argument("--setup", action="store_true", help="set-up and resuming alone, on a GPU or a CPU")
     parser.add_argument("--whole-runs", action="store_true", help="also whole runs, from nothing")
     parser.add_argument("--together", type=int, default=1, help="so many runs side by side against one")
     parser.add_argument("--device", default="cuda", choices=["cuda", "cpu"])
@@ -321,8 +327,11 @@ def main(argv: Sequence[str] | None = None) -> int:
                 steps=options.steps, device=options.device,
             )  # fmt: skip
             try:
-                result = measure(config, device, options.repeats, options.profile, options.whole_runs, name,
-                                 options.together)  # fmt: skip
+                if options.setup:
+                    result = {"model": name, "precision": arithmetic} | setup_and_resume(config, device)
+                else:
+                    result = measure(config, device, options.repeats, options.profile, options.whole_runs,
+                                     name, options.together)  # fmt: skip
             except torch.OutOfMemoryError as error:
                 words = str(error).splitlines()[0]
                 result = {"model": name, "precision": arithmetic, "error": words}

@@ -12,6 +12,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import numpy as np
 import torch
 
 from llm.config import RunConfig
@@ -20,28 +21,34 @@ from llm.cost.work import Work
 from llm.networks.loss import token_losses
 from llm.networks.models import build_model
 from llm.networks.weights import weight_hash_later
+from llm.runs.checkpoint import Checkpoint, Checkpoints
 from llm.runs.folder import RunFolder
 from llm.steps.graph import CudaRecorder
 from llm.tasks import language
 from llm.training.session import Session, make_session
 
-__all__ = ["Stages", "build_adapter", "evaluation_parts", "side_by_side"]
+__all__ = ["Stages", "build_adapter", "evaluation_parts", "setup_and_resume", "side_by_side"]
 
 
 class Stages:
-    """Seconds of each stage of something, in order; on a GPU each ends when the GPU is done."""
+    """Seconds of each stage of something, in order; on a GPU each ends when the GPU is done.
+
+    Beside them the CPU's seconds, of all its cores: they hardly change with what else a machine does.
+    """
 
     def __init__(self, device: torch.device) -> None:
         self.seconds: dict[str, float] = {}
+        self.cpu_seconds: dict[str, float] = {}
         self._device = device
 
     @contextlib.contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        began = time.perf_counter()
+        began = time.perf_counter(), time.process_time()
         yield
         if self._device.type == "cuda":
             torch.cuda.synchronize()
-        self.seconds[name] = time.perf_counter() - began
+        self.seconds[name] = time.perf_counter() - began[0]
+        self.cpu_seconds[name] = time.process_time() - began[1]
 
 
 def build_adapter(config: RunConfig, device: torch.device, stages: Stages) -> language.LanguageAdapter:
@@ -50,6 +57,7 @@ def build_adapter(config: RunConfig, device: torch.device, stages: Stages) -> la
 
     with stages.stage("imports"):
         importlib.import_module("transformers").AutoModelForCausalLM  # noqa: B018
+        importlib.import_module("transformers.models.gpt_neox.modeling_gpt_neox")
     with stages.stage("documents"):
         documents = load_documents(config)
     with stages.stage("weights"):
@@ -61,6 +69,25 @@ def build_adapter(config: RunConfig, device: torch.device, stages: Stages) -> la
         digest()
     with stages.stage("buffers and joint matrices"):
         return language.LanguageAdapter(config, model, documents, device, digest)
+
+
+def setup_and_resume(config: RunConfig, device: torch.device) -> dict[str, dict[str, float]]:
+    """Each stage before the first episode, and of those that going on from a checkpoint adds."""
+    stages = Stages(device)
+    adapter = build_adapter(config, device, stages)
+    weights = {name: p.detach() for name, p in adapter.model.named_parameters() if p.requires_grad}
+    with tempfile.TemporaryDirectory() as place:
+        checkpoints = Checkpoints(Path(place) / "checkpoint")
+        rows = {"losses": np.zeros((2, config.num_documents))}
+        with stages.stage("(a checkpoint is written)"):
+            checkpoints.save(Checkpoint(1, rows, weights))
+        with stages.stage("resuming: read and check"):
+            found, note = checkpoints.load()
+        assert found is not None, note
+        with stages.stage("resuming: put in place"), torch.no_grad():
+            for name, tensor in weights.items():
+                tensor.copy_(found.weights[name])
+    return {"setup_s": stages.seconds, "setup_cpu_s": stages.cpu_seconds}
 
 
 def evaluation_parts(

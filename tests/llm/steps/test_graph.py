@@ -270,6 +270,16 @@ def test_the_benchmark_measures_every_way_of_executing(tmp_path, capsys, gpu):
     assert [line.split()[2] for line in lines if line.startswith("embedded")] == ["plain", "eager"] * 2
 
 
+def test_the_benchmark_of_set_up_alone(tmp_path, capsys, gpu):
+    out = tmp_path / "setup.json"
+    assert gpu.main(["--sizes", "embedded", "--device", "cpu", "--setup", "--out", str(out)]) == 0
+    (result,) = json.loads(out.read_text())["results"]
+    assert list(result["setup_s"]) == list(result["setup_cpu_s"])
+    assert {"weights", "hash", "resuming: read and check", "resuming: put in place"} <= set(result["setup_s"])
+    said = capsys.readouterr().out
+    assert all(stage in said for stage in result["setup_s"])
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_the_benchmark_without_a_gpu(gpu, capsys):
     assert gpu.main(["--sizes", "160m"]) == 2
