@@ -56,6 +56,6 @@ def test_the_command_feeds_the_choice_of_an_order(tmp_path, capsys):
 def test_refusals_write_nothing(tmp_path, capsys):
     assert reawaken.main(["llm", "similarity", "--out", str(tmp_path / "s.txt")]) == 2
     assert ".npz" in capsys.readouterr().err
-    with pytest.raises(InputError, match="probe-layer nonsense"):
+    with pytest.raises(InputError, match="probe_layer=.nonsense"):
         initial_similarity(dataclasses.replace(CONFIG, probe_layer="nonsense"))
     assert not list(tmp_path.iterdir())
