@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
+
+from tqdm import tqdm
 
 from llm.config import RunConfig
 from llm.cost.estimate import Estimate, duration, estimate
@@ -11,6 +14,7 @@ from llm.cost.shape import shape
 from llm.launch.batch import side_by_side
 from llm.runs.folder import RunFolder
 from llm.runs.show import table
+from toymodel.base.errors import InputError
 
 __all__ = ["preview"]
 
@@ -33,15 +37,26 @@ def preview(configs: Sequence[RunConfig], out: str | os.PathLike[str], together:
 
 def _time(configs: Sequence[RunConfig], together: int) -> str:
     found: dict[RunConfig, Estimate] = {}
-    least = most = 0.0
-    for group in side_by_side(configs, together):
-        kind = shape(group[0])
-        if kind not in found:
+    unknown: dict[RunConfig, InputError] = {}
+    kinds = dict.fromkeys(shape(config) for config in configs)
+    for kind in tqdm(kinds, desc="counting work", leave=False, disable=None, file=sys.stderr):
+        try:
             found[kind] = estimate(kind)
-        low, high = found[kind].together(len(group))
-        least, most = least + low, most + high
+        except InputError as error:  # its architecture is not here, for example
+            unknown[kind] = error
+    least = most = 0.0
+    known = 0
+    for group in side_by_side(configs, together):
+        if (one := found.get(shape(group[0]))) is not None:
+            low, high = one.together(len(group))
+            least, most, known = least + low, most + high, known + len(group)
+    left = len(configs) - known
+    why = f"; of {left} more not known: {next(iter(unknown.values()))}" if unknown else ""
+    if not known:
+        return f"time    not known: {next(iter(unknown.values()))}"
     times = duration(least) if least == most else f"{duration(least)} to {duration(most)}"
     how = next(iter(found.values())).how if len(found) == 1 else "arithmetic, as with llm run --dry-run"
     if least != most:
         how += f"; {together} side by side were not measured yet: as long as one at best, turns at worst"
-    return f"time    about {times} for {len(configs)} runs, training and evaluation, one process ({how})"
+    runs = "1 run" if known == 1 else f"{known} runs"
+    return f"time    about {times} for {runs}, training and evaluation, one process ({how}){why}"

@@ -58,6 +58,16 @@ def test_what_is_finished_takes_no_time_and_a_cpu_is_no_faster_for_two(tmp_path)
     assert found.together(2) == (2 * found.seconds,) * 2
 
 
+def test_what_cannot_be_counted_is_said_and_the_rest_is_counted(tmp_path):
+    gone = RunConfig(model=str(tmp_path / "gone"))
+    text = words(preview([gone, CARD], tmp_path / "out"))
+    alone = estimate(CARD).seconds
+    assert f"about {alone:.2g} s for 1 run," in text
+    assert "of 1 more not known: " in text
+    assert str(tmp_path / "gone") in text
+    assert words(preview([gone], tmp_path / "out")).startswith("time    not known: ")
+
+
 def test_records_before_there_were_runs_side_by_side_say_nothing_of_them():
     assert all(record.together == {} and record.setup_seconds is None for record in read_records()
                if record.version == 1)  # fmt: skip
