@@ -20,6 +20,8 @@ from tests.torture.scenes import CONTEXT
 from tests.torture.table import Row
 from toymodel import InputError, LossMatrix
 
+_LONGEST = 300  # seconds that one input may take
+
 Case = tuple[str, Callable[[], Any]]
 
 ODD: tuple[Any, ...] = (
@@ -38,18 +40,30 @@ def malformed(number: int, seed: int) -> list[Row]:
             process = CONTEXT.Process(target=_all, args=(kind, number // 4, seed, str(root), sender))
             process.start()
             sender.close()
+            said: Any = "nothing yet"
             try:
-                row = receiver.recv()
+                while not isinstance(said, Row):
+                    if not receiver.poll(_LONGEST):
+                        said = _ended(kind, f"no answer in {_LONGEST} s to {said}")
+                    else:
+                        said = receiver.recv()
             except EOFError:
-                row = Row(f"malformed {kind}", "inputs", tracebacks=1, examples=["the process died"])
+                said = _ended(kind, f"the process died of {said}")
+            process.kill()
             process.join()
-            rows.append(row)
+            rows.append(said)
     return rows
 
 
+def _ended(kind: str, how: str) -> Row:
+    return Row(f"malformed {kind}", "inputs", tracebacks=1, examples=[how])
+
+
 def _all(kind: str, number: int, seed: int, root: str, sender: Any) -> None:
+    """Says what it is about to try, and in the end what came of all."""
     row = Row(f"malformed {kind}", "inputs")
     for what, action in _KINDS[kind](random.Random(f"{seed} {kind}"), number, Path(root)):
+        sender.send(what)
         attempt(row, what, action)
     sender.send(row)
 

@@ -258,3 +258,16 @@ def test_simulations_that_leave_the_numbers_spoil_only_their_own_point():
 def test_threads_below_one():
     with pytest.raises(InputError, match="1 or more"):
         sweep({}, threads=0)
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:-30], lambda data: data + b"\0", lambda data: b"",
+                                    lambda data: data[:2000] + b"\xff" * 100 + data[2100:]])  # fmt: skip
+def test_no_damaged_byte_reaches_the_library_that_reads_the_file(tmp_path, monkeypatch, damage):
+    """HDF5 has been seen to read some of them for ever."""
+    settings = {"epochs": 2, "path": tmp_path / "s.nc"}
+    parameters = {"rate": [0.01], "dimension": 9, "tasks": 3}
+    sweep(parameters, **settings)
+    (tmp_path / "s.nc").write_bytes(damage((tmp_path / "s.nc").read_bytes()))
+    monkeypatch.setattr(xarray, "load_dataset", None)
+    with pytest.raises(InputError, match=r"cannot be read as a finished sweep \(its (end|checksum)"):
+        sweep(parameters, **settings)
