@@ -1,6 +1,7 @@
 """The recorded runs of a pretrained network on a CPU: what they say of themselves holds together."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from figures.evidence.stored import read_folders
 from llm.runs.kept import provenance
 from llm.tasks.order import episode_order
 from reawaken import main
+from tests.documented import ROOT
 
 PLACE = RECORDED / "smollm2-cpu"
 RUNS = list(read_folders(PLACE))
@@ -18,6 +20,44 @@ GIVEN = json.loads((RECORDED / "h100" / "smollm2-pretrained-sgd-seed0" / "manife
 
 def test_every_run_has_its_line_and_every_line_its_run():
     assert {run.name for run in RUNS} == set(provenance(PLACE)["runs"])
+
+
+def groups():
+    """Recovery scores and mean losses before and after, shape (seeds, epochs + 2), by experiment."""
+    found = {}
+    for run in RUNS:
+        key = (run.config.weights, run.config.optimizer)
+        ends = run.losses.values[[0, -1]].mean(axis=1)
+        found.setdefault(key, []).append([*(score.value for score in run.recovery()), *ends])
+    return {key: np.array(rows) for key, rows in found.items()}
+
+
+def test_the_page_of_data_says_what_they_say():
+    rows = {
+        tuple(re.sub("random weights", "random", cells[0]).lower().split(", ")[:2]): cells
+        for line in (ROOT / "docs" / "data.md").read_text().splitlines()
+        if line.startswith("|") and "Adam" in line or line.startswith("| pretrained, SGD")
+        for cells in [[cell.strip() for cell in line.strip("|").split("|")]]
+    }
+    assert rows.keys() == groups().keys()
+    for key, values in groups().items():
+        _, seeds, scores, losses = rows[key]
+        assert int(seeds) == len(values)
+        assert [float(n) for n in re.findall(r"(\d*\.\d+)(?: \(|,|$)", scores)] == list(
+            values[:, :3].mean(0).round(3)
+        )
+        if len(values) > 1:
+            said = [float(n) for n in re.findall(r"\((\.\d+)\)", scores)]
+            assert said == list(values[:, :3].std(0, ddof=1).round(3))
+        assert [float(n) for n in losses.split(",")] == list(values[:, 3:].mean(0).round(2))
+
+
+def test_seeds_draw_documents_and_weights_of_their_own():
+    for weights, optimizer in groups():
+        some = [r for r in RUNS if (r.config.weights, r.config.optimizer) == (weights, optimizer)]
+        assert len({r.manifest["tasks"]["sha256"] for r in some}) == len(some)
+        drawn = {r.manifest["model"]["sha256"] for r in some}
+        assert len(drawn) == (1 if weights == "pretrained" else len(some))
 
 
 @pytest.mark.parametrize("run", RUNS, ids=lambda run: run.name)
