@@ -1,11 +1,13 @@
 import numpy as np
 import pytest
+from scipy.special import logit
 
 from bridge import Mechanism, fit
 from bridge.estimate.bootstrap import bootstrap
+from bridge.estimate.choice import FOUR
 from bridge.search.uncertainty import _correlate, combination, reduce
 from tests.bridge.simulated import simulated, truth
-from toymodel import InputError
+from toymodel import InputError, LossMatrix, cyclic_order
 
 ONE = Mechanism(channels=1, nearness=False, pairs=False)
 
@@ -94,6 +96,23 @@ def test_the_bootstrap_scatters_about_the_fit():
     assert np.array_equal(draws, bootstrap(result, 12, seed=1))
     with pytest.raises(InputError, match="draws=0"):
         bootstrap(result, 0)
+
+
+def test_half_samples_scatter_as_fits_to_other_documents_do():
+    rng = np.random.default_rng(2)
+    order = cyclic_order(16, 3)
+    shapes = FOUR.losses(np.array([t.free(v) for t, v in zip(FOUR.terms, (0.4, 0.4, 0.5, 1.0))]), order)
+
+    def another():
+        # Each document's own share of what is off, the same at every lag: what scales can't take.
+        own = rng.normal(0, 0.1, (1, 16)) * shapes * (1 - shapes)
+        losses = 7 * (shapes + own) + rng.normal(0, 0.1, shapes.shape)
+        return fit(LossMatrix(losses, order), FOUR, starts=1, intervals_by="none")
+
+    results = [another() for _ in range(16)]
+    ref = np.std([r.solution.theta[0] for r in results])
+    halves = [logit(bootstrap(r, 8, seed=3)[:, 0]).std() for r in results[:6]]
+    assert 0.4 < np.median(halves) / ref < 2.5
 
 
 def test_combinations_name_their_largest_parts_first():
