@@ -101,7 +101,9 @@ def test_the_bootstrap_scatters_about_the_fit():
 def test_half_samples_scatter_as_fits_to_other_documents_do():
     rng = np.random.default_rng(2)
     order = cyclic_order(16, 3)
-    shapes = FOUR.losses(np.array([t.free(v) for t, v in zip(FOUR.terms, (0.4, 0.4, 0.5, 1.0))]), order)
+    shapes = FOUR.losses(
+        np.array([t.free(v) for t, v in zip(FOUR.terms, (0.4, 0.4, 0.5, 1.0), strict=True)]), order
+    )
 
     def another():
         # Each document's own share of what is off, the same at every lag: what scales can't take.

@@ -5,7 +5,7 @@ import pytest
 
 from bridge.estimate.choice import FIVE, FOUR
 from bridge.estimate.fit import fit
-from bridge.studies import forms, little
+from bridge.studies import drift, forms, little
 from bridge.studies.drift import three_ways
 from toymodel import InputError, LossMatrix, cyclic_order, recovery_score
 
@@ -56,10 +56,21 @@ def test_a_score_ahead_is_that_of_the_run_where_nothing_departs(constant):
 
 
 def test_a_share_that_falls_with_visits_is_told_from_one_that_stays():
-    drift, goes_on, stays, _ = three_ways(_run(FIVE, (0.6, 0.7, 0.3, -0.8, 3.0)))
-    assert drift == pytest.approx(-0.8, abs=0.05)
+    found = three_ways(_run(FIVE, (0.6, 0.7, 0.3, -0.8, 3.0)))
+    assert found.drift == pytest.approx(-0.8, abs=0.05)
+    goes_on, stays, _ = found.r2
     assert goes_on > 0.99
     assert goes_on > stays
+
+
+def test_the_ways_are_drawn(tmp_path, capsys):
+    run = _run(FIVE, (0.6, 0.7, 0.3, -0.8, 3.0))
+    run.save(tmp_path / "small-sgd.npz")
+    drift.main(["--runs", str(tmp_path), "--plot", str(tmp_path / "drift.png")])
+    assert "small-sgd" in capsys.readouterr().out
+    assert (tmp_path / "drift.png").read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(InputError, match="would not hold what its name says"):
+        drift.main(["--runs", str(tmp_path), "--plot", str(tmp_path / "drift.txt")])
 
 
 def test_a_folder_without_runs_is_refused(tmp_path):
