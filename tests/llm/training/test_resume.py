@@ -53,9 +53,12 @@ def test_killed_twice(tmp_path, whole, reset):
     assert not (out / "checkpoint").exists()
 
 
-def test_killed_with_descent_in_products_and_drawn_weights(tmp_path):
-    losses = killed_and_whole(dataclasses.replace(TINY, optimizer="sgd", lr=0.05, version=2), tmp_path)
+@pytest.mark.parametrize("changes", [{"optimizer": "sgd", "lr": 0.05}, {"reset_optimizer": False}], ids=str)
+def test_killed_in_the_second_version(tmp_path, changes):
+    """Descent in products, or Adam's moments carried on by joint products; weights from streams."""
+    losses = killed_and_whole(dataclasses.replace(TINY, version=2, **changes), tmp_path)
     assert np.array_equal(*losses)
+    assert np.ptp(losses[0], axis=0).min() > 0
 
 
 @pytest.mark.parametrize("schedule", ["iid", "reshuffled"])
