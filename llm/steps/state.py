@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +45,6 @@ class TrainingState:
     device: torch.device
 
     @property
-    def model(self) -> Any:
+    def model(self) -> torch.nn.Module:
         """The network, with its current weights."""
         return self.adapter.model

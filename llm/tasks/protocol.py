@@ -28,7 +28,7 @@ class TaskAdapter(Protocol):
         weights_sha256: hash of the network's weights before training; to be asked before that.
     """
 
-    model: Any
+    model: torch.nn.Module
     tasks: int
     data: Mapping[str, Any]
     extra: Mapping[str, Callable[[], torch.Tensor]]

@@ -233,7 +233,7 @@ class Session:
             raise divergence(self.state.config, row)
 
 
-def _trained(model: Any) -> dict[str, torch.Tensor]:
+def _trained(model: torch.nn.Module) -> dict[str, torch.Tensor]:
     """Everything training changes: parameters that are not frozen, each once if shared, and buffers."""
     weights = {name: p for name, p in model.named_parameters() if p.requires_grad}
     return weights | dict(model.named_buffers())
