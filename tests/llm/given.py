@@ -13,6 +13,23 @@ def refusal(action):
     return str(raised.value)
 
 
+class Breakdown:
+    """A tracker that ends a run after some episode, like a machine that goes down."""
+
+    def __init__(self, episode):
+        self.episode = episode
+
+    def start(self, run):
+        pass
+
+    def after_episode(self, run, episode):
+        if episode == self.episode:
+            raise OSError("the machine went down")
+
+    def close(self):
+        pass
+
+
 def texts(number, words=60):
     """Documents of made-up but compressible English."""
     import numpy as np

@@ -14,6 +14,7 @@ from llm.cost.estimate import estimate
 from llm.cost.size import measure_size
 from llm.runs.show import show_any
 from llm.runs.tracking import make_trackers
+from tests.llm.given import Breakdown
 from toymodel import LossMatrix
 from toymodel.measures.lag import lag_profile
 
@@ -229,20 +230,9 @@ def test_show_a_finished_run(reawakens, finished):
 
 
 def test_show_an_unfinished_run(reawakens, tmp_path):
-    class Breakdown:
-        def start(self, run):
-            pass
-
-        def after_episode(self, run, episode):
-            if episode == 7:
-                raise OSError("the machine went down")
-
-        def close(self):
-            pass
-
     config = dataclasses.replace(CONFIG, epochs=4, probes=("updates", "pairwise"))
     with pytest.raises(OSError, match="went down"):
-        run(config, tmp_path / "run", trackers=[Breakdown()])
+        run(config, tmp_path / "run", trackers=[Breakdown(7)])
     out = reawakens("show", tmp_path / "run")
     assert re.search(r"unfinished: [67] of 12 episodes, mean loss [0-9.]+", out)
     assert "none yet (to come: updates, pairwise)" in out

@@ -14,29 +14,12 @@ from llm import RunConfig, run
 from llm.runs.folder import RunFolder
 from llm.runs.show import show_any, show_run
 from llm.training.saving import AfterEpisodes
-from tests.llm.given import refusal
+from tests.llm.given import Breakdown, refusal
 from toymodel import InputError
 from toymodel.base.lock import lock
 
 TINY = RunConfig(width=16, depth=1, heads=2, feed_forward=16, num_documents=3, context=8, steps=1, epochs=3,
                  lr=0.01, probes=("residuals",), device="cpu")  # fmt: skip
-
-
-class Stop:
-    """Ends a run after some episode, like a machine that goes down."""
-
-    def __init__(self, episode):
-        self.episode = episode
-
-    def start(self, run):
-        pass
-
-    def after_episode(self, run, episode):
-        if episode == self.episode:
-            raise OSError("the machine went down")
-
-    def close(self):
-        pass
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +33,7 @@ def stopped(tmp_path):
     """The folder of a run that went down in its seventh episode, with checkpoints of the fifth and sixth."""
     out = tmp_path / "run"
     with pytest.raises(OSError, match="went down"):
-        run(TINY, out, saving=AfterEpisodes(1), trackers=[Stop(7)])
+        run(TINY, out, saving=AfterEpisodes(1), trackers=[Breakdown(7)])
     return out
 
 
@@ -112,7 +95,7 @@ def test_a_damaged_checkpoint_never_stands_behind_the_next(stopped):
 
 
 def test_a_state_that_is_damaged_while_it_is_needed(tmp_path, whole, capsys):
-    class Flip(Stop):
+    class Flip(Breakdown):
         def after_episode(self, run, episode):
             if episode == self.episode:
                 flip(run.path / "checkpoint/trajectories/all/000004.f32")

@@ -9,28 +9,12 @@ import pytest
 
 from llm import RunConfig, run
 from llm.runs.tracking import make_trackers
+from tests.llm.given import Breakdown
 from toymodel import InputError
 
 CONFIG = RunConfig(
     width=16, depth=1, heads=2, feed_forward=16, num_documents=3, context=8, steps=1, epochs=3, lr=0.01
 )
-
-
-class Breakdown:
-    """Ends a run like a failing machine after some episode."""
-
-    def __init__(self, episode):
-        self.episode = episode
-
-    def start(self, run):
-        pass
-
-    def after_episode(self, run, episode):
-        if episode == self.episode:
-            raise OSError("the machine went down")
-
-    def close(self):
-        pass
 
 
 @pytest.fixture

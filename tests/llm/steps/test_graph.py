@@ -15,6 +15,7 @@ from llm.steps.graph import CudaRecorder, GraphStep, make_step, why_eager
 from llm.steps.optimizers import make_optimizer
 from llm.steps.step import EagerStep
 from llm.tasks.language import language_adapter
+from tests.llm.given import Breakdown
 from tests.llm.recorders import Stored, Tape
 
 TINY = RunConfig(
@@ -212,20 +213,9 @@ def test_resumed_in_the_middle(tmp_path, monkeypatch):
     config = dataclasses.replace(TINY, optimizer="adam", lr=1e-3, reset_optimizer=False)
     whole = run(config, tmp_path / "whole")
 
-    class Stop:
-        def start(self, run):
-            pass
-
-        def after_episode(self, run, episode):
-            if episode == 5:
-                raise OSError("the machine went down")
-
-        def close(self):
-            pass
-
     with_recorder(monkeypatch, Tape())
     with pytest.raises(OSError, match="went down"):
-        run(config, tmp_path / "run", trackers=[Stop()])
+        run(config, tmp_path / "run", trackers=[Breakdown(5)])
     again = run(config, tmp_path / "run")
     np.testing.assert_array_equal(again.losses.values, whole.losses.values)
     assert json.loads((tmp_path / "run" / "manifest.json").read_text())["execution"] == "graph"

@@ -8,24 +8,13 @@ import pytest
 import reawaken
 from llm import RunConfig, run
 from llm.training.after_training import probe_run
+from tests.llm.given import Breakdown
 from toymodel import InputError
 
 CONFIG = RunConfig(
     width=16, depth=2, heads=2, feed_forward=16, num_documents=3, context=8, steps=2, epochs=2,
     optimizer="adam", lr=0.01, reset_optimizer=True, probes=("gradients", "pairwise"),
 )  # fmt: skip
-
-
-class Breakdown:
-    def start(self, run):
-        pass
-
-    def after_episode(self, run, episode):
-        if episode == 5:
-            raise OSError("the machine went down")
-
-    def close(self):
-        pass
 
 
 def same(first, second):
@@ -49,7 +38,7 @@ def test_later_is_the_same_as_with_the_run(tmp_path, capsys):
 
 def test_of_a_checkpoint(tmp_path):
     with pytest.raises(OSError, match="went down"):
-        run(dataclasses.replace(CONFIG, probes=()), tmp_path / "run", trackers=[Breakdown()])
+        run(dataclasses.replace(CONFIG, probes=()), tmp_path / "run", trackers=[Breakdown(5)])
     files = probe_run(tmp_path / "run", ["gradients", "pairwise"])
     episode = int(files[0].stem.split("-")[-1])
     assert 1 <= episode <= 5
