@@ -55,7 +55,7 @@ def _time(configs: Sequence[RunConfig], together: int) -> str:
     if not known:
         return f"time    not known: {next(iter(unknown.values()))}"
     times = duration(least) if least == most else f"{duration(least)} to {duration(most)}"
-    how = next(iter(found.values())).how if len(found) == 1 else "arithmetic, as with llm run --dry-run"
+    how = next(iter(found.values())).how if len(found) == 1 else "arithmetic, as in the estimate of each run"
     if least != most:
         how += f"; {together} side by side were not measured yet: as long as one at best, turns at worst"
     runs = "1 run" if known == 1 else f"{known} runs"
