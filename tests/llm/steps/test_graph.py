@@ -293,6 +293,27 @@ def test_on_a_gpu_graphs_give_the_numbers_of_plain_steps(tmp_path, monkeypatch, 
     np.testing.assert_allclose(graph.losses.values, plain.losses.values, rtol=1e-5)
 
 
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=needs_gpu, id="gpu")])
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize("name", ["llama", "gpt2"])
+def test_the_second_version_is_the_first_to_rounding(
+    other_checkpoints, tmp_path, capsys, name, optimizer, device
+):
+    """From the same weights; on a GPU with its norms and attention in kernels of their own, in graphs."""
+    config = RunConfig(
+        model=str(other_checkpoints[name]), weights="pretrained", context=16, num_documents=3, steps=2,
+        epochs=2, lr=1e-3, optimizer=optimizer, device=device,
+    )  # fmt: skip
+    first, second = (run(dataclasses.replace(config, version=v), tmp_path / str(v)) for v in (1, 2))
+    assert capsys.readouterr().err == ""
+    assert "written out" in second.manifest["forward"]
+    assert "written out" not in first.manifest["forward"]
+    if device == "cuda":
+        assert second.manifest["execution"] == "graph"
+    np.testing.assert_allclose(second.losses.values, first.losses.values, atol=5e-4)
+    assert np.ptp(first.losses.values, axis=0).min() > 0.005
+
+
 @needs_gpu
 def test_on_a_gpu_nothing_is_added_to_what_plain_steps_keep():
     config = dataclasses.replace(TINY, width=256, depth=6, heads=4, feed_forward=1024, device="cuda")
