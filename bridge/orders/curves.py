@@ -90,7 +90,10 @@ def draw(curves: Curves) -> Figure:
         _panel(axes, curves, kind)
         axes.set_title(titles[kind], fontsize=9.5)
     figure.axes[0].set_ylabel("part of logs told right")
-    figure.axes[0].legend(title="correlation between visits", fontsize=8, title_fontsize=8, loc="lower right")
+    # The panel with most room, below the line that says how much is told wrong.
+    figure.axes[1].legend(*figure.axes[0].get_legend_handles_labels(), title="correlation between visits",
+                          fontsize=8, title_fontsize=8, loc="upper left", bbox_to_anchor=(0.0, 0.88),
+                          frameon=False)  # fmt: skip
     return figure
 
 
@@ -99,7 +102,8 @@ def _panel(axes: Axes, curves: Curves, kind: str) -> None:
     for n, rho in enumerate(CORRELATIONS):
         axes.plot(lengths, curves.right[kind][n], "o-", color=_COLORS[n], markersize=4, label=f"{rho:.1f}")
         if kind == "same order":
-            axes.plot(lengths, curves.repeats[n], ":", color=_COLORS[n], linewidth=1.2)
+            only = "moved or not" if n == len(CORRELATIONS) - 1 else "_"
+            axes.plot(lengths, curves.repeats[n], ":", color=_COLORS[n], linewidth=1.2, label=only)
     worst = curves.wrong[kind].max()
     axes.text(0.03, 0.97, f"wrong: {worst:.0%} at most", transform=axes.transAxes, va="top", fontsize=8)
     axes.set(ylim=(-0.03, 1.13), xscale="log")
