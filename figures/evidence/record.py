@@ -130,7 +130,8 @@ def _record(
         shown = found.family(name, "small")
         fit_runs(shown.runs if shown else [])
     kept += [run for run in found if run.config in set(new)]
-    pack(kept, out)
+    if kept:  # what was recorded before is not replaced by nothing
+        pack(kept, out)
     print(f"{len(kept)} of {len(configs)} runs packed into {out}")
 
 

@@ -48,3 +48,6 @@ def test_walks_turn_less_than_a_helix():
     # Each beside walks as long as itself: a walk turns less often the longer it is.
     short, long = (rows[f"random walks, {epochs} epochs"][:, 0].mean() for epochs in (3, 5))
     assert long < short < rows["Fig. 9: small networks"][:, 0].min()
+    # In Fig. 9's own network a palindrome does not turn, and a changing order no more than a walk.
+    assert rows["palindrome: small networks"][:, 0].max() < 0.1
+    assert rows["reshuffled: small networks"][:, 0].max() < rows["random walks, 3 epochs"][:, 0].max()
