@@ -55,13 +55,16 @@ def truth(run: Run) -> str | None:
         return "reshuffled"
     if each_once(order) and (order == order[0]).all():
         return "same order"
-    first = order.ravel() == np.arange(order.size) % tasks
-    if run.config.schedule == "given" and not first.all():
-        step = int(first.argmin())
-        shift = int(order.flat[step] - step) % tasks
-        if (order == _displaced(len(order), tasks, step, shift)).all():
-            return "displaced"
-    return None
+    step, shift = _displacement(order)
+    moved = run.config.schedule == "given" and shift > 0
+    return "displaced" if moved and (order == _displaced(len(order), tasks, step, shift)).all() else None
+
+
+def _displacement(order: NDArray[np.int64]) -> tuple[int, int]:
+    """Where an order leaves the cyclic one, and by how many tasks."""
+    tasks = order.shape[1]
+    step = int((order.ravel() == np.arange(order.size) % tasks).argmin())
+    return step, int(order.flat[step] - step) % tasks
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,8 @@ class Told:
         truth: which of `HYPOTHESES` that is.
         verdict: the one told, or ``undecided``.
         likeliest: the one of most evidence.
-        place: whether step and shift are the true ones, of a displaced run.
+        off: steps between the true place of a displacement and the one told; None where the data moved by
+            another number of documents, and of runs that are not displaced.
     """
 
     network: str
@@ -82,7 +86,7 @@ class Told:
     truth: str
     verdict: str
     likeliest: str
-    place: bool
+    off: int | None = None
 
 
 def judge(runs: Iterable[Run]) -> list[Told]:
@@ -96,11 +100,10 @@ def judge(runs: Iterable[Run]) -> list[Told]:
             said = order_evidence(run.losses)
         except InputError:  # too few documents, or losses that follow their trend
             continue
-        order = run.losses.order
-        epochs, tasks = order.shape
-        place = bool((order == _displaced(epochs, tasks, said.step, said.shift)).all())
+        step, shift = _displacement(run.losses.order)
+        off = abs(said.step - step) if known == "displaced" and said.shift == shift else None
         found.append(
-            Told(_network(run.config), run.config.schedule, known, said.verdict, said.likeliest, place)
+            Told(_network(run.config), run.config.schedule, known, said.verdict, said.likeliest, off)
         )
     return found
 
@@ -149,8 +152,9 @@ def main(runs: Path = Path("figures/recorded")) -> None:
     print(table(told))
     displaced = [one for one in told if one.truth == "displaced"]
     if displaced:
-        print(f"step and shift of the displacement right in {sum(one.place for one in displaced)} "
-              f"of {len(displaced)}")  # fmt: skip
+        off = sorted(one.off for one in displaced if one.off is not None)
+        print(f"moved by as many documents as told in {len(off)} of {len(displaced)}, at a step off by "
+              + " ".join(map(str, off)))  # fmt: skip
 
 
 if __name__ == "__main__":

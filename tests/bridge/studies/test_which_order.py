@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from bridge.studies.recorded import finished_runs
-from bridge.studies.which_order import Told, judge, resumed, table, truth
+from bridge.studies.which_order import FOLDER, Told, judge, resumed, table, truth
 from llm import Run, RunConfig
 from toymodel import schedule
 from toymodel.measures.losses import LossMatrix
@@ -45,6 +45,15 @@ def test_resumed_runs_go_on_elsewhere():
     assert len({config.id for config in resumed()}) == 12
 
 
+def test_resumed_runs_are_told_and_where():
+    told = judge(finished_runs(RECORDED / "orders" / FOLDER))
+    assert len(told) == 12
+    assert {one.truth for one in told} == {one.verdict for one in told} == {"displaced"}
+    off = [one.off for one in told if one.off is not None]
+    assert len(off) >= 11
+    assert max(off) <= 3
+
+
 def test_recorded_runs_on_a_gpu_are_told_or_not_told():
     told = judge(finished_runs(RECORDED / "h100"))
     wrong = [one for one in told if one.verdict not in (one.truth, "undecided")]
@@ -54,8 +63,8 @@ def test_recorded_runs_on_a_gpu_are_told_or_not_told():
 
 
 def test_the_table_counts():
-    rows = [Told("small", "cyclic", "same order", said, said, False) for said in ("same order", "displaced")]
-    rows.append(Told("small", "cyclic", "same order", "undecided", "same order", False))
+    rows = [Told("small", "cyclic", "same order", said, said) for said in ("same order", "displaced")]
+    rows.append(Told("small", "cyclic", "same order", "undecided", "same order"))
     lines = table(rows).splitlines()
     assert lines[2] == "| same order | cyclic | small | 3 | 1 | 1 | 1 | 2 |"
     assert lines[-1].startswith("| all |")
