@@ -57,22 +57,23 @@ class Predicted:
 
 def orders(runs: Iterable[Run], forms: Mapping[str, Mechanism | None] = FORMS) -> list[Predicted]:
     """Predict every run that differs from a cyclic one in its order alone."""
-    twins: dict[str, dict[str, Run]] = {}
+    twins: dict[str, list[Run]] = {}
     for run in runs:
         settings = {k: v for k, v in run.config.to_json().items() if k not in _FREE}
-        twins.setdefault(json.dumps(settings, sort_keys=True), {})[run.config.schedule] = run
+        twins.setdefault(json.dumps(settings, sort_keys=True), []).append(run)
     found = []
     for group in twins.values():
-        others = {name: run for name, run in group.items() if name != "cyclic"}
-        if "cyclic" not in group or not others:
+        others = [run for run in group if run.config.schedule != "cyclic"]
+        cyclic = [run for run in group if run.config.schedule == "cyclic"]
+        if not cyclic or not others:
             continue
-        base = group["cyclic"]
+        base = cyclic[-1]
         fits = {name: fit(base.losses, form, intervals_by="none") for name, form in forms.items()}
-        for schedule, run in others.items():
+        for run in others:
             change = relate(identify(base.path, base.losses), identify(run.path, run.losses))
             guesses = {name: predict(result, run.losses, change) for name, result in fits.items()}
             found.append(Predicted(
-                schedule, f"{run.config.model}, {run.config.optimizer}", run.config.seed,
+                run.config.schedule, f"{run.config.model}, {run.config.optimizer}", run.config.seed,
                 {name: guess.r2 for name, guess in guesses.items()}, next(iter(guesses.values())).null_r2,
             ))  # fmt: skip
     return found
