@@ -174,7 +174,7 @@ def prediction_lines(p: Prediction) -> list[str]:
 def _ahead(ahead: EpochsAhead) -> list[str]:
     titles = ("mean loss at its end", "loss before training", "recovery score")
     lines = [
-        "Further epochs, with 95% intervals (of parameters, residuals, and what curves leave unexplained)",
+        "Further epochs, with 95% intervals (of the form, its parameters, and departures from it)",
         f"{'  epoch':<10}" + "".join(f"{title:>28}" for title in titles),
     ]
     rows = zip(ahead.after, ahead.before, ahead.scores, strict=True)
