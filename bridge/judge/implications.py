@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,8 @@ from bridge.estimate.result import FitResult
 from toymodel import RecoveryScore, asymptotics, epoch_spectrum, recovery_scores, stability_margin, transport
 
 __all__ = ["Implication", "implications", "next_epoch"]
+
+DIFFUSES = RecoveryScore(math.nan, "solutions diffuse, and what they are moved by is not won back")
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,8 @@ class Implication:
         margin: stability margin of orthogonal data, the smallest of A, 2-A-B and B + A/T.
         radius: spectral radius of an epoch with the fitted similarity; above 1 losses would grow.
         transport: positions by which the pattern of the q moves along the ring in an epoch.
-        recovery: score of squared distances that training at these shares would approach.
+        recovery: score of squared distances that training at these shares would approach; none where
+            solutions diffuse, which end in a state of their own.
     """
 
     channel: int
@@ -55,7 +59,7 @@ def implications(result: FitResult, epoch: int | None = None, dataset: int = 0) 
                 float(stability_margin(a, b, data.tasks)),
                 float(np.abs(epoch_spectrum(gram, a, b, order)[0])),
                 transport(a, b, data.tasks),
-                asymptotics(gram, a, b, order=order).score,
+                DIFFUSES if result.mechanism.diffusion else asymptotics(gram, a, b, order=order).score,
             )
         )
     return found

@@ -19,16 +19,17 @@ LEAST = 1e-12
 TANGENTS = ("variance_ratio_w", "unfitted_fraction", "slow_share", "unfitted_drift", "slow_drift")
 """Kinds of terms by which the kernel differentiates, in its order."""
 
-BEYOND = {"nearness": ("near_similarity", "reach"), "chance": ("interference",)}
-"""Those that follow where documents are similar by their distance in the order, or by chance."""
+BEYOND = {"nearness": ("near_similarity", "reach"), "random": ("interference", "diffusion")}
+"""Those that follow where documents are similar by distance in the order, or solutions move at random."""
 
 CHANCE = 1 + len(TANGENTS)
+DIFFUSION = CHANCE + 1
 
 
 @functools.cache
 def sensitivity_kernel() -> Callable[..., None]:
     """Expected losses and their exact derivatives (see `_sensitivity`)."""
-    inputs = "f8[:,:,::1], f8[:,:,::1], f8[:,:,:,::1], f8[::1], f8, i8[:,::1], b1, f8, f8, f8, f8"
+    inputs = "f8[:,:,::1], f8[:,:,::1], f8[:,:,:,::1], f8[::1], f8, f8, i8[:,::1], b1, f8, f8, f8, f8"
     signature = f"void({inputs}, f8[:,:,::1], f8[:,::1])"
     return compiled(_sensitivity, signature)
 
@@ -46,6 +47,7 @@ def _sensitivity(
     dratio: Any,
     phi: Any,
     chance: Any,
+    diffusion: Any,
     order: Any,
     by_loss: Any,
     start: Any,
@@ -70,6 +72,7 @@ def _sensitivity(
         phi: logit u, logit s and their drifts per unit of x.
         chance: variance of the similarity that documents have by chance, of orthogonal data only: an episode
             moves the solution of every other document by a step of its own, of second moment chance A^2 rr.
+        diffusion: second moment of a further such step whose size is always the same.
         order: shape ``(E, T)``.
         by_loss: x is the log of rr over `start` and not below `LEAST` (shares drift with the loss), else the
             number of the epoch.
@@ -160,14 +163,16 @@ def _sensitivity(
                         S[p, m, i] = S[p, i, m]
                         S[p, m, w] = S[p, w, m]
             if not local:
-                if chance > 0.0:
+                if chance > 0.0 or diffusion > 0.0:
                     step = chance * a * a * rr[0]
                     for p in range(count):
-                        more = step
+                        more = step + diffusion
                         if p > 0:
                             more = chance * a * (a * rr[p] - 2.0 * u[p, i] * rr[0])
                             if p == CHANCE:
                                 more += step
+                            if p == DIFFUSION:
+                                more += diffusion
                         for j in range(w):
                             if j != i:
                                 S[p, j, j] += more

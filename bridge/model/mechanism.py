@@ -19,6 +19,8 @@ What a real network needs beyond the paper's model, each switched on by its own 
   mean that the gauge takes. To second order every episode moves the solution of each other document by a step
   of its own, ``S_jj += A^2 rr/N`` with rr the squared distance that the trained document is off. Steps are
   taken to be independent; as the same similarities come again every epoch, what is fitted is more than 1/N;
+* *diffusion*: an optimizer whose steps do not shrink with what is left (Adam's are as long for a gradient of
+  any size) moves every other document's solution by a random step of the same size, ``S_jj += d``;
 * *pairs*: the initial solutions of the documents are correlated, each pair by its own D_ij. In a toy model
   of M dimensions these are random with variance 1/M; they are fitted with that prior, M from the data.
 
@@ -40,7 +42,7 @@ from bridge.model.kernels import BEYOND, LEAST, TANGENTS, feature_kernel, sensit
 from bridge.model.links import LINKS
 from bridge.model.nearness import distances_beyond
 from bridge.model.starts import starting_points
-from bridge.model.terms import EVEN, INTERFERENCE, NEARNESS, SHARES, Layout, Term
+from bridge.model.terms import DIFFUSION, EVEN, INTERFERENCE, NEARNESS, SHARES, Layout, Term
 from toymodel import InputError
 from toymodel.base.words import arg
 
@@ -83,6 +85,7 @@ class Mechanism:
         scale: one scale k for each document, or one for all.
         floor: a floor c beside each scale, never below 0.
         interference: documents that are similar by chance (1 parameter).
+        diffusion: solutions moved at random by steps that do not shrink (1 parameter).
     """
 
     channels: int = 2
@@ -93,6 +96,7 @@ class Mechanism:
     scale: Literal["document", "common"] = "document"
     floor: bool = False
     interference: bool = False
+    diffusion: bool = False
 
     def __post_init__(self) -> None:
         if self.channels < 1:
@@ -109,9 +113,9 @@ class Mechanism:
             raise InputError("pairs with shares that drift with the loss",
                              expected="a drift by epoch or none",
                              fix=arg("drift", "epoch") + ", or " + arg("pairs", False))  # fmt: skip
-        if self.interference and (self.nearness or self.pairs):
-            raise InputError("interference with nearness or pairs",
-                             expected="documents similar by chance, or by their places and their own numbers",
+        if (self.interference or self.diffusion) and (self.nearness or self.pairs):
+            raise InputError(f"{'interference' if self.interference else 'diffusion'} with nearness or pairs",
+                             expected="solutions moved by chance, or by their places and their own numbers",
                              fix=arg("nearness", False) + ", " + arg("pairs", False))  # fmt: skip
 
     @property
@@ -129,6 +133,8 @@ class Mechanism:
             parts.append("correlated documents")
         if self.interference:
             parts.append("documents similar by chance")
+        if self.diffusion:
+            parts.append("solutions that diffuse")
         floor = " and floor" if self.floor else ""
         parts.append(f"a scale{floor} per document" if self.scale == "document" else f"one scale{floor}")
         return "slow and fast weights: " + ", ".join(parts)
@@ -148,7 +154,8 @@ class Mechanism:
     def layout(self) -> Layout:
         """Where each parameter stands in theta."""
         shares = EVEN if self.explains else SHARES
-        beyond = (*(NEARNESS if self.nearness else ()), *((INTERFERENCE,) if self.interference else ()))
+        beyond: tuple[Term, ...] = NEARNESS if self.nearness else ()
+        beyond += (INTERFERENCE,) * self.interference + (DIFFUSION,) * self.diffusion
         return Layout(self.channels, self.drift, LINKS[self.link].term, shares, beyond)
 
     @property
@@ -265,8 +272,8 @@ class Mechanism:
         schedule = np.array(order, dtype=np.int64)
         last = math.inf if drifting is None else drifting - 1.0
         # The first slot holds the losses, one more for each derivative that the kernel knows.
-        beyond = BEYOND["nearness"] if self.nearness else BEYOND["chance"] if self.interference else ()
-        tangents = (*TANGENTS, *beyond)
+        random = self.interference or self.diffusion
+        tangents = TANGENTS + (BEYOND["nearness"] if self.nearness else BEYOND["random"] * random)
         slots = 1 + len(tangents) if derivatives else 1
         ratio, dratio = self.similarity(theta, order)
         upper = np.triu_indices(tasks, 1)
@@ -275,6 +282,7 @@ class Mechanism:
         gathered = np.zeros((rows, tasks, len(upper[0]))) if features else None
         initial, dinitial = 0.0, np.zeros(size)
         chance = math.exp(self.layout.value(theta, "interference")) if self.interference else 0.0
+        diffusion = math.exp(self.layout.value(theta, "diffusion")) if self.diffusion else 0.0
         all_shares = []
         layout = self.layout
         for channel in range(1, self.channels + 1):
@@ -291,7 +299,7 @@ class Mechanism:
             shares = np.empty((order.size, 2))
             phi = np.array([layout.value(theta, kind, channel) for kind in TANGENTS[1:]])
             sensitivity_kernel()(
-                S, ratio, dratio, phi, chance, schedule, self.drift == "loss", 1 + v, v / (1 + v),
+                S, ratio, dratio, phi, chance, diffusion, schedule, self.drift == "loss", 1 + v, v / (1 + v),
                 steps, last, out, shares,
             )  # fmt: skip
             all_shares.append(shares)

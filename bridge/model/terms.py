@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
-__all__ = ["DRIFTS", "EVEN", "INTERFERENCE", "NEARNESS", "SHARES", "WEIGHT", "Layout", "Term"]
+__all__ = ["DIFFUSION", "DRIFTS", "EVEN", "INTERFERENCE", "NEARNESS", "SHARES", "WEIGHT", "Layout", "Term"]
 
 
 @dataclass(frozen=True)
@@ -98,6 +98,10 @@ NEARNESS = (
 INTERFERENCE = Term("interference", "variance of documents' similarity by chance, some 1/N in N dimensions",
                     "log", -9, 0, math.log(0.01), 1.5)  # fmt: skip
 """Of documents that are similar by chance."""
+
+DIFFUSION = Term("diffusion", "squared random step of a solution, over its variance, when another is trained",
+                 "log", -12, 0, math.log(0.001), 1.5)  # fmt: skip
+"""Of solutions that are moved at random by steps that do not shrink."""
 
 
 class Layout:

@@ -18,6 +18,16 @@ FORMS = [
     Mechanism(channels=3, drift="none", link="power", nearness=True, pairs=False),
     Mechanism(channels=2, drift="epoch", link="saturating", nearness=False, pairs=False, interference=True),
     Mechanism(channels=1, drift="loss", link="linear", nearness=False, pairs=False, interference=True),
+    Mechanism(channels=1, drift="none", link="saturating", nearness=False, pairs=False, diffusion=True),
+    Mechanism(
+        channels=2,
+        drift="slow",
+        link="linear",
+        nearness=False,
+        pairs=False,
+        interference=True,
+        diffusion=True,
+    ),
 ]
 
 
@@ -114,6 +124,24 @@ def test_documents_similar_by_chance_are_those_of_a_space_of_few_dimensions(epoc
     assert (chance >= without - 1e-12).all()
 
 
+def test_solutions_that_diffuse_are_those_that_random_steps_move():
+    tasks, size, rng = 6, 40_000, np.random.default_rng(4)
+    form = Mechanism(channels=1, drift="none", link="linear", nearness=False, pairs=False, diffusion=True)
+    theta, order = np.array([-0.4, 0.2, -0.5, np.log(0.02)]), cyclic_order(tasks, 3)
+    (a, b), v = form.evaluate(theta, order, jacobian=False).shares[0][0], np.exp(-0.5)
+    q, w = rng.normal(size=(tasks, size)), np.sqrt(v) * rng.normal(size=size)
+    ref = [((q - w) ** 2).mean(1)]
+    for i in order.ravel():
+        residual = q[i] - w
+        w = w + b * residual
+        steps = np.sqrt(0.02) * rng.normal(size=q.shape)
+        steps[i] = -a * residual
+        q = q + steps
+        ref.append(((q - w) ** 2).mean(1))
+    comp = form.losses(theta, order) * (1 + v)
+    assert comp == pytest.approx(np.array(ref), rel=0.05)
+
+
 def test_nearness_follows_the_order_and_an_average_over_epochs():
     form = Mechanism(channels=1, drift="none", link="linear", pairs=False)
     theta = np.array([0.0, 0.0, 0.0, 0.5, np.log(2.0)])
@@ -148,6 +176,7 @@ def test_power_one_is_the_linear_link_and_a_small_rate_too():
         ({"link": "cubic"}, "link='cubic'"),
         ({"drift": "loss", "pairs": True}, "drift with the loss"),
         ({"interference": True}, "interference with nearness or pairs"),
+        ({"diffusion": True}, "diffusion with nearness or pairs"),
     ],
 )
 def test_a_form_that_cannot_be_is_refused(wrong, words):
