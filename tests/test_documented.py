@@ -41,7 +41,7 @@ SMALLER = [
     (r"reawaken compare .*--run", ""),
     (r"reawaken compare", f"{TINY} --epochs 3 --num-documents 4"),
     (r"reawaken toy sweep ", "--rate 0.0001:0.003:10 --similarity 0:0.9:3"),
-    (r"python3? -m bridge\.studies\.", "--help"),
+    (r"python3? -m bridge\.(studies|orders)\.", "--help"),
     (r"python3? -m llm\.launch\.campaign (run|rehearse) ", "--device cpu --budget 0.5 --only fig9"),
     (r"python3? benchmarks/gpu\.py", "--help"),
     (r"python docs/draw_architecture\.py", "--out architecture.png"),
@@ -129,6 +129,8 @@ def own_files(place):
     train_tokenizer(stories).save(str(place / "tokenizer.json"))
     losses = llm.Run.load(place / "RUN").losses.values
     np.savetxt(place / "losses.csv", losses, delimiter=",")
+    log = np.exp(np.random.default_rng(0).normal(size=75))  # of docs/which-order.md
+    (place / "train.log").write_text("".join(f"iter {n}: loss {v:.4f}\n" for n, v in enumerate(log)))
 
 
 def run(words, place, capsys):
