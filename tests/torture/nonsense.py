@@ -149,15 +149,20 @@ def _words(rng: random.Random, number: int, root: Path) -> Iterator[Case]:
         "toy sweep": ("tasks rate similarity seed threads out map epochs", "--tasks 3 --dim 4 --epochs 2"),
         "llm run": ("steps epochs lr num-documents probes width seed documents out", "--dry-run"),
         "llm show": ("", ""),
+        "llm collect": ("into sources notes commit", str(root)),
+        "llm campaign list": ("out only recorded", "--only fig2b"),
+        "llm campaign collect": ("out into", f"--out {root} --into {root}/kept"),
+        "fit": ("out", str(root / "missing.npz")),
     }  # fmt: skip
     odd = ["-1", "0", "x", "", "1e400", "nan", "inf", "2.5", "9" * 400, "/dev/null", "/dev/null/x", "\udcff",
            "'", "--", "a\nb", "../..", "::", "1:2:-3", str(root / "missing")]  # fmt: skip
-    for _ in range(number):
-        command = rng.choice(list(commands))
-        flags, small = (text.split() for text in commands[command])
-        given = [f"--{rng.choice(flags)}"] if flags else []
-        argv = [*command.split(), *small, *given, rng.choice(odd)]
-        yield f"{' '.join(argv)[:200]!r}", functools.partial(_main, reawaken.main, argv)
+    with contextlib.chdir(root):  # some of them are names of files
+        for _ in range(number):
+            command = rng.choice(list(commands))
+            flags, small = (text.split() for text in commands[command])
+            given = [f"--{rng.choice(flags)}"] if flags else []
+            argv = [*command.split(), *small, *given, rng.choice(odd)]
+            yield f"{' '.join(argv)[:200]!r}", functools.partial(_main, reawaken.main, argv)
 
 
 def _main(main: Callable[[list[str]], int], argv: list[str]) -> None:
