@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from toymodel.base.arrays import save_arrays
 from toymodel.base.errors import InputError
 from toymodel.base.files import check_output
+from toymodel.base.numbers import whole
 from toymodel.base.words import arg
 from toymodel.theory.analyze import analyze
 from toymodel.theory.order_command import order as choose
@@ -208,10 +209,8 @@ def sweep(
     """
     from toymodel.sweeps.sweep import sweep as run_sweep
 
-    if threads is not None and threads < 1:
-        raise InputError(
-            arg("threads", threads), expected="1 or more", fix=arg("threads", 1) + ", or leave it out"
-        )
+    if threads is not None:
+        whole("threads", threads, least=1, fix=1)
     if out is not None:
         check_output(out, suffixes=(".nc", ".nc4", ".h5"))
 

@@ -26,6 +26,7 @@ def whole(name: str, value: Any, *, least: int = 1 - _MOST, fix: int = 5) -> int
         number = least - 1
     if not least <= number < _MOST:
         words = "a whole number" if least <= 1 - _MOST else f"a whole number, at least {least}"
+        words += " and below 2**63" if number >= _MOST else ""
         raise InputError(as_given(name, value), expected=words, fix=arg(name, fix))
     return number
 

@@ -28,7 +28,7 @@ def block_function(plan: Plan, threads: int | None) -> Block:
     from toymodel.kernels import sweep_kernel
 
     kernel = sweep_kernel()
-    workers = threads or _cores()
+    most = threads or _cores()
     stability = Stability(plan)
 
     def block(start: int, stop: int, outputs: dict[str, Floats]) -> None:
@@ -47,6 +47,7 @@ def block_function(plan: Plan, threads: int | None) -> Block:
                 out.get("losses", none3),
             )  # fmt: skip
 
+        workers = max(1, min(most, stop - start))
         cuts = np.linspace(0, stop - start, workers + 1).astype(int)
         with ThreadPoolExecutor(workers) as pool:
             list(pool.map(part, cuts[:-1], cuts[1:]))

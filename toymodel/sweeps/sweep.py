@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from toymodel.base.errors import InputError
 from toymodel.base.memory import refuse_if_too_large
+from toymodel.base.numbers import whole
 from toymodel.base.words import arg
 from toymodel.sweeps.plan import Plan, coordinate, make_plan
 from toymodel.sweeps.storage import Storage
@@ -77,10 +77,8 @@ def sweep(
         InputError: for unknown or impossible parameters, an output that would not fit in memory, or a file of
             another sweep, all before the first point is computed.
     """
-    if threads is not None and threads < 1:
-        raise InputError(
-            arg("threads", threads), expected="1 or more", fix=arg("threads", 1) + ", or leave it out"
-        )
+    if threads is not None:
+        whole("threads", threads, least=1, fix=1)
     plan = make_plan(parameters, kind, samples, epochs, order, gram, record)
     # A file is put together in memory.
     size = (8 if path is None else 16) * plan.points * sum(int(np.prod(s)) for s in plan.sizes().values())

@@ -255,9 +255,16 @@ def test_simulations_that_leave_the_numbers_spoil_only_their_own_point():
     assert np.isnan(data["losses"][1]).all()
 
 
-def test_threads_below_one():
-    with pytest.raises(InputError, match="1 or more"):
-        sweep({}, threads=0)
+@pytest.mark.parametrize("threads", [0, -1, 1.5, "x", 10**400])
+def test_threads_that_are_none(threads):
+    with pytest.raises(InputError, match="threads.* expected a whole number, at least 1"):
+        sweep({}, threads=threads)
+
+
+def test_more_threads_than_points_are_as_many_as_points():
+    parameters = {"rate": [0.01, 0.02, 0.03], "dimension": 9, "tasks": 3}
+    one, many = (sweep(parameters, epochs=2, threads=threads) for threads in (1, 2**62))
+    assert many.identical(one)
 
 
 @pytest.mark.parametrize("damage", [lambda data: data[:-30], lambda data: data + b"\0", lambda data: b"",
