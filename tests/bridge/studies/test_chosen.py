@@ -1,11 +1,13 @@
 """The orders that the toy chose for a network: stored whole, and the very ones that it would choose."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from bridge.studies.chosen import KINDS, Chosen, load_chosen, network, save_chosen
+from bridge.studies.chosen import FOLDER, KINDS, Chosen, load_chosen, network, save_chosen
+from bridge.studies.recorded import finished_runs
 from toymodel import InputError, choose_order
 
 
@@ -43,3 +45,19 @@ def test_values_are_the_toys(chosen):
     best = choose_order(chosen.cosines, 0.15, 0.85, 125)
     assert best.value == pytest.approx(float(chosen.values([best.order])[0]), abs=1e-12)
     assert best.value < found.min()
+
+
+def test_the_recorded_choices_are_the_toys_and_were_trained():
+    place = Path(__file__).parents[3] / "figures" / "recorded" / "orders" / FOLDER
+    choices = load_chosen(place)
+    trained = {run.config.id: run for run in finished_runs(place)}
+    assert [one.seed for one in choices] == [0, 1, 2]
+    for one in choices:
+        np.testing.assert_allclose(one.values([one.orders[kind] for kind in KINDS]),
+                                   [one.expected[kind] for kind in KINDS], rtol=1e-9)  # fmt: skip
+        random = one.values([np.random.default_rng(n).permutation(25).tolist() for n in range(50)])
+        assert one.expected["best"] < random.min()
+        assert one.expected["worst"] > random.max()
+        for kind in KINDS:
+            run = trained[one.config(kind).id]
+            np.testing.assert_array_equal(run.losses.order, [one.orders[kind]] * 5)
