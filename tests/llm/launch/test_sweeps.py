@@ -3,8 +3,8 @@
 import dataclasses
 import os
 import signal
-import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -191,36 +191,20 @@ def test_processes_give_the_same_losses(tmp_path, alone):
 
 
 def test_processes_stop_by_a_signal_and_go_on(tmp_path, alone):
-    long = dataclasses.replace(CONFIG, epochs=400)
-    script = f"""
-import sys
-from llm.launch.sweeps import sweep
-from llm.launch.grid import expand
-from llm import Interrupted, RunConfig
-if __name__ == "__main__":
-    try:
-        configs = expand([RunConfig.from_json({long.to_json()!r})], [0, 1])
-        sweep(configs, {str(tmp_path)!r}, launcher="processes", workers=1)
-    except Interrupted as stop:
-        print(stop)
-        sys.exit(7)
-"""
-    file = tmp_path / "script.py"
-    file.write_text(script)
-    child = subprocess.Popen([sys.executable, str(file)], stdout=subprocess.PIPE, text=True)
-    try:
-        logs = [tmp_path / c.id / "log.jsonl" for c in expand([long], [0, 1])]
+    configs = expand([dataclasses.replace(CONFIG, epochs=400)], [0, 1])
+    logs = [tmp_path / config.id / "log.jsonl" for config in configs]
+
+    def strike():
         deadline = time.monotonic() + 120
         while not any(log.exists() for log in logs) and time.monotonic() < deadline:
-            assert child.poll() is None
-            time.sleep(0.05)
-        child.send_signal(signal.SIGTERM)
-        out, _ = child.communicate(timeout=120)
-    finally:
-        child.kill()
-    assert child.returncode == 7
-    assert "the same command goes on" in out
-    child.stdout.close()
+            time.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    thread = threading.Thread(target=strike)
+    thread.start()
+    with pytest.raises(Interrupted, match="the same command goes on"):
+        sweep(configs, tmp_path, launcher="processes", workers=1)
+    thread.join()
     started = [log.parent for log in logs if log.exists()]
     assert len(started) == 1  # what had not begun does not begin
     assert (started[0] / "checkpoint" / "newest.safetensors").is_file()
