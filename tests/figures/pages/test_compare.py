@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 
+from bridge import fit
 from figures.pages import compare as module
 from figures.pages.compare import compare
 from llm import RunConfig
@@ -78,19 +79,20 @@ def test_a_second_call_trains_nothing(trained, monkeypatch):
 
 
 def test_takes_every_form_of_a_finished_run(trained, tmp_path):
-    out, result = trained
+    out, _ = trained
     folder = out / "network-0"
     losses = LossMatrix.load(folder)
     losses.save(tmp_path / "a.npz")
     np.save(tmp_path / "b.npy", losses.values)
     np.savez(tmp_path / "c_results.npz", eval_losses_ckpt=losses.values)
-    r2 = set()
-    for path in (folder, tmp_path / "a.npz", tmp_path / "b.npy", tmp_path / "c_results.npz"):
-        taken = compare(run=[path], out=tmp_path / f"{path.stem}-out")
-        assert np.array_equal(taken.comparison.network.values, losses.values)
-        r2.add(taken.fit.r2)
-    assert len(r2) == 1
-    facts = compare(run=[folder], out=tmp_path / "facts").comparison.facts
+    # All at once, as seeds of one experiment: each is read as what it is, and their mean is that of any.
+    given = [folder, tmp_path / "a.npz", tmp_path / "b.npy", tmp_path / "c_results.npz"]
+    taken = compare(run=given, out=tmp_path / "out")
+    assert len(taken.comparison.networks) == len(given)
+    for network in taken.comparison.networks:
+        assert np.array_equal(network.values, losses.values)
+    assert taken.fit.r2 == fit(losses, starts=3).r2
+    facts = taken.comparison.facts
     assert facts["model"].startswith("embedded")
     assert "torch" in facts["versions"]
 
