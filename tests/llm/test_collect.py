@@ -14,7 +14,7 @@ from llm.runs.kept import examine, provenance
 from llm.runs.log import rewind
 from llm.training.saving import AfterEpisodes
 from reawaken import main
-from tests.llm.runs.test_folder import Stop
+from tests.llm.given import Breakdown
 from toymodel import InputError, LossMatrix
 
 TINY = RunConfig(width=16, depth=1, heads=2, feed_forward=16, num_documents=3, context=8, steps=1, epochs=2,
@@ -29,7 +29,7 @@ def runs(tmp_path, monkeypatch):
     for seed in (0, 1):
         run(replace(TINY, seed=seed), f"runs/adam-{seed}", keep_weights=True)
     with pytest.raises(OSError, match="went down"):
-        run(replace(TINY, seed=2), "runs/adam-2", saving=AfterEpisodes(1), trackers=[Stop(3)])
+        run(replace(TINY, seed=2), "runs/adam-2", saving=AfterEpisodes(1), trackers=[Breakdown(3)])
     with pytest.raises(InputError, match="no longer finite"):
         run(replace(TINY, lr=1e30, optimizer="sgd"), "runs/wild")
     return Path("runs")
