@@ -131,8 +131,8 @@ def displaced_sums(
         begin, end = step - count, step - count + after.size
         split = sums[:, count]
         kept = (
-            sums[:, min(begin, count)] + split - sums[:, min(end, count)],
-            sums[:, max(begin, count)] - split + sums[:, -1] - sums[:, max(end, count)],
+            sums[:, min(begin, count)],
+            sums[:, max(begin, count)] - split + sums[:, -1] - sums[:, end],
         )
         before = rest[step - count : step]
         window = np.lib.stride_tricks.sliding_window_view
