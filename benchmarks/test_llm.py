@@ -125,7 +125,7 @@ def test_pythia_70m_against_the_plain_loop(benchmark, version):
 
 
 def test_a_llama_of_135m_at_64_tokens_against_the_plain_loop(benchmark, tmp_path):
-    from llama_135m import write_folder
+    from benchmarks.llama_135m import write_folder
 
     from llm import RunConfig
 
