@@ -126,7 +126,6 @@ def test_pythia_70m_against_the_plain_loop(benchmark, version):
 
 def test_a_llama_of_135m_at_64_tokens_against_the_plain_loop(benchmark, tmp_path):
     from benchmarks.llama_135m import write_folder
-
     from llm import RunConfig
 
     config = RunConfig(model=str(write_folder(tmp_path / "llama")), context=64, version=2)
