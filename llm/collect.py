@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from llm.launch.campaign.folder import CAMPAIGN, CampaignFolder
 from llm.reproduce import made_by
 from llm.runs.finished import Run
 from llm.runs.folder import RunFolder
-from llm.runs.kept import PROVENANCE, collecting, hashes, keep, provenance, run_places
+from llm.runs.kept import PROVENANCE, collecting, file_sha256, hashes, keep, provenance, run_places
 from llm.runs.show import state
 from toymodel.base.errors import InputError
 from toymodel.base.words import arg, either
@@ -164,7 +163,7 @@ def _files(runs: Sequence[Run], sources: Sequence[str], about: dict[str, Any]) -
                                  expected="words for every file that runs read",
                                  fix=arg("sources", f"{name}=WORDS"))  # fmt: skip
             if Path(name).is_file():
-                one["sha256"] = hashlib.sha256(Path(name).read_bytes()).hexdigest()
+                one["sha256"] = file_sha256(Path(name))
                 if before.get("sha256", one["sha256"]) != one["sha256"]:
                     raise InputError(f"{name} is another file than the one that is recorded",
                                      expected=f"hash {before['sha256'][:12]}, found {one['sha256'][:12]}",

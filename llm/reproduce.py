@@ -7,6 +7,7 @@ from typing import Any
 
 from llm.config import RunConfig
 from llm.presets import FORMS, PRESETS, Preset, family
+from toymodel.base.words import arg, in_flags
 
 __all__ = ["every_preset", "made_by", "run_command", "sweep_command"]
 
@@ -22,7 +23,7 @@ def run_command(config: RunConfig, preset: Preset, out: str = "RUN") -> str:
     mine, theirs = config.to_json(), preset.config.to_json()
     for name, value in mine.items():
         if value != theirs[name]:
-            words.append(_flag(name, value))
+            words.append(in_flags(arg(name, value)))
     return " ".join([*words, f"--out {out}"])
 
 
@@ -43,12 +44,3 @@ def every_preset() -> tuple[Preset, ...]:
 @cache
 def _settings() -> tuple[tuple[Preset, dict[str, Any]], ...]:
     return tuple((preset, preset.config.to_json()) for preset in every_preset())
-
-
-def _flag(name: str, value: Any) -> str:
-    """A setting as the command line takes it."""
-    flag = name.replace("_", "-")
-    if isinstance(value, bool):
-        return f"--{flag}" if value else f"--no-{flag}"
-    words = map(str, value) if isinstance(value, list) else [str(value)]
-    return " ".join([f"--{flag}", *words])

@@ -93,8 +93,8 @@ def run(
         ("tasks", tasks, 2, 25), ("dim", dim, 1, 1000), ("embedding", embedding, 1, dim),
         ("epochs", epochs, 1, 7), ("inner_steps", inner_steps, 1, 1), ("seed", seed, 0, 0),
     ):  # fmt: skip
-        if value is not None and value < least:
-            raise InputError(arg(name, value), expected=f"at least {least}", fix=arg(name, usual))
+        if value is not None:
+            whole(name, value, least=least, fix=usual)
     if record and out is None:
         raise InputError(
             arg("record") + " without " + arg("out"),
@@ -209,8 +209,6 @@ def sweep(
     """
     from toymodel.sweeps.sweep import sweep as run_sweep
 
-    if threads is not None:
-        whole("threads", threads, least=1, fix=1)
     if out is not None:
         check_output(out, suffixes=(".nc", ".nc4", ".h5"))
 

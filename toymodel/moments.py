@@ -33,8 +33,6 @@ __all__ = [
 ]
 
 Floats = NDArray[np.float64]
-# Losses that fit in any memory.
-_SMALL = 1_000_000
 
 
 def shares(
@@ -135,8 +133,7 @@ def moment_losses(
             raise InputError(f"slopes {s}", expected=f"{count} numbers other than 0", fix=arg("slopes", None))
     a, b = per_episode(slow, schedule.shape), per_episode(fast, schedule.shape)
     shape = (1 + schedule.size, tasks or count)
-    if math.prod(shape) > _SMALL:  # else asking the system takes longer than the losses
-        refuse_if_too_large(8 * math.prod(shape), f"a loss matrix of shape {shape}", "fewer epochs")
+    refuse_if_too_large(8 * math.prod(shape), "the loss matrix", "fewer epochs")
     out = np.empty(shape)
     _judge(
         moment_kernel()(S, G, s, a, b, schedule.reshape(-1), out, _NONE3 if trace is None else trace), count

@@ -108,7 +108,11 @@ def simulate(
             map, trajectories that do not fit in memory, or values outside the map's domain or codomain.
     """
     task_map = get_map(map)
-    wanted = _check(tasks, rate, epochs, inner_steps, fast_rate, engine, record, unstable)
+    wanted = _check(tasks, rate, fast_rate, engine, record, unstable)
+    epochs, inner_steps = (
+        whole("epochs", epochs, least=1, fix=7),
+        whole("inner_steps", inner_steps, least=1, fix=1),
+    )
     count = len(tasks.x)
     # The loss matrix is the one place that knows what a schedule may be; let it judge before any work.
     schedule = LossMatrix.from_values(np.zeros((1 + epochs * count, count)), order).order
@@ -117,7 +121,7 @@ def simulate(
     _within(task_map, tasks, theta)
     problem = engines.Problem(
         task_map, theta, tasks.x, tasks.gram, tasks.P, tasks.w, float(rate), float(fast_rate),
-        int(inner_steps), count, schedule, wanted, rate / 3,
+        inner_steps, count, schedule, wanted, rate / 3,
     )  # fmt: skip
     form = engines.moment_form(task_map, problem.gram)
     status, limit, stable = _stability(problem, form, unstable)
@@ -139,8 +143,6 @@ def simulate(
 def _check(
     tasks: Tasks,
     rate: float,
-    epochs: int,
-    inner_steps: int,
     fast_rate: float,
     engine: str,
     record: str | Iterable[str],
@@ -151,8 +153,6 @@ def _check(
         raise InputError(f"tasks of type {type(tasks).__name__}", expected="a toymodel.Tasks",
                          fix="tasks=random_tasks(25, 100)")  # fmt: skip
     real("rate", rate, above=0, fix=0.001)
-    for name, number, fix in (("epochs", epochs, 7), ("inner_steps", inner_steps, 1)):
-        whole(name, number, least=1, fix=fix)
     if not 0 < real("fast_rate", fast_rate) <= 1:
         raise InputError(
             arg("fast_rate", fast_rate), expected="0 < fast_rate <= 1", fix=arg("fast_rate", 1.0)

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from toymodel.base.errors import InputError
-from toymodel.base.words import arg, args
+from toymodel.base.numbers import whole
+from toymodel.base.words import arg
 
 __all__ = ["NOISES", "Tasks", "episode_noise", "random_tasks"]
 
@@ -89,20 +90,13 @@ def random_tasks(
         seed: of NumPy's default generator.
         target: ``"uniform"`` or ``"normal"``.
     """
-    if tasks < 2:
-        raise InputError(arg("tasks", tasks), expected="at least 2", fix=arg("tasks", 25))
-    if dimension < 1 or (embedding is not None and embedding < 1):
-        raise InputError(
-            args(dimension=dimension, embedding=embedding),
-            expected="at least 1",
-            fix=arg("dimension", 100),
-        )
+    tasks, dimension = whole("tasks", tasks, least=2, fix=25), whole("dimension", dimension, least=1, fix=100)
+    M = dimension if embedding is None else whole("embedding", embedding, least=1, fix=100)
     if target not in ("uniform", "normal"):
         raise InputError(
             arg("target", target), expected="'uniform' or 'normal'", fix=arg("target", "uniform")
         )
     rng = np.random.default_rng(seed)
-    M = embedding or dimension
     x = rng.uniform(-1, 1, (tasks, dimension))
     w = rng.uniform(-1, 1, M)
     P = rng.normal(0, 1 / dimension, (M, dimension))

@@ -33,7 +33,8 @@ class Estimate:
         seconds: of training and evaluation; probes at the end come on top.
         how: how the time was found.
         setup: seconds before the first episode, where they were recorded; None where they were not.
-        beside: how many times longer so many such runs take side by side, where that is known.
+        beside: how many times longer so many such runs take side by side, where that was measured.
+        turns: they take turns, whatever their number.
     """
 
     config: RunConfig
@@ -44,16 +45,17 @@ class Estimate:
     how: str
     setup: float | None = None
     beside: Mapping[int, float] = field(default_factory=dict)
+    turns: bool = False
 
     def together(self, number: int) -> tuple[float, float]:
         """Seconds that so many such runs take side by side, at least and at most.
 
-        Equal where it was measured. Otherwise they take at best as long as one of them, where all find room
-        on the device, and at worst turns.
+        Equal where it is known. Otherwise they take at best as long as one of them, where all find room on
+        the device, and at worst turns.
         """
-        if number == 1 or number in self.beside:
-            return (self.seconds * self.beside.get(number, 1.0),) * 2
-        return self.seconds, number * self.seconds
+        most = self.beside.get(number, number) * self.seconds
+        known = self.turns or number == 1 or number in self.beside
+        return (most if known else self.seconds), most
 
     def __str__(self) -> str:
         config, size = self.config, self.size
@@ -98,7 +100,7 @@ def estimate(config: RunConfig, *, timed: bool = False) -> Estimate:
     steps = config.num_documents * config.epochs * config.steps
     evaluations = 1 + config.num_documents * config.epochs
     reason = _not_here(config, size)
-    setup, beside = None, dict[int, float]()
+    setup, beside, turns = None, dict[int, float](), False
     if timed and not reason:
         step, evaluation, device = _measured(config)
         how = f"measured here, {device}: a gradient step {step:.3g} s, an evaluation {evaluation:.3g} s"
@@ -110,10 +112,10 @@ def estimate(config: RunConfig, *, timed: bool = False) -> Estimate:
             setup = record.setup_seconds * max(1.0, size.parameters / record.parameters)
     else:
         step, evaluation, how = _on_cpu(config, size)
-        beside = {number: float(number) for number in range(2, 65)}  # its cores are one run's already
+        turns = True  # its cores are one run's already
     kinds = 2 if config.evaluate_summaries else 1
     seconds = steps * step + evaluations * evaluation * kinds
-    return Estimate(config, size, steps, evaluations, seconds, how, setup, beside)
+    return Estimate(config, size, steps, evaluations, seconds, how, setup, beside, turns)
 
 
 def _for_gpu(config: RunConfig, reason: str) -> bool:

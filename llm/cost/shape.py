@@ -24,9 +24,9 @@ _FREE: dict[str, Any] = {
 }  # fmt: skip
 
 
+@functools.cache
 def shape(config: RunConfig) -> RunConfig:
-    """The configuration with a default for everything that changes nothing about its cost: runs of one shape
-    have equal ones."""  # noqa: D205, D209
+    """The configuration with a default for whatever does not change its cost: equal for runs of one shape."""
     return dataclasses.replace(config, **_FREE)
 
 

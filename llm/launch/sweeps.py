@@ -24,6 +24,7 @@ from llm.training.interrupt import Interrupted, signals
 from llm.training.loop import check_together
 from toymodel.base.errors import InputError
 from toymodel.base.files import check_output_folder
+from toymodel.base.numbers import whole
 from toymodel.base.words import arg
 
 __all__ = ["Launcher", "sweep"]
@@ -75,8 +76,7 @@ def sweep(
         raise InputError("an empty sweep", expected="at least one configuration", fix=arg("presets", "NAME"))
     check_together(together)
     for name, number in (("workers", workers), ("per_job", per_job)):
-        if number < 1:
-            raise InputError(f"{name}={number}", expected="at least 1", fix=f"{name}=1")
+        whole(name, number, least=1, fix=1)
     unique = {config.id: config for config in configs}
     folders = {name: RunFolder(root / name) for name in unique}
     # Claimed folders are checked before anything long starts.

@@ -158,8 +158,7 @@ def split_head(model: Any) -> tuple[Callable[[torch.Tensor], torch.Tensor], Call
 
 
 def without_gradients(model: Any, config: RunConfig) -> Callable[[torch.Tensor], torch.Tensor] | None:
-    """The first part of `split_head` where no gradient is asked for, in the form of version 2; None where
-    `split_head` has that."""  # noqa: D205, D209
+    """The first part of `split_head` without gradients, written out as of version 2; None where it is not."""
     from llm.networks.fast.network import Networks, why_not
     from llm.networks.fast.updates import Gradients
 

@@ -15,6 +15,8 @@ from collections.abc import Callable
 import numpy as np
 from numba import njit, types
 
+from toymodel.base.compiled import compiled
+
 __all__ = ["normals"]
 
 _M0, _M1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)  # multipliers and the key's steps, of the paper
@@ -32,8 +34,8 @@ def normals() -> Callable[[np.ndarray, np.ndarray, int, float], None]:
     (uint32, shape (2,)), the number of the block and the length of `out`.
     """
     signature = types.void(types.float32[::1], types.uint32[::1], types.uint32, types.float32)
-    compiled: Callable[..., None] = njit(signature, nogil=True, cache=True, error_model="numpy")(_normals)
-    return compiled
+    function: Callable[..., None] = compiled(_normals, signature, nogil=True)
+    return function
 
 
 def _normals(out: np.ndarray, key: np.ndarray, block: int, scale: float) -> None:

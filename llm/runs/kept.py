@@ -30,6 +30,7 @@ __all__ = [
     "check_against",
     "collecting",
     "examine",
+    "file_sha256",
     "hashes",
     "keep",
     "provenance",
@@ -74,9 +75,9 @@ def hashes(run: Run) -> dict[str, str]:
         "config": manifest.get("config_id", ""),
         "tasks": manifest.get("tasks", {}).get("sha256", ""),
         "weights": manifest.get("model", {}).get("sha256", ""),
-        "losses": _sha256(run.path / "losses.npz"),
+        "losses": file_sha256(run.path / "losses.npz"),
     }
-    return found | {f"probes/{name}": _sha256(run.path / "probes" / f"{name}.npz") for name in run.probes}
+    return found | {f"probes/{name}": file_sha256(run.path / "probes" / f"{name}.npz") for name in run.probes}
 
 
 def check_against(known: Mapping[str, Any], run: Run) -> None:
@@ -185,5 +186,6 @@ def _small_files(source: Path) -> Sequence[Path]:
     return sorted(files, key=lambda file: file.name == "losses.npz")
 
 
-def _sha256(file: Path) -> str:
+def file_sha256(file: Path) -> str:
+    """SHA-256 of what a file holds, as hexadecimal digits."""
     return hashlib.sha256(file.read_bytes()).hexdigest()

@@ -89,5 +89,8 @@ def check_precision(precision: str, device: torch.device) -> None:
     else:
         name, able = "a CPU", precision != "tf32"  # which computes in bfloat16, if slowly
     if precision != "ieee" and not able:
-        raise InputError(f"precision={precision} on {name}, which has none",
-                         expected="a precision of the device", fix="precision=ieee")  # fmt: skip
+        raise InputError(
+            arg("precision", precision) + f" on {name}, which has none",
+            expected="a precision of the device",
+            fix=arg("precision", "ieee"),
+        )

@@ -8,6 +8,8 @@ from toymodel.base.errors import InputError
 
 __all__ = ["available_memory", "refuse_if_too_large"]
 
+_SMALL = 1 << 17  # bytes that are always there: they are used in less time than asking the system takes
+
 
 def available_memory() -> int | None:
     """Bytes that can be had without swapping; None where the system does not say."""
@@ -26,8 +28,10 @@ def available_memory() -> int | None:
 
 def refuse_if_too_large(size: int, what: str, fix: str, limit: int | None = None) -> None:
     """Raise an `InputError` if `size` bytes exceed `limit` (nine tenths of what is available if None)."""
-    free = available_memory()
-    most = limit if limit is not None else (None if free is None else int(0.9 * free))
+    if limit is None and size <= _SMALL:
+        return
+    free = available_memory() if limit is None else None
+    most = limit if free is None else int(0.9 * free)
     if most is not None and size > most:
         raise InputError(f"{what} would take {min(size, 2**99) / 2**20:,.0f} MiB",
                          expected=f"at most {most / 2**20:,.0f} MiB", fix=fix)  # fmt: skip

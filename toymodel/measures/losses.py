@@ -20,7 +20,7 @@ from toymodel.base.json_file import plain_object
 from toymodel.base.memory import refuse_if_too_large
 from toymodel.base.notebook import Shown
 from toymodel.base.numbers import whole
-from toymodel.base.words import arg, either, one_line
+from toymodel.base.words import either, one_line
 from toymodel.measures.loss_checks import check_order, check_settings, check_shape, check_values, numbers
 from toymodel.measures.loss_table import read_table
 
@@ -32,7 +32,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 def cyclic_order(tasks: int, epochs: int) -> NDArray[np.int64]:
     """The paper's schedule: tasks 0..T-1 in the same sequence in every epoch; shape ``(E, T)``."""
     count, length = whole("tasks", tasks, least=1, fix=25), whole("epochs", epochs, least=1)
-    refuse_if_too_large(8 * count * length, f"an order of {length} epochs", arg("epochs", 5))
+    refuse_if_too_large(8 * count * length, f"an order of {length} epochs", "fewer epochs")
     return np.tile(np.arange(count, dtype=np.int64), (length, 1))
 
 

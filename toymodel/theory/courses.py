@@ -247,6 +247,6 @@ def crossing_epoch(
         )
         if (found := online_crossing(fixed, drawn)) is not None:
             return found
-        if epochs >= longest or not (fixed[-1] > 0 < drawn[-1] < math.inf > fixed[-1]):
+        if epochs >= longest or not all(0 < course[-1] < math.inf for course in (fixed, drawn)):
             return None
         epochs = min(2 * epochs, longest)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from toymodel.base.arrays import load_arrays
 from toymodel.base.errors import InputError
 from toymodel.base.files import atomic_write, check_output
+from toymodel.base.numbers import whole
 from toymodel.base.words import arg, args
 from toymodel.moments import shares
 from toymodel.tasks import random_tasks
@@ -64,10 +65,13 @@ def order(
     """
     if out is not None:
         check_output(out, suffixes=(".json", ".npy"))
-    numbers = (("tasks", tasks, 2), ("dim", dim, 1), ("epochs", epochs, 1), ("seed", seed, 0))
-    for name, value, least in numbers:
-        if value < least:
-            raise InputError(arg(name, value), expected=f"at least {least}", fix=arg(name, least))
+    for name, value, least in (
+        ("tasks", tasks, 2),
+        ("dim", dim, 1),
+        ("epochs", epochs, 1),
+        ("seed", seed, 0),
+    ):
+        whole(name, value, least=least, fix=least)
     a, b = _shares(share, slow, fast, inner_steps, fast_rate)
     G = random_tasks(tasks, dim, 1, seed=seed).gram if gram is None else read_gram(gram)
     G = _scaled(check_gram(G), similarity_scale)

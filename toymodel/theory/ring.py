@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from toymodel.base.errors import InputError
+from toymodel.base.numbers import whole
 from toymodel.base.words import arg
 from toymodel.measures.recovery import RecoveryScore, score_of
 
@@ -251,9 +252,7 @@ def _divide(top: float, bottom: float) -> float:
 
 
 def _count(tasks: int) -> int:
-    if isinstance(tasks, bool) or not isinstance(tasks, int | np.integer) or tasks < 2:
-        raise InputError(arg("tasks", tasks), expected="a whole number, at least 2", fix=arg("tasks", 25))
-    return int(tasks)
+    return whole("tasks", tasks, least=2, fix=25)
 
 
 def _share(name: str, value: float) -> float:

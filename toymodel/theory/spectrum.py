@@ -303,5 +303,5 @@ def epoch_order(order: ArrayLike | None, tasks: int) -> NDArray[np.int64]:
     epochs = _epochs(order, tasks)
     if len(epochs) > 1:
         raise InputError(f"an order of {len(epochs)} epochs", expected="one epoch that is repeated",
-                         fix=arg("order", "order[0]"))  # fmt: skip
+                         fix="order=order[0]")  # fmt: skip
     return epochs[0]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -22,7 +21,7 @@ from llm.names import SHAPES
 from llm.reproduce import made_by
 from llm.runs.finished import Run
 from llm.runs.folder import RunFolder
-from llm.runs.kept import collecting, keep
+from llm.runs.kept import collecting, file_sha256, keep
 from llm.runs.show import episodes_done
 from toymodel.base.errors import InputError
 from toymodel.base.files import atomic_write, check_output_folder, contents
@@ -142,9 +141,9 @@ class CampaignFolder:
         if state["precision"] != precision:
             differ.append(f"its precision is {state['precision']}, not {precision}")
         for name, known in state["sha256"].items():
-            if name in given and _sha256(given[name]) != known:
+            if name in given and file_sha256(given[name]) != known:
                 differ.append(f"its {name} is not {given[name]}")
-            if (self.path / name).is_file() and _sha256(self.path / name) != known:
+            if (self.path / name).is_file() and file_sha256(self.path / name) != known:
                 differ.append(f"its {name} has changed since")
         if differ:
             raise InputError(
@@ -174,7 +173,7 @@ class CampaignFolder:
 
                 corpus, trained = export_documents(Path(spare) / DOCUMENTS)
                 given = {DOCUMENTS: corpus, TOKENIZER: trained} | given
-            found = {name: _sha256(file) for name, file in given.items()}
+            found = {name: file_sha256(file) for name, file in given.items()}
             if gone := [n for n in known if n not in there and found.get(n) != known[n]]:
                 raise InputError(f"{str(self.path)!r} has lost its {' and '.join(gone)}",
                                  expected="the files it was begun with",
@@ -298,8 +297,7 @@ def _about(campaign: Mapping[str, Any], said: Mapping[str, Mapping[str, str]]) -
 
 
 def which_run(config: RunConfig) -> RunConfig:
-    """What two runs have in common that are one, wherever, in whatever precision and version, from whatever
-    files."""  # noqa: D205, D209
+    """What two runs have in common that are one, in whatever place, precision, version and files."""
     return dataclasses.replace(as_preset(config), device="auto", precision="ieee", version=1)
 
 
@@ -326,7 +324,3 @@ def _check_tokenizer(file: Path) -> None:
         raise InputError(arg("tokenizer", file) + f" of {size} tokens",
                          expected=f"at most {rows}, the rows of Pythia's embedding",
                          fix="leave " + arg("tokenizer") + " out, or take Pythia's own")  # fmt: skip
-
-
-def _sha256(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()

@@ -96,7 +96,7 @@ class Network:
         norm: LayerNorm | RMSNorm
         if model.config.model_type == "gpt_neox":
             layers, turns = base.layers, _turns(base, table.weight, length)[..., None, :]
-            blocks = [_NeoX(layer, (turns[0], turns[1]), update) for layer in layers]
+            blocks = [_GeluBlock.neox(layer, (turns[0], turns[1]), update) for layer in layers]
             norm = LayerNorm(base.final_layer_norm, update)
         elif model.config.model_type == "llama":
             layers, turns = base.layers, _turns(base, table.weight, length)
@@ -108,7 +108,7 @@ class Network:
             embeddings.append(
                 (Embedding(base.wpe.weight, update), lambda tokens: positions.repeat(len(tokens)))
             )
-            blocks = [_GPT2(layer, length, update) for layer in layers]
+            blocks = [_GeluBlock.gpt2(layer, length, update) for layer in layers]
             norm = LayerNorm(base.ln_f, update)
         trains = [any(p.requires_grad for p in layer.parameters()) for layer in layers]
         lowest = trains.index(True) if True in trains else len(layers)
@@ -149,39 +149,77 @@ class Network:
         return self._norm.forward(rows, keep)
 
 
-class _NeoX:
-    """A block of GPT-NeoX: attention and feed-forward side by side, or one after the other."""
+class _GeluBlock:
+    """A block of GPT-NeoX or GPT-2: attention, and a GELU between two products, in parallel or in a row.
 
-    def __init__(self, layer: Any, table: tuple[Tensor, Tensor], update: Update) -> None:
-        attention = layer.attention
-        self._parallel = layer.use_parallel_residual
-        self._shape = (-1, len(table[0]), attention.config.num_attention_heads, 3, attention.head_size)
-        self._norms = (
-            LayerNorm(layer.input_layernorm, update),
-            LayerNorm(layer.post_attention_layernorm, update),
-        )
-        self._joint = Linear(attention.query_key_value, update=update)
-        self._attention = Attention(table, attention.scaling)
-        self._dense = Linear(attention.dense, update=update)
-        self._up = Linear(layer.mlp.dense_h_to_4h, update=update)
-        self._down = Linear(layer.mlp.dense_4h_to_h, update=update)
+    Args:
+        norms: modules of the library, before attention and before the feed-forward part.
+        products: likewise: queries, keys and values; what attention gives; into and out of the GELU.
+        attention: between the first two.
+        shape: of queries, keys and values of a batch of documents, heads and their size included.
+        axis: which of its dimensions is that of queries, keys and values.
+        update: what becomes of gradients.
+        parallel: whether both parts read what the block does.
+        approximate: form of the GELU, as torch calls it.
+    """
+
+    def __init__(
+        self,
+        norms: Sequence[Any],
+        products: Sequence[Any],
+        attention: Attention,
+        shape: Sequence[int],
+        axis: int,
+        update: Update,
+        *,
+        parallel: bool = False,
+        approximate: str = "none",
+    ) -> None:
+        self._norms = [LayerNorm(norm, update) for norm in norms]
+        self._joint, self._dense, self._up, self._down = (Linear(one, update=update) for one in products)
+        self._attention, self._shape, self._axis = attention, shape, axis
+        self._parallel, self._approximate = parallel, approximate
+
+    @classmethod
+    def neox(cls, layer: Any, table: tuple[Tensor, Tensor], update: Update) -> _GeluBlock:
+        """That of GPT-NeoX, whose heads have queries, keys and values side by side."""
+        attention, mlp = layer.attention, layer.mlp
+        return cls(
+            (layer.input_layernorm, layer.post_attention_layernorm),
+            (attention.query_key_value, attention.dense, mlp.dense_h_to_4h, mlp.dense_4h_to_h),
+            Attention(table, attention.scaling),
+            (-1, len(table[0]), attention.config.num_attention_heads, 3, attention.head_size), 3,
+            update, parallel=layer.use_parallel_residual,
+        )  # fmt: skip
+
+    @classmethod
+    def gpt2(cls, layer: Any, length: int, update: Update) -> _GeluBlock:
+        """That of GPT-2, without rotation, for documents of so many tokens."""
+        attention, mlp = layer.attn, layer.mlp
+        return cls(
+            (layer.ln_1, layer.ln_2), (attention.c_attn, attention.c_proj, mlp.c_fc, mlp.c_proj),
+            Attention(None, attention.scaling),
+            (-1, length, 3, attention.num_heads, attention.head_dim), 2, update, approximate="tanh",
+        )  # fmt: skip
 
     def forward(self, x: Tensor, keep: bool = True) -> Tensor:
         qkv = self._joint.forward(self._norms[0].forward(x, keep), keep).view(self._shape)
-        mixed = self._attention.forward(qkv[..., :2, :], *qkv.unbind(3), keep=keep)
+        turned = qkv.narrow(self._axis, 0, 2)
+        mixed = self._attention.forward(turned, *qkv.unbind(self._axis), keep=keep)
         attended = self._dense.forward(mixed, keep).add_(x)
         middle = self._up.forward(self._norms[1].forward(x if self._parallel else attended, keep), keep)
         if keep:
             self._middle = middle
-        return self._down.forward(torch.nn.functional.gelu(middle), keep).add_(attended)
+        opened = torch.nn.functional.gelu(middle, approximate=self._approximate)
+        return self._down.forward(opened, keep).add_(attended)
 
     def backward(self, gradient: Tensor) -> Tensor:
-        inner = _gelu_backward(self._down.backward(gradient), self._middle)
+        inner = _gelu_backward(self._down.backward(gradient), self._middle, approximate=self._approximate)
         del self._middle
         through = self._norms[1].backward(self._up.backward(inner)).add_(gradient)
         at_attention = gradient if self._parallel else through
-        joint = torch.stack(self._attention.backward(self._dense.backward(at_attention)), 3)
-        self._attention.turn_back(joint[..., :2, :])
+        joint = torch.stack(self._attention.backward(self._dense.backward(at_attention)), self._axis)
+        self._attention.turn_back(joint.narrow(self._axis, 0, 2))
         below = self._joint.backward(joint.view(len(gradient), -1))
         return self._norms[0].backward(below).add_(through)
 
@@ -221,38 +259,6 @@ class _Llama:
         through = self._norms[1].backward(self._up.backward(both)).add_(gradient)
         joint = torch.cat(self._attention.backward(self._dense.backward(through)), 2)
         self._attention.turn_back(joint[:, :, : -self._groups])
-        below = self._joint.backward(joint.view(len(gradient), -1))
-        return self._norms[0].backward(below).add_(through)
-
-
-class _GPT2:
-    """A block of GPT-2."""
-
-    def __init__(self, layer: Any, length: int, update: Update) -> None:
-        attention = layer.attn
-        self._shape = (-1, length, 3, attention.num_heads, attention.head_dim)
-        self._norms = LayerNorm(layer.ln_1, update), LayerNorm(layer.ln_2, update)
-        self._joint = Linear(attention.c_attn, update=update)
-        self._attention = Attention(None, attention.scaling)
-        self._dense = Linear(attention.c_proj, update=update)
-        self._up = Linear(layer.mlp.c_fc, update=update)
-        self._down = Linear(layer.mlp.c_proj, update=update)
-
-    def forward(self, x: Tensor, keep: bool = True) -> Tensor:
-        qkv = self._joint.forward(self._norms[0].forward(x, keep), keep).view(self._shape)
-        mixed = self._attention.forward(qkv, *qkv.unbind(2), keep=keep)
-        attended = self._dense.forward(mixed, keep).add_(x)
-        middle = self._up.forward(self._norms[1].forward(attended, keep), keep)
-        if keep:
-            self._middle = middle
-        opened = torch.nn.functional.gelu(middle, approximate="tanh")
-        return self._down.forward(opened, keep).add_(attended)
-
-    def backward(self, gradient: Tensor) -> Tensor:
-        inner = _gelu_backward(self._down.backward(gradient), self._middle, approximate="tanh")
-        del self._middle
-        through = self._norms[1].backward(self._up.backward(inner)).add_(gradient)
-        joint = torch.stack(self._attention.backward(self._dense.backward(through)), 2)
         below = self._joint.backward(joint.view(len(gradient), -1))
         return self._norms[0].backward(below).add_(through)
 

@@ -41,13 +41,13 @@ def test_a_torch_that_cannot(monkeypatch):
 def test_a_precision_that_the_device_has_not(monkeypatch):
     for precision in ("ieee", "bf16"):
         assert run_device(RunConfig(device="cpu", precision=precision)) == torch.device("cpu")
-    with pytest.raises(InputError, match="precision=tf32 on a CPU, which has none; .*ieee"):
+    with pytest.raises(InputError, match="precision='tf32' on a CPU, which has none; .*ieee"):
         run_device(RunConfig(device="cpu", precision="tf32"))
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Tesla T4")
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
     check_precision("ieee", torch.device("cuda"))
     for precision in ("tf32", "bf16"):
-        with pytest.raises(InputError, match=f"precision={precision} on Tesla T4, which has none"):
+        with pytest.raises(InputError, match=f"precision={precision!r} on Tesla T4, which has none"):
             check_precision(precision, torch.device("cuda"))
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
     check_precision("tf32", torch.device("cuda"))

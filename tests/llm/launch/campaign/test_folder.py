@@ -64,7 +64,7 @@ def test_folders_of_something_else(go, tmp_path, documents):
         go(rehearse=True)
     with pytest.raises(InputError, match="its precision is ieee, not bf16"):
         go(precision="bf16")
-    with pytest.raises(InputError, match="precision=tf32 on a CPU, which has none"):
+    with pytest.raises(InputError, match="precision='tf32' on a CPU, which has none"):
         go(tmp_path / "new", precision="tf32")
     assert not (tmp_path / "new").exists()
     (go.out / "documents.jsonl").write_text("{}")
