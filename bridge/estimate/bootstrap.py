@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from bridge.estimate.family import fit_posed
 from bridge.estimate.result import FitResult
-from bridge.field.curves import CurveFit, fit_curves
-from bridge.field.likelihood import Matrix
+from bridge.field.curves import CurveFit
 from toymodel import InputError
 from toymodel.base.words import arg
 
@@ -62,16 +62,17 @@ def _halves(result: FitResult, found: CurveFit, draws: int, rng: np.random.Gener
     rows = []
     with threadpool_limits(1, user_api="blas"):
         for _ in range(draws):
-            data, widening = [], 1.0
+            blocks, widening = [], 1.0
             for block in result.problem.blocks:
                 seen = np.flatnonzero((block.weight > 0).any(0))
                 left_out = rng.permutation(seen)[len(seen) // 2 :]
-                observed = block.weight > 0
-                observed[:, left_out] = False
-                data.append(Matrix(block.values, block.order, block.index, observed))
+                weight = block.weight.copy()
+                weight[:, left_out] = 0.0
+                blocks.append(replace(block, weight=weight))
                 # Of an odd number the smaller half departs by more than all do.
                 widening = math.sqrt((len(seen) - len(left_out)) / len(left_out))
-            again = fit_curves(found.mechanism, data, found.prior, [found.theta], found.numbers)
+            half = replace(result.problem, blocks=tuple(blocks))
+            again = fit_posed(half, begins=[found.theta], numbers=found.numbers)
             rows.append(found.prior.box.clip(found.theta + widening * (again.theta - found.theta)))
     return _natural(result, rows)
 

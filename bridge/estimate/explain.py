@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,7 +59,7 @@ def choose_for(
         weights = [part.observed.astype(np.float64) for part in parts]
         problem, _ = pose([part.losses for part in parts], form, names, bounds, weights)
         shapes = tuple(part.losses.values.shape for part in parts)
-        found = fit_posed(problem, starts=2, seed=0, numbers=numbers.get(shapes))
+        found = fit_posed(problem, numbers=numbers.get(shapes))
         numbers[shapes] = found.numbers
         return found
 
@@ -78,7 +78,7 @@ def explain(
     seed: int,
     with_intervals: bool,
     choice: Choice | None,
-    others: Sequence[Problem],
+    others: Mapping[str, Problem],
     began: float,
 ) -> FitResult:
     """Fit a form of the family and say what is known of its parameters.
@@ -92,7 +92,7 @@ def explain(
         seed: of starting points beyond the first.
         with_intervals: whether parameters get intervals.
         choice: how the form was chosen.
-        others: the forms it was chosen from, posed on the same data.
+        others: the forms that were not chosen, posed on the same data, by name.
         began: when the fit did, by `time.perf_counter`.
     """
     found = fit_posed(problem, starts, seed)
@@ -124,7 +124,7 @@ def explain(
         seconds=time.perf_counter() - began,
         curves=found,
         choice=choice,
-        others=tuple(others),
+        others=others,
     )
 
 

@@ -29,7 +29,7 @@ PER_NUMBER = 1.0
 """What a shared number costs a form in log probability before any data: ties go to fewer numbers."""
 # Points of the posterior; with more losses they take seconds, and theta is known well enough to be Gaussian.
 _DRAWS, _MOST_DRAWN = 512, 20_000
-# The covariance is known from the chosen form's fit, and theta's optimum is much the same.
+# Where the covariance is known from another form's fit, and theta's optimum is much the same.
 _SEARCHES = 2
 
 
@@ -48,24 +48,32 @@ class Member:
     weight: float
 
 
-def fit_posed(problem: Problem, starts: int, seed: int, numbers: Sequence[Floats] | None = None) -> CurveFit:
+def fit_posed(
+    problem: Problem,
+    starts: int = _SEARCHES,
+    seed: int = 0,
+    *,
+    begins: Sequence[Floats] = (),
+    numbers: Sequence[Floats] | None = None,
+) -> CurveFit:
     """Fit what documents share, as posed.
 
     Args:
         problem: the form, the data and the priors.
         starts: searches.
         seed: of starting points beyond the first.
+        begins: where searches begin in place of these.
         numbers: first numbers of the covariances, as in `fit_curves`.
     """
-    begins = []
-    for local in problem.mechanism.starts(starts, seed):
+    places = list(begins)
+    for local in problem.mechanism.starts(starts, seed) if not places else ():
         begin = np.zeros(len(problem.low))
         for block in problem.blocks:
             begin[block.index] = local
-        begins.append(begin)
+        places.append(begin)
     data = [Matrix(b.values, b.order, b.index, b.weight > 0) for b in problem.blocks]
     prior = Prior(problem.box, problem.centre, problem.width)
-    return fit_curves(problem.mechanism, data, prior, begins, numbers)
+    return fit_curves(problem.mechanism, data, prior, places, numbers)
 
 
 def with_draws(problem: Problem, found: CurveFit) -> CurveFit:
@@ -92,7 +100,7 @@ def averaged(
     fits = {chosen: fit}
     with threadpool_limits(1, user_api="blas"):
         for name, problem in others.items():
-            found = fit_posed(problem, _SEARCHES, 0, fit.numbers)
+            found = fit_posed(problem, numbers=fit.numbers)
             fits[name] = with_draws(problem, found) if with_posterior else found
         return weighed(fits)
 

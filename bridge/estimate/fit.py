@@ -78,14 +78,14 @@ def fit(
         raise InputError(arg("describe", True) + f" and a mechanism of {len(mechanism.terms)} parameters",
                          expected="one of them", fix="leave out describe")  # fmt: skip
     began = time.perf_counter()
-    chosen, others = None, tuple[Mechanism, ...]()
+    chosen, others = None, dict[str, Mechanism]()
     form = mechanism or (choose(matrices[0], fewest) if describe else None)
     unit = _unit(matrices, masks, exact=form is None or form.explains)
     if form is None:
         with threadpool_limits(1, user_api="blas"):
             chosen = choose_for(matrices, masks, shared, bounds or {}, unit)
         form = chosen.chosen.mechanism
-        others = tuple(c.mechanism for c in chosen.candidates if not c.chosen)
+        others = {c.name: c.mechanism for c in chosen.candidates if not c.chosen}
     for matrix, mask in zip(matrices, masks, strict=True):
         check_size(form, matrix, int(mask.sum()))
     if starts < 1:
@@ -105,7 +105,7 @@ def fit(
     # A fit is thousands of products of small matrices, where threads that wait for one another cost more.
     with threadpool_limits(1, user_api="blas"):
         if form.explains:
-            rest = [posed(other)[0] for other in others]
+            rest = {name: posed(other)[0] for name, other in others.items()}
             return explain(
                 problem, names, matrices, unit, starts, seed, intervals_by != "none", chosen, rest, began
             )

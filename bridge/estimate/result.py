@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -70,7 +70,7 @@ class FitResult(Shown):
         seconds: wall time.
         curves: the fit to what documents share, where the form is of that family; None else.
         choice: the forms that were tried; None where one was given.
-        others: those that were not chosen, posed on the same data.
+        others: those that were not chosen, posed on the same data, by name.
     """
 
     mechanism: Mechanism
@@ -88,7 +88,7 @@ class FitResult(Shown):
     seconds: float
     curves: CurveFit | None = None
     choice: Choice | None = None
-    others: tuple[Problem, ...] = ()
+    others: Mapping[str, Problem] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         values = ", ".join(f"{p.name}={p.value:.3g}" for p in self.parameters[:_FEW])
@@ -267,9 +267,7 @@ class FitResult(Shown):
             return ()
         if self.choice is None:
             return (Member(self.mechanism.name, self.curves, 1.0),)
-        names = (c.name for c in self.choice.candidates if not c.chosen)
-        rest = dict(zip(names, self.others, strict=True))
-        return averaged(self.choice.chosen.name, self.curves, rest, self.intervals_by != "none")
+        return averaged(self.choice.chosen.name, self.curves, self.others, self.intervals_by != "none")
 
     def _outlooks(self, order: ArrayLike, dataset: int, anew: bool) -> list[Outlook]:
         if self.curves is None:

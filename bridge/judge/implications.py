@@ -12,7 +12,7 @@ from toymodel import RecoveryScore, asymptotics, epoch_spectrum, recovery_scores
 
 __all__ = ["Implication", "implications", "next_epoch"]
 
-DIFFUSES = RecoveryScore(math.nan, "solutions diffuse, and what they are moved by is not won back")
+_DIFFUSES = RecoveryScore(math.nan, "solutions diffuse, and what they are moved by is not won back")
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def implications(result: FitResult, epoch: int | None = None, dataset: int = 0) 
                 float(stability_margin(a, b, data.tasks)),
                 float(np.abs(epoch_spectrum(gram, a, b, order)[0])),
                 transport(a, b, data.tasks),
-                DIFFUSES if result.mechanism.diffusion else asymptotics(gram, a, b, order=order).score,
+                _DIFFUSES if result.mechanism.diffusion else asymptotics(gram, a, b, order=order).score,
             )
         )
     return found

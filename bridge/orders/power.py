@@ -8,9 +8,15 @@ from numpy.typing import ArrayLike, NDArray
 from bridge.orders.evidence import HYPOTHESES, OrderEvidence, order_evidence
 from toymodel import InputError
 
-__all__ = ["power", "restarted_log", "simulated_log", "told"]
+__all__ = ["displaced", "power", "restarted_log", "simulated_log", "told"]
 
 Floats = NDArray[np.float64]
+
+
+def displaced(steps: int, documents: int, step: int, shift: int) -> NDArray[np.int64]:
+    """Documents of a sequence that comes again every epoch and moves by `shift` at `step`, shape ``(n,)``."""
+    time = np.arange(steps)
+    return np.asarray((time + np.where(time >= step, shift, 0)) % documents, dtype=np.int64)
 
 
 def simulated_log(
@@ -34,16 +40,16 @@ def simulated_log(
                          fix="simulated_log('same order', 25, 5, 0.5)")  # fmt: skip
     rng = np.random.default_rng(seed)
     steps = documents * epochs
-    time, step, shift = np.arange(steps), 0, 0
+    step, shift = 0, 0
     if kind == "displaced":
         step = int(rng.integers(max(documents, steps // 3), max(documents + 1, 2 * steps // 3)))
         shift = int(rng.integers(1, documents))
-    order = (time + np.where(time >= step, shift, 0)) % documents
+    order = displaced(steps, documents, step, shift)
     if kind == "reshuffled":
         order = np.concatenate([rng.permutation(documents) for _ in range(epochs)])
     own = rng.normal(size=documents)[order]
     rest = np.sqrt(correlation) * own + np.sqrt(1 - correlation) * rng.normal(size=steps)
-    return np.exp(2 - 1.5 * time / steps + 0.1 * rest), step, shift
+    return np.exp(2 - 1.5 * np.arange(steps) / steps + 0.1 * rest), step, shift
 
 
 def told(
@@ -57,7 +63,6 @@ def told(
         correlation: between visits of a document.
         draws: simulated logs of each of `HYPOTHESES`.
         seed: of the first.
-
     """
     return {
         kind: [

@@ -33,7 +33,7 @@ def report(found: Findings | FitResult, ahead: Forecast | None = None) -> str:
     parts = [_form(found), _values(found), _explained(found), _recovery(found), _theory(found)]
     parts += [prediction_lines(p) for p in found.predictions]
     if found.epochs_ahead is not None:
-        parts.append(_ahead(found.epochs_ahead))
+        parts.append(_ahead(found.fit, found.epochs_ahead))
     parts += [_failures(found), _how(found)]
     if found.candidates:
         parts.append(candidate_lines(found.candidates))
@@ -171,10 +171,12 @@ def prediction_lines(p: Prediction) -> list[str]:
     return lines
 
 
-def _ahead(ahead: EpochsAhead) -> list[str]:
+def _ahead(fit: FitResult, ahead: EpochsAhead) -> list[str]:
+    of = ["the form"] * (len(fit.family) > 1) + ["parameters"]
+    of += ["departures"] if fit.curves else ["residuals", "what curves leave unexplained"]
     titles = ("mean loss at its end", "loss before training", "recovery score")
     lines = [
-        "Further epochs, with 95% intervals (of the form, its parameters, and departures from it)",
+        f"Further epochs, with 95% intervals ({', '.join(of[:-1])} and {of[-1]} uncertain)",
         f"{'  epoch':<10}" + "".join(f"{title:>28}" for title in titles),
     ]
     rows = zip(ahead.after, ahead.before, ahead.scores, strict=True)

@@ -6,6 +6,7 @@ order that the toy finds with it for the loss at the end, and the embedded netwo
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -50,7 +51,7 @@ class Chosen:
 
     def config(self, kind: str) -> RunConfig:
         """The run that trains in the best or the worst order."""
-        return replace(network(self.seed), order=list(self.orders[kind]))  # type: ignore[arg-type]
+        return replace(network(self.seed), order=json.dumps(list(self.orders[kind])))
 
     def values(self, orders: Sequence[Sequence[int]]) -> NDArray[np.float64]:
         """The toy's expected loss at the end in any orders, permutations of the documents."""

@@ -17,35 +17,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bridge.estimate.fit import fit
-from bridge.field.departures import Cells
+from bridge.judge.curves import lag_curves, r_squared_of_curves
 from bridge.judge.forecast import forecast
 from bridge.judge.implications import implications
 from bridge.studies.little import find_runs, score_ahead
 from toymodel import LossMatrix, recovery_score
 from toymodel.base.files import atomic_write
-from toymodel.measures.agreement import r_squared
 
-__all__ = ["dips", "judge_run", "main", "r_squared_of_curves", "summary"]
+__all__ = ["dips", "judge_run", "main", "summary"]
 
 Floats = NDArray[np.float64]
-
-
-def _curves(losses: LossMatrix) -> Floats:
-    cells = Cells(losses.order)
-    return np.where(cells.count > 0, cells.mean(losses.values), np.nan)[1:]
-
-
-def r_squared_of_curves(losses: LossMatrix, guess: LossMatrix) -> float:
-    """R^2 of the mean losses by visit and lag, after first visits."""
-    truth, other = _curves(losses), _curves(guess)
-    seen = np.isfinite(truth)
-    return r_squared(truth[seen], other[seen])
 
 
 def dips(losses: LossMatrix) -> Floats:
     """(peak - last)/(peak - first) of the mean curve of every visit but the last, cut off by the end."""
     found = []
-    for curve in _curves(losses)[:-1]:
+    for curve in lag_curves(losses).mean[:-1]:
         lost = np.nanmax(curve) - curve[0]
         found.append((np.nanmax(curve) - curve[np.isfinite(curve)][-1]) / lost if lost > 0 else np.nan)
     return np.array(found)
@@ -65,7 +52,7 @@ def judge_run(losses: LossMatrix) -> dict[str, Any]:
         "numbers": len(result.parameters),
         "parameters": {p.name: [p.value, p.low, p.high] for p in result.parameters},
         "r2": result.r2,
-        "r2_curves": r_squared_of_curves(losses, result.prediction),
+        "r2_curves": r_squared_of_curves(lag_curves(losses), lag_curves(result.prediction)),
         "dips_off": float(np.nanmedian(off)) if np.isfinite(off).any() else None,
         "held_out": ahead.r2,
         "nulls": ahead.nulls,

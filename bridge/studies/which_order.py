@@ -6,6 +6,7 @@ alone tell whether documents came in the same order, reshuffled, or displaced by
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bridge.orders.evidence import HYPOTHESES, order_evidence
+from bridge.orders.power import displaced
 from bridge.studies.recorded import finished_runs
 from llm.config import RunConfig
 from llm.presets import family
@@ -37,15 +39,10 @@ def resumed(seeds: tuple[int, ...] = (0, 1, 2)) -> list[RunConfig]:
         for preset in family("fig6-small"):
             for step, shift in _RESUMED:
                 config = replace(preset.config, seed=seed, probes=())
-                order = _displaced(config.epochs, config.num_documents, step, shift)
-                configs.append(replace(config, order=order.tolist()))
+                tasks = config.num_documents
+                order = displaced(config.epochs * tasks, tasks, step, shift).reshape(-1, tasks)
+                configs.append(replace(config, order=json.dumps(order.tolist())))
     return configs
-
-
-def _displaced(epochs: int, tasks: int, step: int, shift: int) -> NDArray[np.int64]:
-    time = np.arange(epochs * tasks)
-    found: NDArray[np.int64] = ((time + np.where(time >= step, shift, 0)) % tasks).reshape(epochs, tasks)
-    return found
 
 
 def truth(run: Run) -> str | None:
@@ -57,7 +54,9 @@ def truth(run: Run) -> str | None:
         return "same order"
     step, shift = _displacement(order)
     moved = run.config.schedule == "given" and shift > 0
-    return "displaced" if moved and (order == _displaced(len(order), tasks, step, shift)).all() else None
+    return (
+        "displaced" if moved and (order.ravel() == displaced(order.size, tasks, step, shift)).all() else None
+    )
 
 
 def _displacement(order: NDArray[np.int64]) -> tuple[int, int]:

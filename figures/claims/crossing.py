@@ -50,7 +50,7 @@ def named_crossing(losses: LossMatrix) -> float:
 def kept_crossing(losses: LossMatrix) -> float:
     """Another reading: the theory's epoch for the shares that the same fit has in the second epoch, kept.
 
-    The form of two epochs has a slow share that falls; carried on, it hardly learns and never crosses.
+    In a form whose slow share falls the network would, carried on, hardly learn and never cross.
     """
     result = bridge.fit(losses.first_epochs(_SEEN), intervals_by="none")
     ((slow, fast),) = result.shares(_SEEN - 1)
