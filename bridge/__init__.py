@@ -1,4 +1,7 @@
-"""The fit of the toy model to loss matrices, with its uncertainty, its forecasts and the null models."""
+"""The fit of the toy model to loss matrices, with its uncertainty, its forecasts and the null models.
+
+It may import `toymodel` and `llm`.
+"""
 
 import bridge.present.notebook  # noqa: F401  (registers how notebooks show a fit)
 from bridge.estimate.fit import fit

@@ -1,4 +1,4 @@
-"""Pictures and reports: the network and the toy model side by side.
+"""Pictures and reports: the network and the toy model side by side. It may import all other packages.
 
 `draw` turns a `Comparison` into one figure, `save_png` writes it, and `write_report` puts figure, tables
 and the fit's own text into a single HTML file.

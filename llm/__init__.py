@@ -1,6 +1,6 @@
 """Cyclic training of real networks: documents, models, one training loop, resumable run folders.
 
-Importing this package is cheap: torch and transformers load when a run starts.
+Importing this package is cheap: torch and transformers load when a run starts. It may import `toymodel`.
 """
 
 import llm.runs.notebook  # noqa: F401  (registers how notebooks show a run)

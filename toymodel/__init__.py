@@ -1,4 +1,7 @@
-"""The mechanistic toy model of anticipatory recovery: slow weights P, fast weights w, exact theory."""
+"""The mechanistic toy model of anticipatory recovery: slow weights P, fast weights w, exact theory.
+
+It imports no other package of this project.
+"""
 
 import toymodel.show  # noqa: F401  (registers how notebooks show what this package returns)
 from toymodel.base.errors import InputError
