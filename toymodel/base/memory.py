@@ -33,5 +33,5 @@ def refuse_if_too_large(size: int, what: str, fix: str, limit: int | None = None
     free = available_memory() if limit is None else None
     most = limit if free is None else int(0.9 * free)
     if most is not None and size > most:
-        raise InputError(f"{what} would take {min(size, 2**99) / 2**20:,.0f} MiB",
+        raise InputError(what + f" would take {min(size, 2**99) / 2**20:,.0f} MiB",
                          expected=f"at most {most / 2**20:,.0f} MiB", fix=fix)  # fmt: skip

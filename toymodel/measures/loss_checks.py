@@ -40,13 +40,21 @@ def numbers(values: Any, what: str) -> NDArray[Any]:
         fix = {
             "c": "pass values.real, if the imaginary part means nothing",
             "b": "pass the losses themselves, not which of them are known",
-        }.get(kind, "pass values.astype(float)")
+        }.get(kind) or ("pass values.astype(float)" if _would_be_numbers(array) else "pass numbers")
         raise InputError(
             f"{what} of type {array.dtype}" if array.dtype != object else f"{what} given as {_type(values)}",
             expected="real numbers",
             fix=fix,
         )
     return array
+
+
+def _would_be_numbers(array: NDArray[Any]) -> bool:
+    try:
+        array.astype(np.float64)
+    except (ValueError, TypeError):
+        return False
+    return True
 
 
 def _type(values: Any) -> str:

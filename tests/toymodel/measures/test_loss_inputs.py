@@ -42,6 +42,8 @@ def test_settings_that_are_not_those_of_the_losses_are_said(tmp_path):
         (WHOLE[:3], "does not hold one epoch"),
         (WHOLE + 0j, "type complex128; expected real numbers. Fix: pass values.real"),
         (WHOLE > 4, "type bool; expected real numbers"),
+        (WHOLE.astype(str), "expected real numbers. Fix: pass values.astype"),
+        (np.full(WHOLE.shape, "x"), "expected real numbers. Fix: pass numbers"),
         (WHOLE.astype(str), "type <U"),
         ([[1.0, 2.0], [3.0]], "rows of one length"),
         (None, "given as a NoneType"),
