@@ -18,7 +18,7 @@ from scipy.signal import lfilter
 from bridge.search.linear import Pairs
 from bridge.search.problem import Problem, Solution, Weights
 
-__all__ = ["Noise", "Reduced", "combination", "measure_noise", "reduce"]
+__all__ = ["Noise", "Reduced", "combination", "correlate", "measure_noise", "reduce"]
 
 Floats = NDArray[np.float64]
 
@@ -140,7 +140,7 @@ def reduce(problem: Problem, solution: Solution, noise: Noise) -> Reduced:
         scatter += (noise.variance / noise.ridge) * (through @ through.T)
         hessian += influence.T @ jacobian
         shaped = influence.reshape(*block.values.shape, size)
-        scatter += noise.variance * np.einsum("tjp,tjq->pq", shaped, _correlate(shaped, noise.correlation))
+        scatter += noise.variance * np.einsum("tjp,tjq->pq", shaped, correlate(shaped, noise.correlation))
         rows.append(influence)
     inverse = np.linalg.pinv(hessian, hermitian=True)
     covariance = inverse @ scatter @ inverse
@@ -154,7 +154,7 @@ def reduce(problem: Problem, solution: Solution, noise: Noise) -> Reduced:
     return Reduced(hessian, covariance, correlation, singular, directions)
 
 
-def _correlate(columns: Floats, rho: float) -> Floats:
+def correlate(columns: Floats, rho: float) -> Floats:
     """Multiply by the correlation matrix rho^|t-s| along the first axis, in O(length)."""
     if rho == 0.0:
         return columns

@@ -14,7 +14,7 @@ from llm.cost.estimate import estimate
 from llm.cost.size import measure_size
 from llm.runs.show import show_any
 from llm.runs.tracking import make_trackers
-from tests.llm.given import Breakdown
+from tests.llm.given import Breakdown, Listener
 from toymodel import LossMatrix
 from toymodel.measures.lag import lag_profile
 
@@ -299,16 +299,10 @@ def test_trackers_come_from_flags(monkeypatch, tmp_path, capsys):
 
 
 def test_ctrl_c_exits_with_130_and_the_command_goes_on(monkeypatch, tmp_path, capsys):
-    class Impatient:
-        def start(self, run):
-            pass
-
+    class Impatient(Listener):
         def after_episode(self, run, episode):
             if episode == 2:
                 signal.raise_signal(signal.SIGINT)
-
-        def close(self):
-            pass
 
     words = ["llm", "run", *SMALL, "--out", str(tmp_path / "run")]
     with monkeypatch.context() as patch:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.special import logit
@@ -5,7 +7,7 @@ from scipy.special import logit
 from bridge import Mechanism, fit
 from bridge.estimate.bootstrap import bootstrap
 from bridge.estimate.choice import FOUR
-from bridge.search.uncertainty import _correlate, combination, reduce
+from bridge.search.uncertainty import combination, correlate, reduce
 from tests.bridge.simulated import simulated, truth
 from toymodel import InputError, LossMatrix, cyclic_order
 
@@ -15,7 +17,7 @@ ONE = Mechanism(channels=1, nearness=False, pairs=False)
 def test_correlating_columns_is_multiplying_by_the_correlation_matrix():
     columns = np.random.default_rng(0).normal(size=(12, 3, 2))
     gaps = np.abs(np.subtract.outer(np.arange(12), np.arange(12)))
-    assert np.allclose(_correlate(columns, 0.6), np.einsum("ts,sjp->tjp", 0.6**gaps, columns))
+    assert np.allclose(correlate(columns, 0.6), np.einsum("ts,sjp->tjp", 0.6**gaps, columns))
 
 
 def _coverage(draws, tasks, epochs, starts, by):
@@ -76,8 +78,6 @@ def test_correlated_noise_widens_intervals():
     rng = np.random.default_rng(6)
     losses = simulated(ONE, truth(ONE, rng, 0.4), rng, tasks=12, epochs=4)
     result = fit(losses, ONE, starts=2, intervals_by="none")
-    from dataclasses import replace
-
     white = replace(result.noise, correlation=0.0)
     ref = np.diag(reduce(result.problem, result.solution, white).covariance)
     comp = np.diag(reduce(result.problem, result.solution, result.noise).covariance)

@@ -1,5 +1,7 @@
 """Departures: the fast form against the covariance entry by entry, and what it expects and draws."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,12 +12,15 @@ from bridge.field.curves import Prior, fit_curves
 from bridge.field.departures import HYPERPARAMETERS, Cells, Departures, Whitening
 from bridge.field.likelihood import Matrix, scaled
 from bridge.field.outlook import Outlook
+from bridge.field.posterior import Draws
 from bridge.search.descent import Box
 from tests.oracles import departure_covariance
 from toymodel import cyclic_order
 
 CYCLIC = cyclic_order(4, 3)
 SHUFFLED = np.array([[0, 1, 2, 3], [2, 0, 3, 1], [3, 1, 0, 2]])
+
+DRAWS = 1500
 
 
 def _free(rng):
@@ -104,6 +109,60 @@ def test_draws_go_through_what_was_seen_and_scatter_about_the_expectation():
         np.abs((centre - outlook.expectation()[13:]) / spread).max() < 0.8
     )  # theta is uncertain, losses not linear
     assert (spread > 0).all()
+
+
+def _at(fit, **changes):
+    """The fit with theta known for sure and its matrix changed."""
+    sure = Draws(fit.theta[None], np.ones(1))
+    return replace(fit, draws=sure, matrices=(replace(fit.matrices[0], **changes),))
+
+
+def _agree(draws, mean, covariance):
+    """What so many draws have of a mean and a covariance, within 5 standard errors."""
+    error = np.sqrt(np.diag(covariance))
+    assert np.abs((draws.mean(0) - mean) / error).max() < 5 / np.sqrt(len(draws))
+    off = (np.cov(draws.T) - covariance) / np.outer(error, error)
+    assert np.abs(off).max() < 5 * np.sqrt(2 / len(draws))
+
+
+def test_draws_are_those_of_the_conditional_distribution():
+    """Of losses with scales of which nothing is known before (universal kriging)."""
+    fit = _fitted(np.random.default_rng(7), epochs=2)
+    found, rows, further = fit.matrices[0], 9 * 4, cyclic_order(4, 3)
+    shapes = FOUR.losses(fit.theta, further)
+    level = Cells(further).mean(found.scales * shapes) / found.matrix.values[0].mean()
+    known = found.matrix.cells.count > 0
+    level[: len(known)] = np.where(known, found.matrix.level, level[: len(known)])
+    dense = departure_covariance(further, found.departures, level)
+    design = (shapes[:, :, None] * np.eye(4)).reshape(-1, 4)
+    to_later = dense[rows:, :rows] @ np.linalg.inv(dense[:rows, :rows])
+    gram = design[:rows].T @ np.linalg.solve(dense[:rows, :rows], design[:rows])
+    left = design[rows:] - to_later @ design[:rows]
+    ref = dense[rows:, rows:] - to_later @ dense[:rows, rows:] + left @ np.linalg.solve(gram, left.T)
+    draws = Outlook(_at(fit), 0, further).sample(DRAWS, np.random.default_rng(0))
+    mean = Outlook(fit, 0, further).expectation()
+    _agree(draws.reshape(DRAWS, -1)[:, rows:], mean.ravel()[rows:], ref)
+    error = np.sqrt(np.diag(ref))  # what was seen says something of them
+    assert np.abs((dense[rows:, rows:] - ref) / np.outer(error, error)).max() > 0.3
+
+
+def test_draws_anew_are_those_of_scales_and_departures():
+    fit, order = _fitted(np.random.default_rng(7)), cyclic_order(4, 2)
+    spread = 0.02**2 * (np.eye(4) + 0.5)
+    found = _at(fit, scale_covariance=spread)
+    shapes, scales = fit.matrices[0].shapes, fit.matrices[0].scales
+    design = (shapes[:, :, None] * np.eye(4)).reshape(-1, 4)
+    level = Cells(order).mean(scales * shapes) / fit.matrices[0].matrix.values[0].mean()
+    ref = departure_covariance(order, fit.matrices[0].departures, level) + design @ spread @ design.T
+    draws = Outlook(found, 0, order, anew=True).sample(DRAWS, np.random.default_rng(0))
+    _agree(draws.reshape(DRAWS, -1), (scales * shapes).ravel(), ref)
+
+
+def test_no_loss_is_drawn_below_0():
+    fit = _fitted(np.random.default_rng(7))
+    wild = _at(fit, departures=replace(fit.matrices[0].departures, deviation=2.0))
+    drawn = Outlook(wild, 0, cyclic_order(4, 3)).sample(20, np.random.default_rng(0))
+    assert drawn.min() == 0
 
 
 def test_losses_not_observed_are_those_that_the_others_make_likely():

@@ -31,6 +31,15 @@ def test_evidence_is_that_of_every_pair_by_itself(count, epochs, seed, kind):
     assert order_log_likelihood(log, count, found.step, found.shift) == pytest.approx(every.max(), abs=1e-9)
 
 
+def test_places_count_alike_however_many_are_tried_at_a_time(monkeypatch):
+    log, _, _ = simulated_log("displaced", 8, 5, 0.6, seed=1)
+    whole = order_evidence(log, 8)
+    monkeypatch.setattr("bridge.orders.evidence._BLOCK", 8 * 7)  # 30 places: the last block is a small one
+    parts = order_evidence(log, 8)
+    assert parts.log10 == pytest.approx(whole.log10, abs=1e-9)
+    assert (parts.step, parts.shift, parts.correlation) == (whole.step, whole.shift, whole.correlation)
+
+
 @pytest.mark.parametrize("kind", HYPOTHESES)
 def test_logs_of_every_kind_are_told(kind):
     told = []

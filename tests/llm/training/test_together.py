@@ -14,6 +14,7 @@ from llm.steps.graph import GraphStep
 from llm.training.loop import Job, run_together
 from llm.training.saving import AfterEpisodes
 from llm.training.session import Session
+from tests.llm.given import Listener
 from tests.llm.recorders import Tape
 from tests.llm.stopped import Child, logged
 from toymodel import InputError, LossMatrix
@@ -98,14 +99,11 @@ def test_recorded_steps_of_each(tmp_path, monkeypatch):
     same(found, configs, tmp_path)
 
 
-class Fails:
+class Fails(Listener):
     """A tracker whose disk is full after some episode."""
 
     def __init__(self, episode):
         self.episode, self.closed = episode, False
-
-    def start(self, state):
-        pass
 
     def after_episode(self, state, episode):
         if episode == self.episode:

@@ -13,6 +13,7 @@ from llm.data.documents import load_documents
 from llm.networks.precision import precision
 from llm.tasks.order import episode_order
 from llm.training.saving import AfterEpisodes
+from tests.llm.given import Listener
 from tests.oracles import plain_language_run
 from toymodel import InputError, LossMatrix
 
@@ -90,20 +91,14 @@ def test_frozen_parts_keep_every_bit_and_the_rest_trains_as_in_a_plain_loop(
         assert torch.equal(parameter, final[name]) != parameter.requires_grad, name
 
 
-class Keep:
+class Keep(Listener):
     """Keeps the weights after the last episode."""
 
     def __init__(self, weights):
         self.weights = weights
 
-    def start(self, view):
-        pass
-
     def after_episode(self, view, episode):
         self.weights.update({name: p.detach().clone() for name, p in view.model.named_parameters()})
-
-    def close(self):
-        pass
 
 
 @pytest.mark.parametrize("name", ["gpt2", "llama", "mistral"])
