@@ -125,19 +125,19 @@ def measure(
         found["bounds_ms"] = _bounds(work, found)
         start = {name: value.clone() for name, value in adapter.model.state_dict().items()}
         losses = {}
-        for name, make in _variants(adapter, config, device).items():
+        for way, make in _variants(adapter, config, device).items():
             adapter.model.load_state_dict(start)
-            with stages.stage(f"first step, {name}"):
+            with stages.stage(f"first step, {way}"):
                 make().train(0, 1)
             adapter.model.load_state_dict(start)
             step = make()
-            found[name], losses[name] = _one(step, config, device, repeats, found["copy_bandwidth"])
-            found[name]["execution"] = getattr(step, "execution", "plain")
-            if name != "plain":
-                found[name]["steps"] = step.optimizer.form
+            found[way], losses[way] = _one(step, config, device, repeats, found["copy_bandwidth"])
+            found[way]["execution"] = getattr(step, "execution", "plain")
+            if way != "plain":
+                found[way]["steps"] = step.optimizer.form
             if profile:
-                found[name]["kernels_ms"] = _kernels(lambda step=step: step.train(0, config.steps), device)
-                found[name]["evaluation_kernels_ms"] = _kernels(step.evaluate, device)
+                found[way]["kernels_ms"] = _kernels(lambda step=step: step.train(0, config.steps), device)
+                found[way]["evaluation_kernels_ms"] = _kernels(step.evaluate, device)
             del step
             _free(device)
         found["agreement"] = {

@@ -4,16 +4,8 @@ import time
 
 import numpy as np
 
+from benchmarks.timing import least
 from toymodel import choose_order, cyclic_order, reshuffled_losses, share_losses
-
-
-def least(function, rounds):
-    best = np.inf
-    for _ in range(rounds):
-        start = time.perf_counter()
-        function()
-        best = min(best, time.perf_counter() - start)
-    return best
 
 
 def test_reshuffled_expectation_against_one_fixed_order():

@@ -6,11 +6,11 @@ programs on the machine can only add to a time.
 
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
 
+from benchmarks.timing import least
 from toymodel import (
     cyclic_order,
     expected_losses,
@@ -40,15 +40,6 @@ def plain(tasks, rate, epochs, f, inverse):
             w = inverse(P @ x[i], tasks.y[i])
             losses.append(0.5 * np.square(x @ P.T - f(w, tasks.y)).sum(1))
     return np.array(losses)
-
-
-def least(function, rounds):
-    best = np.inf
-    for _ in range(rounds):
-        start = time.perf_counter()
-        function()
-        best = min(best, time.perf_counter() - start)
-    return best
 
 
 @pytest.fixture(scope="module")

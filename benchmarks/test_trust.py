@@ -32,7 +32,10 @@ class Timed:
 def share(monkeypatch):
     """A function that says which part of an action's processor time goes into checksums."""
     make = checks.hasher
-    timed = lambda *name: Timed(make(*name))  # noqa: E731
+
+    def timed(*name):
+        return Timed(make(*name))
+
     monkeypatch.setattr(checks, "hasher", timed)
     monkeypatch.setattr("llm.probes.trajectory.hasher", timed)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import tyro
 
+from llm.data.files import FORMATS
 from llm.launch.campaign.folder import CAMPAIGN, CampaignFolder
 from llm.reproduce import made_by
 from llm.runs.finished import Run
@@ -19,8 +20,8 @@ from toymodel.base.words import arg, either
 
 __all__ = ["collect"]
 
-# Of the files that a run can be given.
-_SUFFIXES = (".txt", ".jsonl", ".json", ".csv", ".tsv", ".parquet", ".gz", ".gguf", ".safetensors")
+# Of the files that a run can be given as documents, tokenizer or model.
+_SUFFIXES = (*FORMATS, ".gz", ".gguf")
 
 
 def collect(
@@ -151,9 +152,10 @@ def _files(runs: Sequence[Run], sources: Sequence[str], about: dict[str, Any]) -
     found: dict[str, dict[str, str]] = {}
     for run in runs:
         settings = run.config.to_json()
-        for name in (settings[field] for field in ("documents", "tokenizer", "model", "weights_file")):
-            if not name or not (Path(name).suffix.lower() in _SUFFIXES or Path(name).exists()):
-                continue  # no file: a name of the program's, or of a hub's
+        named = [settings[field] for field in ("documents", "tokenizer", "model") if settings[field]]
+        # Others are names of the program's, or of a hub's.
+        files = [name for name in named if Path(name).suffix.lower() in _SUFFIXES or Path(name).exists()]
+        for name in [*files, *filter(None, [settings["weights_file"]])]:
             before = about.get("files", {}).get(name, {})
             one = dict(before)
             if name in words:

@@ -17,25 +17,29 @@ __all__ = ["memory_needed", "network", "shape"]
 # Of a GPU: the driver's and libraries' own, and what a batched evaluation holds at once.
 _OVERHEAD = 4 << 30
 # What changes neither the work of an episode nor the number of episodes.
-_FREE: dict[str, Any] = {
-    "seed": 0, "lr": 1e-3, "scale_lr": False, "weight_decay": None, "schedule": "cyclic", "order": None,
-    "shuffle_until": None, "init": "pythia", "mask_probability": 0.0, "mask_up_to": True, "mask_token": 0,
-    "window_shift": 0, "window": "text",
-}  # fmt: skip
+_FREE = (
+    "seed", "lr", "scale_lr", "weight_decay", "schedule", "order", "shuffle_until", "reverse_block", "init",
+    "mask_probability", "mask_up_to", "mask_token", "window_shift", "window",
+)  # fmt: skip
 
 
 @functools.cache
 def shape(config: RunConfig) -> RunConfig:
     """The configuration with a default for whatever does not change its cost: equal for runs of one shape."""
-    return dataclasses.replace(config, **_FREE)
+    return _by_default(config, *_FREE)
 
 
 def network(config: RunConfig) -> Size:
     """Size of a run's network; laid out once for all runs that differ in nothing that matters for it."""
-    same: dict[str, Any] = {"steps": 10}
-    if not config.probes:
-        same |= {"num_documents": 25, "epochs": 5}  # they matter for what probes keep
-    return _measured(dataclasses.replace(shape(config), **same))
+    # Documents and epochs matter for what probes keep.
+    return _measured(
+        _by_default(shape(config), "steps", *(() if config.probes else ("num_documents", "epochs")))
+    )
+
+
+def _by_default(config: RunConfig, *names: str) -> RunConfig:
+    defaults: dict[str, Any] = {name: getattr(RunConfig, name) for name in names}
+    return dataclasses.replace(config, **defaults)
 
 
 @functools.cache

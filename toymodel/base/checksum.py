@@ -27,15 +27,15 @@ __all__ = [
     "seal",
 ]
 
+DIGEST_SIZE = 16
+"""Bytes of the checksum that follows raw numbers in a file (`ends_in_digest`)."""
+
 # Of equal length, as all seals are.
 _FAST, _ALWAYS = "xxh3-128", "blake2-b"
 _SEAL = b"\nreawaken checksum "
-_SEAL_SIZE = len(_SEAL) + len(_FAST) + 1 + 32 + 1
+_SEAL_SIZE = len(_SEAL) + len(_FAST) + 1 + 2 * DIGEST_SIZE + 1
 _ZIP_END = 22  # bytes of a zip archive's last record, the length of its comment being the last two
 _CHUNK = 1 << 20
-
-DIGEST_SIZE = 16
-"""Bytes of the checksum that follows raw numbers in a file (`ends_in_digest`)."""
 
 
 class Damaged(ValueError):
