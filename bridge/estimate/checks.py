@@ -11,7 +11,7 @@ from bridge.model.mechanism import MOST_PAIRED, Mechanism
 from toymodel import InputError, LossMatrix
 from toymodel.base.words import arg, nearest
 
-__all__ = ["Bounds", "check_bounds", "check_data", "check_size", "choose", "unknowns"]
+__all__ = ["Bounds", "check_bounds", "check_data", "check_size", "choose", "trained_place", "unknowns"]
 
 Bounds = Mapping[str, tuple[float, float]]
 
@@ -21,7 +21,7 @@ def check_data(matrices: Sequence[LossMatrix], observed: Sequence[NDArray[np.boo
 
     Raises:
         InputError: for no matrix, different T in a joint fit, one epoch, T = 2, masks of another shape or
-            without a loss, and losses that are all equal.
+            without a loss, losses that are all equal, negative ones, and what training raises.
     """
     if not matrices:
         raise InputError("a fit to no loss matrix", expected="at least one", fix="fit(LossMatrix.load(path))")
@@ -54,6 +54,43 @@ def check_data(matrices: Sequence[LossMatrix], observed: Sequence[NDArray[np.boo
                 expected="losses that change during training",
                 fix="check that the run trained: a larger " + arg("lr") + " or more " + arg("steps"),
             )
+        # Below zero by rounding is zero.
+        if values.min() < -1e-6 * np.abs(values).max():
+            raise InputError(f"a loss of {values.min():.4g}", expected="losses, which are never negative",
+                             fix="pass -values if they are log-likelihoods, or losses above the least possible "
+                             "one: values - least")  # fmt: skip
+        place = trained_place(losses, seen)
+        if place is not None and place > 0.75:
+            raise InputError(
+                "values that rise most for the document that was just trained",
+                expected="losses, which fall",
+                fix="pass losses; of accuracies, 1 - values, the part that is wrong",
+            )
+
+
+def trained_place(losses: LossMatrix, seen: NDArray[np.bool_] | None = None) -> float | None:
+    """Where the document that was just trained stands among all, by the change of its loss in that episode.
+
+    Args:
+        losses: one run.
+        seen: which losses are known; all if None.
+
+    Returns:
+        The mean over episodes: 0 where its loss always falls most, 1/2 as if nobody had been trained in
+        this order, 1 where it rises most. None where so few episodes are known whole that by chance it would
+        be above 3/4 more than about once in a thousand times: three standard deviations of a mean of places.
+    """
+    # Half of each, as the difference of two losses near the largest number is none.
+    change, order = np.diff(losses.values / 2, axis=0), losses.order.ravel()
+    if seen is not None:
+        whole = seen.all(axis=1)
+        both = whole[1:] & whole[:-1]
+        change, order = change[both], order[both]
+    if len(change) < 12 * (losses.tasks + 1) / (losses.tasks - 1):
+        return None
+    own = change[np.arange(len(change)), order][:, None]
+    below = (change < own).sum(1) + ((change == own).sum(1) - 1) / 2
+    return float(below.mean() / (losses.tasks - 1))
 
 
 def unknowns(mechanism: Mechanism, tasks: int) -> int:

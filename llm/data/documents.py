@@ -113,7 +113,10 @@ def choose_rows(source: Source, config: RunConfig) -> list[int]:
         raise InputError(
             f"{source.origin.get('name')!r} holds {source.size} document(s)",
             expected="at least " + arg("num_documents", number),
-            fix=arg("num_documents", source.size) if source.size >= 2 else "at least 2 are needed",
+            fix=arg("num_documents", source.size)
+            if source.size >= 2
+            else f"put {number} texts into it: a "
+            "line of a .txt is one, a row of a table, an object of a .jsonl, or a file of a folder",
         )
     if _selection(source, config) == "seed":
         drawn = np.random.default_rng(config.seed).permutation(source.size)[:number]

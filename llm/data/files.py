@@ -5,11 +5,13 @@ A row is a mapping of fields to values; `Rows` keeps where in its file each stan
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import io
 import json
 import re
+import shlex
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -123,15 +125,25 @@ def _bytes(path: Path) -> bytes:
 
 
 def _decode(path: Path, data: bytes, place: str = "") -> str:
+    where = f"{place} of {str(path)!r}" if place else repr(str(path))
     try:
-        return data.decode("utf-8-sig")
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        where = f"{place} of {str(path)!r}" if place else repr(str(path))
-        raise InputError(
-            f"{where} is not UTF-8 text ({error.reason} at byte {error.start})",
-            expected="plain text in UTF-8",
-            fix=f"convert it, from Latin-1 say: iconv -f LATIN1 -t UTF-8 {path.name} > new.txt",
-        ) from error
+        wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        raise _not_utf8(path, f"{where} is not UTF-8 text ({error.reason} at byte {error.start})",
+                        "UTF-16" if wide else "LATIN1") from error  # fmt: skip
+    if "\0" in text:  # what is UTF-16 without a mark, or no text at all, decodes as well
+        raise _not_utf8(path, f"{where} has zero bytes in it, as UTF-16 and what is no text have", "UTF-16")
+    return text
+
+
+def _not_utf8(path: Path, problem: str, coding: str) -> InputError:
+    name = shlex.quote(str(path))
+    unpack = f"zcat {name} | iconv -f {coding} -t UTF-8 | gzip > converted && mv converted {name}"
+    plain = f"iconv -f {coding} -t UTF-8 {name} > converted && mv converted {name}"
+    return InputError(problem, expected="plain text in UTF-8",
+                      fix=f"convert it, from {coding} say: " + (
+                          unpack if path.suffix.lower() == ".gz" else plain))  # fmt: skip
 
 
 def _numbered(data: bytes) -> Iterator[tuple[int, bytes]]:

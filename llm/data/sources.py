@@ -73,7 +73,14 @@ class Source:
     def _field(self) -> str | None:
         """The same field for every row, or rows could be of different kinds without a word."""
         first = self.row(0)
-        return next((key for key in _TEXT_FIELDS if isinstance(first.get(key), str)), None)
+        found = [key for key in _TEXT_FIELDS if isinstance(first.get(key), str)]
+        if len(found) > 1:
+            raise InputError(
+                f"{self.place(0)} of {self.origin.get('name')!r} has both {' and '.join(map(repr, found))}",
+                expected="one of them, or which of them is meant",
+                fix=" or ".join(arg("text_field", key) for key in found),
+            )
+        return found[0] if found else None
 
     def _textless(self, index: int, key: str | None) -> InputError:
         row, wanted = self.row(index), (key,) if key else _TEXT_FIELDS

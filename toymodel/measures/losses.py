@@ -194,6 +194,22 @@ def read_losses(
     source = {"source": where.name}
     if where.suffix.lower() in (".csv", ".tsv"):
         return read_table(where), None, source
+    if where.suffix.lower() in (
+        ".txt",
+        ".dat",
+        ".json",
+        ".jsonl",
+        ".xlsx",
+        ".parquet",
+        ".mat",
+        ".pt",
+        ".pkl",
+    ):
+        raise InputError(
+            f"a loss matrix from {where.name!r}",
+            expected="a run folder, .npz, .npy or .csv",
+            fix=f"np.savetxt({where.stem + '.csv'!r}, values, delimiter=',')",
+        )
     arrays = load_arrays(where)
     if "losses" in arrays:
         _refuse_incomplete(where, arrays)

@@ -1,9 +1,13 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy.optimize import least_squares
 
 from bridge import Mechanism, fit, report
+from bridge.estimate.checks import trained_place
 from bridge.estimate.fit import pose
+from bridge.judge.findings import _NOT_TRAINED, find
 from bridge.search.linear import project
 from bridge.search.problem import Weights
 from tests.bridge.simulated import simulated, truth
@@ -208,3 +212,41 @@ def test_infinite_losses_and_wrong_shapes_never_become_a_loss_matrix():
         LossMatrix.from_values(values)
     with pytest.raises(InputError, match="rows"):
         LossMatrix.from_values(np.ones((10, 4)))
+
+
+@pytest.mark.parametrize(
+    ("turn", "words"),
+    [
+        (lambda values: -values, "log-likelihoods"),
+        (lambda values: values - values.max() / 2, "never negative"),
+        (lambda values: np.exp(-values), "rise most for the document that was just trained"),
+        (lambda values: 100 * np.exp(-values), "of accuracies, 1 - values"),
+    ],
+)
+def test_what_is_no_loss_is_refused(turn, words):
+    losses, _ = made(tasks=6, epochs=4)
+    with pytest.raises(InputError, match=words) as caught:
+        fit(LossMatrix(turn(losses.values), losses.order), PLAIN)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_losses_in_another_order_than_was_said_are_the_first_failure(whole):
+    rng = np.random.default_rng(2)
+    order = np.array([rng.permutation(10) for _ in range(4)])
+    losses = simulated(PLAIN, truth(PLAIN, rng, 0.5), rng, order=order, deviation=0.0)
+    told = find(fit(losses, PLAIN, starts=2, intervals_by="none"))
+    assert not any(line.startswith("order") for line in told.failures)
+    wrong = LossMatrix.from_values(losses.values if whole else losses.values[:, ::-1])
+    untold = find(fit(wrong, PLAIN, starts=2, intervals_by="none"))
+    assert untold.failures[0].startswith("order: the loss that falls most is not that")
+    shown = np.diff(wrong.values, axis=0).argmin(1).reshape(-1, 10)
+    assert np.array_equal(shown, order if whole else 9 - order)
+    assert "np.diff(losses.values, axis=0).argmin(1)" in untold.failures[0]
+
+
+def test_no_recorded_run_is_said_to_have_had_another_order():
+    files = sorted(Path("figures/recorded").rglob("*.npz"))
+    assert len(files) > 200
+    places = [trained_place(LossMatrix.load(file)) for file in files]
+    assert max(place for place in places if place is not None) < _NOT_TRAINED / 2

@@ -35,7 +35,8 @@ def test_settings_that_are_not_those_of_the_losses_are_said(tmp_path):
         (WHOLE[1:], "20 rows for 5 tasks (columns) lacks the row before training; expected 21 rows"),
         (
             WHOLE.T,
-            "5 rows for 21 tasks (columns) is transposed; expected a row for every evaluation: 21 rows",
+            "5 rows for 21 tasks (columns) is transposed, or was evaluated once an epoch; expected a row for "
+            "every evaluation: 21 rows if there are 5 tasks, 1 + E*21 if 21",
         ),
         (WHOLE[1:].T, "is transposed, and lacks the losses before training"),
         (WHOLE[:18], "3 whole epochs and 2 of the 5 episodes of another; expected 1 + E*T rows: 16 or 21"),
@@ -94,6 +95,47 @@ def test_a_column_that_counts_rows_is_no_task(tmp_path):
     lines = [",a,b,c,d,e", *(f"{n}," + ",".join(map(repr, map(float, row))) for n, row in enumerate(WHOLE))]
     (tmp_path / "a.csv").write_text("\n".join(lines) + "\n\n", encoding="utf-8-sig")
     assert np.array_equal(LossMatrix.load(tmp_path / "a.csv").values, WHOLE)
+
+
+@pytest.mark.parametrize("corner", [True, False])
+def test_names_that_count_the_columns_are_no_losses(tmp_path, corner):
+    lines = [",0,1,2,3,4" if corner else "0,1,2,3,4"]
+    lines += [
+        (f"{n}," if corner else "") + ",".join(map(repr, map(float, row))) for n, row in enumerate(WHOLE)
+    ]
+    (tmp_path / "a.csv").write_text("\n".join(lines))
+    assert np.array_equal(LossMatrix.load(tmp_path / "a.csv").values, WHOLE)
+
+
+# 20 is a multiple of 5 too, so that by its shape each of these could be a matrix of 5 tasks.
+@pytest.mark.parametrize(
+    ("head", "counted"),
+    [("step,a,b,c,d", np.arange(21)), ("", np.arange(21)), ("i,a,b,c,d", np.arange(1, 22)),
+     ("epoch,a,b,c,d", np.ceil(np.arange(21) / 4))],
+)  # fmt: skip
+@pytest.mark.parametrize("last", [True, False])
+def test_a_column_that_counts_is_never_taken_for_losses(tmp_path, head, counted, last):
+    columns = [WHOLE[:, :4], counted[:, None]] if last else [counted[:, None], WHOLE[:, :4]]
+    head = ",".join(head.split(",")[::-1]) if last else head
+    np.savetxt(tmp_path / "a.csv", np.hstack(columns), delimiter=",", header=head, comments="")
+    with pytest.raises(InputError, match=f"column {5 if last else 1} .*counts from .*leave that column out"):
+        read_table(tmp_path / "a.csv")
+
+
+def test_decimal_commas_between_commas_are_refused(tmp_path):
+    text = "\n".join(",".join(f"{loss:.3f}".replace(".", ",") for loss in row) for row in WHOLE)
+    (tmp_path / "a.csv").write_text(text)
+    with pytest.raises(InputError, match="commas between cells and, it seems, within numbers"):
+        read_table(tmp_path / "a.csv")
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.json"])
+def test_text_of_another_kind_is_not_called_damaged(tmp_path, name):
+    np.savetxt(tmp_path / name, WHOLE)
+    with pytest.raises(
+        InputError, match=r"expected a run folder, .npz, .npy or .csv. Fix: np.savetxt\('a.csv'"
+    ):
+        LossMatrix.load(tmp_path / name)
 
 
 @pytest.mark.parametrize(

@@ -49,8 +49,9 @@ function numberIn(cell) {
 /**
  * Numbers between commas, semicolons or tabs; a line of names above them or not.
  *
- * A first column that counts the rows under a name of its own (as pandas writes its index) is left out: what
- * toymodel's reader of tables does.
+ * A first column that counts the rows under a name of its own (as pandas writes its index) is left out, and so
+ * is a first line that counts the columns: what toymodel's reader of tables does. Any other column that counts,
+ * and commas within numbers, are refused.
  */
 export function readCsv(text) {
   const lines = text.replace(/^\uFEFF/, "").split(/\r\n|\n|\r/);
@@ -59,9 +60,14 @@ export function readCsv(text) {
   const table = lines
     .map((line, n) => ({ line: n + 1, cells: line.split(separator).map((cell) => unquoted(cell.trim())) }))
     .filter(({ cells }) => cells.some((cell) => cell !== ""));
-  const named = table.length > 0 && table[0].cells.some((cell) => numberIn(cell) === null);
+  const named =
+    table.length > 0 &&
+    (countsColumns(table[0].cells) || table[0].cells.some((cell) => numberIn(cell) === null));
   const head = named ? table.shift().cells : [];
   if (table.length === 0) throw new FileProblem("it is empty; one row per evaluation is expected");
+  if (separator === "," && table.some(({ cells }) => cells.some((cell) => /^0[0-9]+$/.test(cell)))) {
+    throw new FileProblem("it has commas within numbers and between them; a decimal point is expected");
+  }
   const width = table[0].cells.length;
   const rows = table.map(({ line, cells }) => {
     if (cells.length !== width) {
@@ -75,8 +81,29 @@ export function readCsv(text) {
     });
   });
   const counts = ["", "row", "episode", "index"].includes(head[0]) && rows.every((row, n) => row[0] === n);
+  if (!counts) refuseCounting(rows);
   const kept = counts ? rows.map((row) => row.slice(1)) : rows;
   return { shape: [kept.length, kept[0].length], values: Float64Array.from(kept.flat()) };
+}
+
+/** Whether a line is 0,1,2,..., with an empty corner before it or without. */
+function countsColumns(cells) {
+  const names = cells[0] === "" ? cells.slice(1) : cells;
+  return names.length > 1 && names.every((name, n) => name === String(n));
+}
+
+/** A column of rows, steps or epochs would pass for the losses of a document wherever the shape allows it. */
+function refuseCounting(rows) {
+  for (let column = 0; rows.length > 2 && column < rows[0].length; column++) {
+    const found = rows.map((row) => row[column]);
+    const rises = found.slice(1).map((value, n) => value - found[n]);
+    const steps = rises.every((rise) => rise === 0 || rise === 1) && rises.includes(1);
+    if (steps && (found[0] === 0 || found[0] === 1)) {
+      throw new FileProblem(
+        `column ${column + 1} counts from ${found[0]} to ${found.at(-1)}: leave out what is no loss`,
+      );
+    }
+  }
 }
 
 const unquoted = (cell) => (/^".*"$/.test(cell) ? cell.slice(1, -1).trim() : cell);
