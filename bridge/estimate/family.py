@@ -110,9 +110,12 @@ def weighed(fits: Mapping[str, CurveFit]) -> tuple[Member, ...]:
 
     Each form's evidence is Laplace's approximation of the marginal likelihood of the cell means, priors of
     theta and the sizes of the common misfit integrated out. One covariance of departures judges all: that of
-    the form with most numbers, which leaves least to it.
+    the form with most numbers, which leaves least to it; of several such, of the one that leaves least.
     """
-    judge = max(fits.values(), key=lambda fit: len(fit.theta))
+    judge = min(
+        fits.values(),
+        key=lambda fit: (-len(fit.theta), sum(m.departures.deviation**2 for m in fit.matrices)),
+    )
     logs = np.array([_evidence(fit, judge) - PER_NUMBER * len(fit.theta) for fit in fits.values()])
     weights = np.exp(logs - logs.max())
     shares = weights / weights.sum()
