@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -67,7 +68,7 @@ def test_runs_are_kept_with_where_they_came_from(runs, capsys, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("llm.training.loop.run", start)
-    assert main(known["runs"]["adam-1"]["command"].split()[1:]) == 130
+    assert main(shlex.split(known["runs"]["adam-1"]["command"])[1:]) == 130
     assert started == [kept.config]
 
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shlex
 import shutil
 from dataclasses import replace
 
@@ -43,7 +44,7 @@ def started(monkeypatch):
     monkeypatch.setattr("llm.training.loop.run", run)
 
     def start(command):
-        program, *words = command.split()
+        program, *words = shlex.split(command)
         assert program == "reawaken"
         with pytest.raises(Stop):
             main(words)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 
 import numpy as np
 import pytest
@@ -69,7 +70,7 @@ def test_a_run_is_what_it_says(run, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("llm.training.loop.run", start)
-    program, *words = provenance(PLACE)["runs"][run.name]["command"].split()
+    program, *words = shlex.split(provenance(PLACE)["runs"][run.name]["command"])
     assert (program, main(words)) == ("reawaken", 130)
     assert started == [run.config]
     np.testing.assert_array_equal(run.losses.order, episode_order(run.config))
