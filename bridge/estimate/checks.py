@@ -13,6 +13,10 @@ from toymodel.base.words import arg, nearest
 
 __all__ = ["Bounds", "check_bounds", "check_data", "check_size", "choose", "trained_place", "unknowns"]
 
+# Of losses of networks the place is below .13, so that of accuracies it would be above .87; what chance
+# departures make of losses drawn from the priors is below .8.
+_RISES = 0.85
+
 Bounds = Mapping[str, tuple[float, float]]
 
 
@@ -21,7 +25,8 @@ def check_data(matrices: Sequence[LossMatrix], observed: Sequence[NDArray[np.boo
 
     Raises:
         InputError: for no matrix, different T in a joint fit, one epoch, T = 2, masks of another shape or
-            without a loss, losses that are all equal, negative ones, and what training raises.
+            without a loss, losses that are all equal or below 0 in the
+            mean, and what training raises.
     """
     if not matrices:
         raise InputError("a fit to no loss matrix", expected="at least one", fix="fit(LossMatrix.load(path))")
@@ -54,13 +59,15 @@ def check_data(matrices: Sequence[LossMatrix], observed: Sequence[NDArray[np.boo
                 expected="losses that change during training",
                 fix="check that the run trained: a larger " + arg("lr") + " or more " + arg("steps"),
             )
-        # Below zero by rounding is zero.
-        if values.min() < -1e-6 * np.abs(values).max():
-            raise InputError(f"a loss of {values.min():.4g}", expected="losses, which are never negative",
-                             fix="pass -values if they are log-likelihoods, or losses above the least possible "
-                             "one: values - least")  # fmt: skip
+        # Single ones, as noise makes them, are told with the result.
+        if values.mean() < 0:
+            raise InputError(
+                f"losses whose mean is {values.mean():.4g}",
+                expected="losses, which are not below 0",
+                fix="pass -values if they are log-likelihoods, or losses from which nothing was subtracted",
+            )
         place = trained_place(losses, seen)
-        if place is not None and place > 0.75:
+        if place is not None and place > _RISES:
             raise InputError(
                 "values that rise most for the document that was just trained",
                 expected="losses, which fall",
@@ -77,13 +84,13 @@ def trained_place(losses: LossMatrix, seen: NDArray[np.bool_] | None = None) -> 
 
     Returns:
         The mean over episodes: 0 where its loss always falls most, 1/2 as if nobody had been trained in
-        this order, 1 where it rises most. None where so few episodes are known whole that by chance it would
-        be above 3/4 more than about once in a thousand times: three standard deviations of a mean of places.
+        this order, 1 where it rises most. None where so few episodes are known whole that the mean of places
+        would, by chance alone, be above 3/4 more than about once in a thousand times.
     """
     # Half of each, as the difference of two losses near the largest number is none.
     change, order = np.diff(losses.values / 2, axis=0), losses.order.ravel()
     if seen is not None:
-        whole = seen.all(axis=1)
+        whole: NDArray[np.bool_] = np.all(seen, axis=1)
         both = whole[1:] & whole[:-1]
         change, order = change[both], order[both]
     if len(change) < 12 * (losses.tasks + 1) / (losses.tasks - 1):

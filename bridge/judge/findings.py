@@ -170,7 +170,7 @@ def _reason(result: FitResult) -> str:
 
 def _failures(found: Findings) -> list[str]:
     """Where the mechanism fails."""
-    failures = _other_order(found.fit.data)
+    failures = [*_other_order(found.fit.data), *_below_zero(found.fit.data)]
     null = found.best_null
     if null is not None and found.ahead is not None and found.ahead.r2 is not None:
         better = [name for name, value in found.ahead.nulls.items() if value > found.ahead.r2]
@@ -210,8 +210,19 @@ def _other_order(losses: LossMatrix) -> list[str]:
         shown += "(np.diff(losses.values, axis=0).argmin(1).reshape(-1, T))"
     return [
         "order: the loss that falls most is not that of the document which was trained by the order "
-        f"({'cyclic' if _cyclic(losses) else 'given'}){shown}; whatever is said here holds for the right order "
-        "alone: LossMatrix.from_values(values, order)"
+        f"({'cyclic' if _cyclic(losses) else 'given'}){shown}; whatever is said here holds for the right "
+        "order alone: LossMatrix.from_values(values, order)"
+    ]
+
+
+def _below_zero(losses: LossMatrix) -> list[str]:
+    """Losses that no mechanism has; below 0 by rounding is 0."""
+    below = losses.values < -1e-6 * np.abs(losses.values).max()
+    if not below.any():
+        return []
+    return [
+        f"losses: {below.sum()} of {below.size} are below 0, the least {losses.values.min():.4g}, and no "
+        "loss is; whatever was subtracted from them is missing in levels and scores"
     ]
 
 

@@ -106,8 +106,10 @@ def check_shape(values: NDArray[np.float64]) -> None:
     if rows >= 2 and tasks > rows and (tasks - 1) % rows == 0:
         raise InputError(
             f"{what} is transposed, or was evaluated once an epoch",
-            expected=f"a row for every evaluation: {tasks} rows if there are {rows} tasks, 1 + E*{tasks} if {tasks}",
-            fix=f"pass values.T if columns are evaluations; evaluate after every episode if they are {tasks} tasks",
+            expected=f"a row for every evaluation: {tasks} rows if there are {rows} tasks, "
+            f"1 + E*{tasks} if {tasks}",
+            fix="pass values.T if columns are evaluations; evaluate after every episode if they are "
+            f"{tasks} tasks",
         )
     if rows >= 2 and tasks > rows and tasks % rows == 0:
         raise InputError(

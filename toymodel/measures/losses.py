@@ -26,6 +26,9 @@ from toymodel.measures.loss_table import read_table
 
 __all__ = ["LossMatrix", "cyclic_order", "read_losses", "takes_losses"]
 
+# Files that hold losses in some other form, and are not damaged for that.
+_OTHER_KINDS = (".txt", ".dat", ".json", ".jsonl", ".xlsx", ".parquet", ".mat", ".pt", ".pkl")
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -194,17 +197,7 @@ def read_losses(
     source = {"source": where.name}
     if where.suffix.lower() in (".csv", ".tsv"):
         return read_table(where), None, source
-    if where.suffix.lower() in (
-        ".txt",
-        ".dat",
-        ".json",
-        ".jsonl",
-        ".xlsx",
-        ".parquet",
-        ".mat",
-        ".pt",
-        ".pkl",
-    ):
+    if where.suffix.lower() in _OTHER_KINDS:
         raise InputError(
             f"a loss matrix from {where.name!r}",
             expected="a run folder, .npz, .npy or .csv",

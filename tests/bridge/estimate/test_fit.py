@@ -218,7 +218,7 @@ def test_infinite_losses_and_wrong_shapes_never_become_a_loss_matrix():
     ("turn", "words"),
     [
         (lambda values: -values, "log-likelihoods"),
-        (lambda values: values - values.max() / 2, "never negative"),
+        (lambda values: values - values.max() / 2, "nothing was subtracted"),
         (lambda values: np.exp(-values), "rise most for the document that was just trained"),
         (lambda values: 100 * np.exp(-values), "of accuracies, 1 - values"),
     ],
@@ -230,11 +230,19 @@ def test_what_is_no_loss_is_refused(turn, words):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("below", [0, 3])
+def test_losses_below_zero_are_told(below):
+    losses, _ = made(tasks=6, epochs=4)
+    lower = LossMatrix(losses.values - np.sort(losses.values.ravel())[below], losses.order)
+    told = find(fit(lower, PLAIN, starts=2, intervals_by="none")).failures
+    assert any(line.startswith(f"losses: {below} of 150 are below 0") for line in told) == (below > 0)
+
+
 @pytest.mark.parametrize("whole", [True, False])
 def test_losses_in_another_order_than_was_said_are_the_first_failure(whole):
     rng = np.random.default_rng(2)
     order = np.array([rng.permutation(10) for _ in range(4)])
-    losses = simulated(PLAIN, truth(PLAIN, rng, 0.5), rng, order=order, deviation=0.0)
+    losses = simulated(PLAIN, truth(PLAIN, rng, 0.5), rng, tasks=10, order=order, deviation=0.0)
     told = find(fit(losses, PLAIN, starts=2, intervals_by="none"))
     assert not any(line.startswith("order") for line in told.failures)
     wrong = LossMatrix.from_values(losses.values if whole else losses.values[:, ::-1])
