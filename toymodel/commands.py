@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from toymodel.base.arrays import save_arrays
-from toymodel.base.errors import InputError
+from toymodel.base.errors import InputError, defaults_of, refuse_ignored
 from toymodel.base.files import check_output
 from toymodel.base.numbers import whole
 from toymodel.base.words import arg
@@ -109,6 +109,8 @@ def run(
             expected="one of the two",
             fix="leave out " + arg("schedule", schedule),
         )
+    if noise == "none":
+        refuse_ignored({"noise_level": noise_level}, defaults_of(run), arg("noise", noise))
     # Losses, data, weights and targets, and the products of all pairs, of which a run holds some five.
     size = embedding or dim
     entries = (1 + epochs * tasks) * tasks + (tasks + size) * (dim + size) + 5 * (tasks + 1) ** 2

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from bridge.estimate.checks import trained_place
+from bridge.estimate.checks import displaced, trained_place
 from bridge.estimate.result import FitResult
 from bridge.judge.ahead import EpochsAhead
 from bridge.judge.curves import LagCurves, lag_curves, r_squared_of_curves
 from bridge.judge.forecast import Forecast
 from bridge.judge.goodness import Candidate, noisy_recovery
+from bridge.judge.identity import IRRELEVANT
 from bridge.judge.implications import Implication, implications, next_epoch
 from bridge.judge.predictions import Prediction
 from bridge.judge.prior_predictive import Feature, prior_predictive_check
@@ -170,7 +171,10 @@ def _reason(result: FitResult) -> str:
 
 def _failures(found: Findings) -> list[str]:
     """Where the mechanism fails."""
-    failures = [*_other_order(found.fit.data), *_below_zero(found.fit.data)]
+    failures, several = [], len(found.fit.datasets) > 1
+    for number, pair in enumerate(zip(found.fit.datasets, found.fit.predictions, strict=True), start=1):
+        of = f"run {number}, " if several else ""
+        failures += [of + fault for fault in (*_other_order(pair[0]), *_odd_losses(*pair))]
     null = found.best_null
     if null is not None and found.ahead is not None and found.ahead.r2 is not None:
         better = [name for name, value in found.ahead.nulls.items() if value > found.ahead.r2]
@@ -200,6 +204,15 @@ def _failures(found: Findings) -> list[str]:
 
 def _other_order(losses: LossMatrix) -> list[str]:
     """Losses that do not fall for the document of which the order says that it was just trained."""
+    early = displaced(losses)
+    for by, epochs in early.items():
+        if epochs:
+            which = "next" if by > 0 else "an episode before"
+            return [
+                f"rows: in epoch{'s' * (len(epochs) > 1)} {', '.join(map(str, epochs))} the loss that "
+                f"falls most is that of the document trained {which}: a row is missing or stands twice; "
+                "row 0 is before training, row r after episode r"
+            ]
     place = trained_place(losses)
     if place is None or place < _NOT_TRAINED:
         return []
@@ -215,15 +228,31 @@ def _other_order(losses: LossMatrix) -> list[str]:
     ]
 
 
-def _below_zero(losses: LossMatrix) -> list[str]:
-    """Losses that no mechanism has; below 0 by rounding is 0."""
-    below = losses.values < -1e-6 * np.abs(losses.values).max()
-    if not below.any():
-        return []
-    return [
-        f"losses: {below.sum()} of {below.size} are below 0, the least {losses.values.min():.4g}, and no "
-        "loss is; whatever was subtracted from them is missing in levels and scores"
-    ]
+def _odd_losses(run: LossMatrix, prediction: LossMatrix) -> list[str]:
+    """Losses that no mechanism has, of documents that are none, and of which one decides the fit."""
+    losses, largest = run.values, np.abs(run.values).max()
+    odd = []
+    below = losses < -1e-6 * largest  # below 0 by rounding is 0
+    if below.any():
+        odd.append(
+            f"losses: {below.sum()} of {below.size} are below 0, the least {losses.min():.4g}, and no "
+            "loss is; whatever was subtracted from them is missing in levels and scores"
+        )
+    still = np.flatnonzero(np.ptp(losses, axis=0) <= 1e-9 * largest)
+    if len(still):
+        odd.append(f"losses: of document {', '.join(map(str, still))} they never change")
+    kinds = np.unique(losses, axis=1).shape[1]
+    if kinds < run.tasks - max(0, len(still) - 1):
+        odd.append(f"losses: {run.tasks - kinds} of {run.tasks} documents have another's to the "
+                   "last digit: one text twice is trained twice an epoch")  # fmt: skip
+    rest = (losses / largest - prediction.values / largest) ** 2
+    if rest.size > 100 and rest.max() > rest.sum() / 4:
+        row, column = np.unravel_index(int(rest.argmax()), rest.shape)
+        odd.append(
+            f"losses: one, {losses[row, column]:.4g} of document {column} in row {row}, makes "
+            f"{rest.max() / rest.sum():.0%} of all that is not explained"
+        )
+    return odd
 
 
 def _cyclic(losses: LossMatrix) -> bool:
@@ -232,6 +261,14 @@ def _cyclic(losses: LossMatrix) -> bool:
 
 def _notes(result: FitResult, masked: int) -> list[str]:
     notes = []
+    configs = [config for run in result.datasets if isinstance(config := run.meta.get("config"), Mapping)]
+    differing = [
+        f"{name} ({', '.join(str(config.get(name)) for config in configs)})"
+        for name in (configs[0] if len(configs) == len(result.datasets) else ())
+        if name not in IRRELEVANT and any(config.get(name) != configs[0][name] for config in configs)
+    ]
+    if differing:
+        notes.append(f"the runs differ in {'; '.join(differing)}")
     if masked:
         notes.append(f"{masked} losses were left out of the fit, and interpolated for scores and curves")
     if result.agreeing_starts < len(result.starts):

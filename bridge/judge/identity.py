@@ -8,15 +8,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from llm.runs.folder import RunFolder
 from toymodel import InputError, LossMatrix
 
-__all__ = ["Change", "Identity", "identify", "relate"]
+__all__ = ["IRRELEVANT", "Change", "Identity", "identify", "relate"]
 
-# What a prediction takes into account, and what changes no loss that it is about.
+# What a prediction takes into account.
 _MODELLED = {"schedule", "order", "shuffle_until", "reverse_block", "steps", "epochs", "num_documents"}
-_IRRELEVANT = {"documents", "tokenizer", "device", "probes", "probe_documents", "probe_layer", "precision",
+IRRELEVANT = {"documents", "tokenizer", "device", "probes", "probe_documents", "probe_layer", "precision",
                "evaluate_summaries", "selection"}  # fmt: skip
+"""Settings that change no loss that a prediction is about, or only its rounding."""
+# What makes it another network.
+_NETWORK = ("task", "model", "weights", "width", "depth", "heads", "feed_forward")
+# Part by which losses before training may differ: rounding in bfloat16 is a tenth of it.
+_BEFORE = 0.05
 _SAME = "the same run again"
 
 
@@ -44,7 +51,7 @@ class Change:
     """What differs in another run.
 
     Attributes:
-        words: what the prediction takes into account.
+        words: what the prediction takes into account, and what else differs by name.
         documents: numbers of the other's documents in the fitted run; None where they are the same.
         steps: gradient steps an episode over those of the fitted run.
         unmodelled: further settings that differ, of which the prediction knows nothing.
@@ -83,11 +90,15 @@ def relate(fitted: Identity, other: Identity) -> Change:
     """What the other run changes.
 
     Raises:
-        InputError: where its documents are not the fitted run's, or some of them.
+        InputError: where its network is not the fitted run's, or its documents are not, or some of them.
     """
-    kept, unchecked = _documents(fitted, other)
     mine, theirs = fitted.config, other.config
     both = [name for name in mine if name in theirs and mine[name] != theirs[name]]
+    if network := [f"{name} {theirs[name]} for {mine[name]}" for name in _NETWORK if name in both]:
+        raise InputError(f"{other.name} is another network than {fitted.name} ({', '.join(network)})",
+                         expected="a run of the fitted run's network",
+                         fix=f"fit it for itself: reawaken fit {other.name}")  # fmt: skip
+    kept, unchecked = _documents(fitted, other)
     steps = 1.0
     if "steps" in both:
         steps = float(theirs["steps"]) / float(mine["steps"])
@@ -101,9 +112,20 @@ def relate(fitted: Identity, other: Identity) -> Change:
     shared = min(other.losses.epochs, fitted.losses.epochs)
     if kept is None and not (other.losses.order[:shared] == fitted.losses.order[:shared]).all():
         words.append(f"{theirs.get('schedule', 'another')} order")
-    unmodelled = [f"{name} {theirs[name]} for {mine[name]}" for name in both
-                  if name not in _MODELLED | _IRRELEVANT]  # fmt: skip
-    return Change(", ".join(words) or _SAME, kept, steps, tuple(unmodelled), unchecked)
+    beside = [name for name in both if name not in _MODELLED | IRRELEVANT]
+    unmodelled = [f"{name} {theirs[name]} for {mine[name]}" for name in beside]
+    before = fitted.losses.values[0] if kept is None else fitted.losses.values[0, list(kept)]
+    apart = np.abs(other.losses.values[0] - before).max()
+    if not beside and apart > _BEFORE * np.abs(before).max():
+        beside.append("losses before training")
+        unmodelled.append(f"losses before training: {other.losses.values[0].mean():.4g} in the mean for "
+                          f"{before.mean():.4g}, so another network or another unit")  # fmt: skip
+    if beside:
+        words.append("other " + ", ".join(beside))
+    if not words:
+        same = np.array_equal(fitted.losses.values, other.losses.values)
+        words.append(_SAME if same else "the same settings" if mine and theirs else "of the same order")
+    return Change(", ".join(words), kept, steps, tuple(unmodelled), unchecked)
 
 
 def _documents(fitted: Identity, other: Identity) -> tuple[tuple[int, ...] | None, str]:

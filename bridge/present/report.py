@@ -165,7 +165,7 @@ def prediction_lines(p: Prediction) -> list[str]:
             shown = "".join(f"{v:>8.3f}" if math.isfinite(v) else f"{'-':>8}" for v in values)
             lines.append(f"    {label:<{_LABEL - 4}}{shown}")
     for name in p.change.unmodelled:
-        lines += _wrap("  unmodelled", name)
+        lines += _wrap("  left out", name)
     if p.change.unchecked:
         lines += _wrap("  unchecked", p.change.unchecked)
     return lines

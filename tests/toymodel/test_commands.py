@@ -125,3 +125,24 @@ def test_an_order_without_epochs_is_told_by_its_episodes(capsys):
         lines = [line.split() for line in capsys.readouterr().out.splitlines()]
         assert word in [line[0] for line in lines if "online" in line]
         assert lines[-1][0] == last
+
+
+@pytest.mark.parametrize(
+    ("line", "ignored"),
+    [
+        ("run --noise-level 0.3", "--noise-level 0.3 changes nothing with --noise none"),
+        ("analyze --share 0.3 --dim 40", "--dim 40 changes nothing with --share 0.3"),
+        ("analyze --seed 4", "--seed 4 changes nothing with --share"),
+        ("analyze --slow 0.3 --fast 0.5 --inner-steps 4", "--inner-steps 4 changes nothing with --slow 0.3"),
+        ("order --slow 0.3 --fast 0.5 --fast-rate 0.4", "--fast-rate 0.4 changes nothing with --slow 0.3"),
+        ("order --gram G --tasks 12", "--tasks 12 changes nothing with --gram"),
+        ("order --budget 12 --epochs 9", "--epochs 9 changes nothing with --budget 12"),
+        ("sweep --slow-share 0.1 --fast-share 0.5 --rate 0.001:0.002:3", "--rate 0.001 0.0015 0.002 changes"),
+        ("sweep --slow-share 0.1 --fast-share 0.5 --inner-steps 3", "--inner-steps 3 changes nothing"),
+    ],
+)
+def test_what_would_change_nothing_is_refused(line, ignored, capsys):
+    assert call(*line.split()) == 2
+    said = capsys.readouterr().err
+    assert ignored in said
+    assert "Fix: leave out --" in said

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
 
-from toymodel.base.words import in_flags
+from toymodel.base.words import arg, in_flags
 
 
 class InputError(ValueError):
@@ -42,3 +44,25 @@ class InputError(ValueError):
 
 def _rebuild(problem: str, expected: str, fix: str) -> InputError:
     return InputError(problem, expected=expected, fix=fix)
+
+
+def refuse_ignored(given: Mapping[str, Any], defaults: Mapping[str, Any], beside: str) -> None:
+    """Refuse what was given where it would change nothing: who gave it would believe that it did.
+
+    Args:
+        given: values by argument, of those that change nothing.
+        defaults: their defaults among others; what has its default was not given.
+        beside: what makes them change nothing, in words.
+
+    Raises:
+        InputError: for the first that was given.
+    """
+    for name, value in given.items():
+        if value != defaults[name]:
+            raise InputError(arg(name, value) + " changes nothing with " + beside, expected="one of the two",
+                             fix="leave out " + arg(name))  # fmt: skip
+
+
+def defaults_of(function: Callable[..., Any]) -> dict[str, Any]:
+    """Defaults of a function's arguments, by name."""
+    return {name: p.default for name, p in inspect.signature(function).parameters.items()}

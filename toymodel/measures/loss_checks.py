@@ -25,10 +25,23 @@ def numbers(values: Any, what: str) -> NDArray[Any]:
         what: how the message calls it.
 
     Raises:
-        InputError: for rows of different lengths, text, objects, complex numbers, and truth values.
+        InputError: for rows of different lengths, text, objects, complex numbers, truth values, masked
+            entries, and tensors that NumPy does not take.
     """
+    if np.ma.is_masked(values):
+        raise InputError(
+            f"{what} with {np.ma.count_masked(values)} masked entries",
+            expected="a number in every place: NumPy would take what lies under the mask",
+            fix="fit(values.filled(values.mean()), observed=~values.mask)",
+        )
     try:
         array = np.asarray(values)
+    except (TypeError, RuntimeError) as error:  # a tensor that is tracked, elsewhere, or of bfloat16
+        raise InputError(
+            f"{what} given as {_type(values)} ({one_line(error, 120)})",
+            expected="an array",
+            fix="pass values.detach().cpu().double().numpy()",
+        ) from error
     except ValueError as error:  # rows of different lengths
         raise InputError(
             f"{what} that is no array ({one_line(error, 120)})",
@@ -51,10 +64,9 @@ def numbers(values: Any, what: str) -> NDArray[Any]:
 
 def _would_be_numbers(array: NDArray[Any]) -> bool:
     try:
-        array.astype(np.float64)
+        return bool(np.isfinite(array.astype(np.float64)).any())
     except (ValueError, TypeError):
         return False
-    return True
 
 
 def _type(values: Any) -> str:

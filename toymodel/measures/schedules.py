@@ -207,6 +207,9 @@ def _lists(where: Path, expected: str) -> NDArray[Any]:
         raise InputError(f"{str(where)!r} holds epochs of {lengths[0]} to {lengths[-1]} episodes",
                          expected="as many in every epoch: documents may be absent, and others twice",
                          fix="as many tasks in every list")  # fmt: skip
+    if any(isinstance(task, bool) for row in found for task in (row if isinstance(row, list) else [row])):
+        raise InputError(f"{str(where)!r} holds true or false", expected=expected,
+                         fix="numbers of tasks, counted from 0")  # fmt: skip
     try:
         return np.asarray(found)
     except ValueError as error:  # lists of unequal lengths, deeper down
@@ -292,13 +295,21 @@ def _given(order: ArrayLike, tasks: int, epochs: int) -> Order:
     except ValueError:  # rows of different lengths
         array = np.empty(0, dtype=object)
     if array.shape not in ((tasks,), (epochs, tasks)) or not np.issubdtype(array.dtype, np.integer):
-        whole_rows = array.ndim == 2 and np.issubdtype(array.dtype, np.integer)
+        fix: str = f"order = list(range({tasks}))"
+        if np.issubdtype(array.dtype, np.integer):
+            if array.ndim == 2:
+                fix = f"{array.shape[1]} tasks and {array.shape[0]} epochs, or another order"
+                if array.shape[1] == tasks:
+                    fix = arg("epochs", len(array))
+            elif array.size == epochs * tasks:
+                fix = f"order.reshape{(epochs, tasks)}"
+            elif array.ndim == 1:
+                fix = f"a task for each of {tasks} episodes"
         raise InputError(
             f"an order of {array.dtype} and shape {array.shape}",
             expected=f"whole numbers of shape {(tasks,)} or {(epochs, tasks)}",
-            fix=f"{array.shape[1]} tasks and {array.shape[0]} epochs, or another order" if whole_rows
-            else f"order = list(range({tasks}))",
-        )  # fmt: skip
+            fix=fix,
+        )
     if array.min() < 0 or array.max() >= tasks:
         raise InputError(
             f"an order with entries from {array.min()} to {array.max()}",

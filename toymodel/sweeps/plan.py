@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from toymodel.base.errors import InputError
+from toymodel.base.errors import InputError, refuse_ignored
 from toymodel.base.words import arg, args, nearest
 from toymodel.maps import TaskMap, get_map
 from toymodel.measures.losses import LossMatrix
+from toymodel.theory.choosing import check_gram
 
 __all__ = ["KINDS", "PARAMETERS", "RECORDS", "Plan", "coordinate", "make_plan"]
 
@@ -165,15 +166,13 @@ def make_plan(
     if order is not None:
         flat = LossMatrix.from_values(np.zeros((1 + epochs * most, most)), order).order.ravel()
     G = np.empty((0, 0)) if gram is None else np.array(gram, dtype=np.float64)
-    if gram is not None and (
-        G.shape != (most, most)
-        or not np.isfinite(G).all()
-        or not (np.diag(G) > 0).all()
-        or kind == "simulated"
-    ):
+    if gram is not None and (G.shape != (most, most) or kind == "simulated"):
         raise InputError(f"gram of shape {G.shape} for a sweep of kind {kind!r} with {most} tasks",
-                         expected=f"a finite Gram matrix, shape {(most, most)}, kind 'expected' or 'sampled'",
+                         expected=f"a Gram matrix of shape {(most, most)}, kind 'expected' or 'sampled'",
                          fix="gram=x @ x.T")  # fmt: skip
+    if gram is not None:
+        G = check_gram(G)
+        refuse_ignored({"rho": every["rho"]}, {"rho": [PARAMETERS["rho"]]}, "a Gram matrix")
     shape = lengths[:1] if samples else lengths
     return Plan(varied, fixed, shape, not samples, kind, epochs, most, flat, G, wanted, maps)
 
@@ -202,6 +201,9 @@ def _judge(every: dict[str, list[Any]], kind: str, maps: dict[str, TaskMap]) -> 
                                  fix=arg(name, PARAMETERS[name]))  # fmt: skip
     if (every["A"] == [None]) != (every["B"] == [None]):
         raise InputError("one of A and B", expected="both shares, or neither", fix=args(A=0.3, B=0.7))
+    if every["A"] != [None]:
+        idle = {name: every[name] for name in ("rate", "inner_steps", "fast_rate")}
+        refuse_ignored(idle, {name: [PARAMETERS[name]] for name in idle}, "the shares A and B")
     for label, one in maps.items():
         if kind != "simulated" and one.slope is None:
             raise InputError(

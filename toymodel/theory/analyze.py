@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from toymodel.base.errors import InputError
+from toymodel.base.errors import InputError, defaults_of, refuse_ignored
 from toymodel.base.memory import refuse_if_too_large
 from toymodel.base.words import arg, args, columns
 from toymodel.moments import shares
@@ -191,6 +191,11 @@ def analyze(
             expected="2 tasks, dimension 1, seed 0 at least",
             fix=args(tasks=25, dim=1000, seed=0),
         )
+    if rate is None:
+        refuse_ignored({"dim": dim, "seed": seed}, defaults_of(analyze), args(**given))
+    if slow is not None:
+        idle = {"inner_steps": inner_steps, "fast_rate": fast_rate}
+        refuse_ignored(idle, defaults_of(analyze), args(**given))
     # Eigenvectors, their inverse, and moments in a few copies.
     refuse_if_too_large(200 * (tasks + 1) ** 2, f"the spectrum of {tasks} tasks", "fewer " + arg("tasks"))
     with _said() as progress:

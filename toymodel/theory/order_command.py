@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toymodel.base.arrays import load_arrays
-from toymodel.base.errors import InputError
+from toymodel.base.errors import InputError, defaults_of, refuse_ignored
 from toymodel.base.files import atomic_write, check_output
 from toymodel.base.numbers import whole
 from toymodel.base.words import arg, args
@@ -73,6 +73,15 @@ def order(
     ):
         whole(name, value, least=least, fix=least)
     a, b = _shares(share, slow, fast, inner_steps, fast_rate)
+    defaults = defaults_of(order)
+    if gram is not None:
+        refuse_ignored({"tasks": tasks, "dim": dim}, defaults, arg("gram"))
+    if slow is not None:
+        refuse_ignored(
+            {"inner_steps": inner_steps, "fast_rate": fast_rate}, defaults, args(slow=slow, fast=fast)
+        )
+    if budget is not None:
+        refuse_ignored({"epochs": epochs}, defaults, arg("budget", budget))
     G = random_tasks(tasks, dim, 1, seed=seed).gram if gram is None else read_gram(gram)
     G = _scaled(check_gram(G), similarity_scale)
     if (radius := growth(G, a, b)) > 1 + 1e-9:

@@ -5,7 +5,7 @@ import pytest
 from scipy.optimize import least_squares
 
 from bridge import Mechanism, fit, report
-from bridge.estimate.checks import trained_place
+from bridge.estimate.checks import displaced, trained_place
 from bridge.estimate.fit import pose
 from bridge.judge.findings import _NOT_TRAINED, find
 from bridge.search.linear import project
@@ -190,12 +190,12 @@ def _matrix(tasks=8, epochs=3, value=None):
         (lambda: fit(_matrix(), ONE, bounds={"slow_shore": (0.1, 0.5)}), "'slow_share'"),
         (lambda: fit(_matrix(), ONE, bounds={"exponent": (1e6, 1e7)}), "values from"),
         (lambda: fit([_matrix(), _matrix(tasks=9)], ONE), "8 and 9 documents"),
-        (lambda: fit([_matrix(), _matrix()], ONE, shared=["slow_shares"]), "shared='slow_share'"),
+        (lambda: fit([_matrix(), 2 * _matrix().values], ONE, shared=["slow_shares"]), "shared='slow_share'"),
         (lambda: fit(_matrix(), ONE, starts=0), "starts=0"),
         (lambda: fit(_matrix(), ONE, intervals_by="guess"), "intervals_by='guess'"),
         (lambda: fit(_matrix(), ONE, observed=np.ones((3, 3), dtype=bool)), "observed of bool"),
         (lambda: fit(_matrix(), ONE, observed=np.zeros((25, 8), dtype=bool)), "all held out"),
-        (lambda: fit([_matrix(), _matrix()], ONE, observed=[np.ones((25, 8), dtype=bool)]), "1 masks for 2"),
+        (lambda: fit([_matrix(), 2 * _matrix().values], ONE, observed=[np.ones((25, 8), bool)]), "1 masks"),
         (lambda: fit(_matrix(tasks=61, epochs=2), Mechanism()), "61 documents"),
     ],
 )  # fmt: skip
@@ -255,7 +255,49 @@ def test_losses_in_another_order_than_was_said_are_the_first_failure(whole):
 
 
 def test_no_recorded_run_is_said_to_have_had_another_order():
-    files = sorted(Path("figures/recorded").rglob("*.npz"))
+    files = sorted((Path(__file__).parents[3] / "figures/recorded").rglob("*.npz"))
     assert len(files) > 200
-    places = [trained_place(LossMatrix.load(file)) for file in files]
+    runs = [LossMatrix.load(file) for file in files]
+    assert all(displaced(run) == {1: [], -1: []} for run in runs)
+    places = [trained_place(run) for run in runs]
     assert max(place for place in places if place is not None) < _NOT_TRAINED / 2
+
+
+def test_one_run_given_twice_is_no_joint_fit():
+    run = simulated(PLAIN, truth(PLAIN, np.random.default_rng(0)), np.random.default_rng(0), epochs=3)
+    for again in (run, run.first_epochs(2)):
+        with pytest.raises(InputError, match="runs 1 and 2 with the same losses.*leave out run 2"):
+            fit([run, again], PLAIN)
+
+
+def early(values):
+    """The losses before training left out, as if those after the first episode were they."""
+    return np.vstack([values[1:], values[-1:]])
+
+
+def test_what_is_odd_about_losses_stands_where_the_fit_fails():
+    rng = np.random.default_rng(1)
+    values = simulated(PLAIN, truth(PLAIN, rng), rng, epochs=4, deviation=0.02).values
+
+    def failures(*changed):
+        return " | ".join(
+            find(fit([LossMatrix.from_values(one) for one in changed], PLAIN, starts=1)).failures
+        )
+
+    still, twice, one = values.copy(), values.copy(), values.copy()
+    still[:, 4], twice[:, 4], one[40, 7] = 3.0, values[:, 3], 99.0
+    late = np.vstack([values[:31], values[30:-1]])
+    assert "losses: " not in failures(values)
+    assert "losses: of document 4 they never change" in failures(still)
+    assert "losses: 1 of 15 documents have another's to the last digit" in failures(twice)
+    assert "losses: one, 99 of document 7 in row 40" in failures(one)
+    assert (
+        "rows: in epochs 3, 4 the loss that falls most is that of the document trained an episode"
+        in failures(late)
+    )
+    assert "run 2, losses: of document 4 they never change" in failures(values, still)
+    assert "4 the loss that falls most is that of the document trained next" in failures(early(values))
+    # Where it also recovers most just before it is trained, it rises most after that.
+    run = Path(__file__).parents[3] / "figures/recorded/h100/pythia-1b-adam-seed0"
+    with pytest.raises(InputError, match="stand an episode early.*np.vstack"):
+        fit(early(LossMatrix.load(run).values), PLAIN)

@@ -75,6 +75,23 @@ def test_changes_are_told_from_configurations(run, reshuffled):
     assert change(lr=0.2, device="cuda").unmodelled == ("lr 0.2 for 0.1",)
 
 
+def test_what_a_prediction_leaves_out_stands_in_its_first_line(run, reshuffled):
+    mine = Identity("a", run, CONFIG, (), "a" * 64)
+    again = LossMatrix(run.values + 0.001, run.order)
+    bits = LossMatrix(run.values / np.log(2), run.order)
+
+    def words(losses, config):
+        return relate(mine, Identity("b", losses, config, (), "a" * 64)).words
+
+    assert words(run, CONFIG | {"lr": 0.2, "seed": 1}) == "other lr"  # the seed of one of them is not known
+    assert words(reshuffled, CONFIG | {"schedule": "reshuffled", "lr": 1}) == "reshuffled order, other lr"
+    assert words(again, CONFIG) == "the same settings"
+    assert words(again, {}) == "of the same order"
+    assert words(bits, CONFIG) == "other losses before training"
+    with pytest.raises(InputError, match=r"another network than a \(model n for m\)"):
+        words(again, CONFIG | {"model": "n"})
+
+
 def test_fewer_documents_are_found_by_name(run):
     few = made(cyclic_order(3, 4))
     names = tuple("abcdefgh")

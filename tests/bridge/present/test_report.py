@@ -186,8 +186,9 @@ def test_the_command_fits_reports_and_writes(losses, tmp_path, capsys):
 
 
 def test_the_command_fits_jointly(losses, tmp_path, capsys):
-    for name in ("a.npz", "b.npz"):
-        losses.save(tmp_path / name)
+    for name, steps in (("a.npz", 10), ("b.npz", 20)):
+        meta = {"config": {"steps": steps, "lr": 0.1}}
+        LossMatrix(losses.values * steps, losses.order, meta).save(tmp_path / name)
     files = [str(tmp_path / name) for name in ("a.npz", "b.npz")]
     flags = [
         "--channels",
@@ -206,6 +207,7 @@ def test_the_command_fits_jointly(losses, tmp_path, capsys):
     assert "2 runs jointly" in printed
     assert "unfitted_fraction[2]" in printed
     assert "slow_share[" not in printed
+    assert "Note        the runs differ in steps (10, 20)" in printed
 
 
 @pytest.mark.parametrize(

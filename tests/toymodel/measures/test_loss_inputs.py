@@ -164,3 +164,22 @@ def test_an_archive_of_one_array_is_a_matrix_and_of_several_is_not(tmp_path):
     np.savez(tmp_path / "two.npz", WHOLE, WHOLE)
     with pytest.raises(InputError, match="arr_0, arr_1.*losses=values"):
         LossMatrix.load(tmp_path / "two.npz")
+
+
+def test_what_lies_under_a_mask_is_no_loss():
+    masked = np.ma.masked_array(np.ones((5, 2)), np.eye(5, 2, dtype=bool))
+    with pytest.raises(InputError, match=r"2 masked entries.*observed=~values.mask"):
+        LossMatrix.from_values(masked)
+    assert LossMatrix.from_values(np.ma.masked_array(np.ones((5, 2)))).tasks == 2
+
+
+def test_tensors_are_taken_or_told_how():
+    torch = pytest.importorskip("torch")
+    plain = torch.rand(5, 2)
+    assert np.array_equal(LossMatrix.from_values(plain).values, plain.numpy())
+    for other in (plain.bfloat16(), plain.requires_grad_()):
+        with pytest.raises(InputError, match="given as a Tensor") as error:
+            LossMatrix.from_values(other)
+        values = other
+        assert error.value.fix == "pass values.detach().cpu().double().numpy()"
+        assert LossMatrix.from_values(values.detach().cpu().double().numpy()).tasks == 2

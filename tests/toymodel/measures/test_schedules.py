@@ -121,7 +121,8 @@ def test_an_order_from_a_file(tmp_path_factory, suffix, size, whole):
      ("o.json", b"[" * 10**5, "cannot be read"),
      ("o.json", b"3", "holds 3"), ("o.npy", b"junk", "cannot be read"), ("o.json", b"\xff", "cannot be read"),
      ("o.json", b'[["a", "b"]]', "whole numbers"), ("o.json", b'{"order": [0]}', "an object"),
-     ("o.json", b"[]", "shape"), ("o.json", b"[true, false]", "bool"), ("o.json", b"[[[0]]]", "shape"),
+     ("o.json", b"[]", "shape"), ("o.json", b"[true, false]", "true or false"),
+     ("o.json", b"[[true, 0, 2]]", "true or false"), ("o.json", b"[[[0]]]", "shape"),
      ("o.json", b"[[[0], [1, 2]]]", "lists in lists"), ("o.json", b"[0, [1]]", "epochs of 0 to 1"),
      ("o.json", b"[[0.0, 1.0]]", "order.astype")],
 )  # fmt: skip
@@ -234,3 +235,10 @@ def test_a_task_primes_the_one_before_it_nearly_as_much_as_the_one_after(T, A):
 def test_an_order_of_other_numbers_of_tasks_is_told_which():
     with pytest.raises(InputError, match=r"shape \(2, 4\).*4 tasks and 2 epochs"):
         schedule([[0, 1, 2, 3], [3, 2, 1, 0]], 5, 2)
+    for order, fix in (
+        ([[0, 1, 2], [2, 1, 0]], "epochs=2"),
+        ([0, 1, 2] * 4, r"order.reshape\(4, 3\)"),
+        ([0, 1], "a task for each of 3 episodes"),
+    ):
+        with pytest.raises(InputError, match=f"Fix: {fix}$"):
+            schedule(order, 3, 4)

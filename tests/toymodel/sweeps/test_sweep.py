@@ -278,3 +278,16 @@ def test_no_damaged_byte_reaches_the_library_that_reads_the_file(tmp_path, monke
     monkeypatch.setattr(xarray, "load_dataset", None)
     with pytest.raises(InputError, match=r"cannot be read as a finished sweep \(its (end|checksum)"):
         sweep(parameters, **settings)
+
+
+def test_a_gram_matrix_is_one_and_stands_for_every_similarity():
+    gram = random_gram(4, 20, seed=1)
+    lopsided = gram + np.eye(4, k=1)
+    for options, says in (
+        ({"gram": lopsided}, "symmetric"), ({"gram": gram - 9 * gram.max()}, "> 0"),
+        ({"gram": gram[:3, :3]}, "shape"),
+    ):  # fmt: skip
+        with pytest.raises(InputError, match=says):
+            sweep({"tasks": 4}, **options)
+    with pytest.raises(InputError, match="changes nothing with a Gram matrix"):
+        sweep({"tasks": 4, "rho": [0.1, 0.2]}, gram=gram)
