@@ -45,6 +45,7 @@ with _interruptible():  # from the first moment that is ours on
     import importlib
     import importlib.util
     import io
+    import itertools
     import re
     import types
     import warnings
@@ -244,7 +245,7 @@ def _call(function: Command, argv: list[str], program: str, named: Mapping[str, 
             _unframed(frame.getvalue()), expected="flags and values as in the help", fix=f"{program} --help"
         ) from None
     if unknown:
-        _refuse(unknown, list(_by_argument(function, {}).values()), program)
+        _refuse(unknown, list(_by_argument(function, {}).values()), program, argv)
     args, kwargs = parsed[0]
     try:
         function(*args, **kwargs)
@@ -269,7 +270,12 @@ def _by_argument(function: Command, named: Mapping[str, str]) -> dict[str, str]:
     return flags | {name: f"--{flag}" for name, flag in named.items() if f"--{flag}" in known}
 
 
-def _refuse(unknown: list[str], flags: list[str], program: str) -> None:
+def _refuse(unknown: list[str], flags: list[str], program: str, argv: Sequence[str]) -> None:
+    for flag, value in itertools.pairwise(argv):
+        if value == unknown[0] and value.lower() in ("true", "false") and flag in flags:
+            plain, turned = flag.replace("--no-", "--", 1), "--no-" + flag.removeprefix("--")
+            raise InputError(f"{flag} {value}", expected="a flag without a value",
+                             fix=plain if value.lower() == "true" else turned)  # fmt: skip
     word = next((u for u in unknown if u.startswith("-")), unknown[0]).partition("=")[0]
     near = nearest_few(word.replace("_", "-"), flags, 1)
     raise InputError(

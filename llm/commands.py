@@ -15,6 +15,7 @@ import tyro
 from llm.collect import collect
 from llm.config import RunConfig
 from llm.defaults import WithPreset
+from llm.ignored import refuse_ignored_settings
 from llm.launch.campaign.command import COMMANDS as CAMPAIGN
 from llm.launch.sweeps import Launcher
 from llm.presets import PRESETS, family, preset
@@ -55,6 +56,7 @@ def _run(
     if dry_run:
         from llm.cost.estimate import estimate
 
+        refuse_ignored_settings(config)
         print(estimate(config, timed=timed))
         print("nothing was written (--dry-run)")
         return

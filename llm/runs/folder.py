@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from llm.config import RunConfig
+from llm.ignored import refuse_ignored_settings
 from llm.runs import log
 from llm.runs.checkpoint import Checkpoint, Checkpoints
 from llm.runs.tensors import Tensors, load_tensors, save_tensors
@@ -67,7 +68,8 @@ class RunFolder:
         """Whether the folder already belongs to a run of this configuration; False if it is new or empty.
 
         Raises:
-            InputError: when another configuration, or something that is no run, is there.
+            InputError: when another configuration, or something that is no run, is there; for settings that
+                a new run would ignore.
         """
         if (self.path / "config.json").is_file():
             found = self.read_config()
@@ -85,6 +87,7 @@ class RunFolder:
                 expected="a new or empty folder, or a run of the same configuration",
                 fix=arg("out", f"{self.path}-run"),
             )
+        refuse_ignored_settings(config)
         return False
 
     def check_ready(self, config: RunConfig) -> None:

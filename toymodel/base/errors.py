@@ -59,8 +59,12 @@ def refuse_ignored(given: Mapping[str, Any], defaults: Mapping[str, Any], beside
     """
     for name, value in given.items():
         if value != defaults[name]:
-            raise InputError(arg(name, value) + " changes nothing with " + beside, expected="one of the two",
-                             fix="leave out " + arg(name))  # fmt: skip
+            usual = defaults[name]
+            raise InputError(
+                arg(name, value) + " changes nothing with " + beside,
+                expected="one of the two",
+                fix="leave out " + arg(name, value) + ("" if usual is None else ", or " + arg(name, usual)),
+            )
 
 
 def defaults_of(function: Callable[..., Any]) -> dict[str, Any]:
