@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["initialize", "load_weights", "weight_hash", "weight_hash_later"]
 
 _PIECE = 1 << 22  # numbers hashed at a time
+_NUMBER = re.compile(r"(?<=\.)\d+(?=\.)")  # of a block, in the name of a weight
 
 
 def load_weights(kind: Any, folder: Path | None, config: RunConfig, common: dict[str, Any]) -> Any:
@@ -34,7 +36,8 @@ def load_weights(kind: Any, folder: Path | None, config: RunConfig, common: dict
         common: further arguments of ``from_pretrained``.
 
     Raises:
-        InputError: for weights that are pickled, damaged, or lack a part of the model.
+        InputError: for weights that are pickled, damaged, lack a part of the model, or have more
+            blocks than it.
     """
     assert folder is not None
     where, more = library_arguments(folder)
@@ -75,6 +78,17 @@ def load_weights(kind: Any, folder: Path | None, config: RunConfig, common: dict
             expected="a checkpoint of the whole model",
             fix=arg("weights", "random") + ", or another folder",
         )
+    unused = sorted(report["unexpected_keys"])
+    kinds = {_NUMBER.sub("#", name) for name in model.state_dict()}
+    if further := [name for name in unused if _NUMBER.sub("#", name) in kinds]:
+        raise InputError(
+            "the weights of "
+            + arg("model", config.model)
+            + f" have {further[0]}, beyond what its settings say",
+            expected="weights and settings of one network: without its last blocks it is another",
+            fix="copy config.json again",
+        )
+    model.unused = unused
     if more:
         if left := [name for name, p in model.named_parameters() if p.dtype != common["dtype"]]:
             problem = ValueError(f"{left[0]} is not dequantised")

@@ -268,7 +268,14 @@ def _misfit(values: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
 
 
 def divergence(config: RunConfig, episode: int) -> InputError:
-    """What is to be said of a run whose loss was no longer finite after an episode."""
+    """What is to be said of a run whose loss was no longer finite after an episode; 0 is before the first."""
+    if not episode:
+        return InputError(
+            arg("weights", config.weights) + ": losses that are not finite before anything is trained",
+            expected="weights, as finite numbers, at which losses are finite",
+            fix="copy or download the checkpoint again" if config.weights == "pretrained"
+            else arg("precision", "ieee") + ", or another " + arg("model"),
+        )  # fmt: skip
     return InputError(
         arg("lr", config.lr) + f": the loss is no longer finite after episode {episode}",
         expected="a learning rate at which training is stable",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime
+import math
 import platform
 import subprocess
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
     from llm.tasks.protocol import TaskAdapter
 
-__all__ = ["check_same_input", "describe", "now"]
+__all__ = ["check_same_input", "describe", "doubts", "now"]
 
 _PACKAGES = ("numpy", "torch", "transformers", "tokenizers", "datasets", "torchvision")
 
@@ -43,7 +45,11 @@ def describe(config: RunConfig, adapter: TaskAdapter, device: torch.device) -> d
             "trainable": sum(p.numel() for p in model.parameters() if p.requires_grad),
             "sha256": adapter.weights_sha256(),
         }
-        | ({"quantization": stored} if (stored := getattr(model, "quantization", None)) else {}),
+        | ({"quantization": stored} if (stored := getattr(model, "quantization", None)) else {})
+        | ({"unused": unused} if (unused := getattr(model, "unused", None)) else {})
+        | (
+            {"vocabulary": rows} if (rows := getattr(getattr(model, "config", None), "vocab_size", 0)) else {}
+        ),
         "tasks": dict(adapter.data),
     }
 
@@ -62,6 +68,27 @@ def check_same_input(before: dict[str, Any], now: dict[str, Any], folder: Path) 
                 expected=f"hash {old[:12]}..., found {new[:12]}..." if old else "their hash in manifest.json",
                 fix=f"restore the {words} (and the versions in manifest.json), or use another folder",
             )
+
+
+def doubts(config: RunConfig, manifest: Mapping[str, Any], before: float | None) -> list[str]:
+    """What speaks against trained weights being in place as they were trained, a sentence each.
+
+    Args:
+        config: of the run.
+        manifest: its manifest.
+        before: mean loss before training in nats; None where there is none yet.
+    """
+    model = manifest.get("model", {})
+    found, rows = [], model.get("vocabulary", 0)
+    if unused := model.get("unused"):
+        some = ", ".join(unused[:3]) + ", ..." * (len(unused) > 3)
+        found.append(f"the weights' file holds more than this network has ({some})")
+    if config.weights == "pretrained" and rows and before is not None and before >= (guess := math.log(rows)):
+        found.append(
+            f"the trained weights' loss before training, {before:.4g}, is that of a guess among {rows} "
+            f"tokens, {guess:.4g}, or worse: is the tokenizer theirs?"
+        )
+    return found
 
 
 def now() -> str:

@@ -13,6 +13,7 @@ import numpy as np
 from llm.config import RunConfig, varied
 from llm.runs.finished import Run
 from llm.runs.folder import RunFolder
+from llm.runs.manifest import doubts
 from llm.tasks.order import episode_order
 from toymodel.base.errors import InputError
 from toymodel.base.words import columns, either, nearest_few
@@ -69,9 +70,9 @@ def show_run(path: str | os.PathLike[str]) -> str:
         done, loss = _progress(folder)
         more = f", mean loss {loss:.4g}" if loss is not None else ""
         lines.append(f"state     unfinished: {done} of {episodes} episodes{more}; the same command goes on")
-    lines += _facts(config, manifest)
-    if folder.finished:
-        run = Run.load(path)
+    run = Run.load(path) if folder.finished else None
+    lines += _facts(config, manifest, None if run is None else float(run.losses.values[0].mean()))
+    if run is not None:
         lines += _scores(run.losses)
         if run.losses.epochs > 1:
             profile = lag_profile(run.losses)
@@ -150,7 +151,7 @@ def _whole_epochs(folder: RunFolder, config: RunConfig) -> LossMatrix | None:
     return LossMatrix(rows[: 1 + epochs * config.num_documents], episode_order(config)[:epochs])
 
 
-def _facts(config: RunConfig, manifest: dict[str, Any]) -> list[str]:
+def _facts(config: RunConfig, manifest: dict[str, Any], before: float | None) -> list[str]:
     if not manifest:
         return []
     versions = ", ".join(f"{name} {number}" for name, number in manifest.get("versions", {}).items())
@@ -179,7 +180,8 @@ def _facts(config: RunConfig, manifest: dict[str, Any]) -> list[str]:
         lines.append(f"stored as {counts} tensors, read as float32")
     if config.task == "language":
         lines.append(f"tokenizer {tasks.get('tokenizer', 'not recorded')}")
-    return [*lines, *(f"note      {note}" for note in tasks.get("notes", []))]
+    notes = [*tasks.get("notes", []), *doubts(config, manifest, before)]
+    return [*lines, *(f"note      {note}" for note in notes)]
 
 
 def _scores(losses: LossMatrix) -> list[str]:

@@ -124,6 +124,10 @@ class Session:
         if not self.done:
             self._start_evaluation()
             self._end_evaluation(0)
+            from llm.runs.manifest import doubts
+
+            for doubt in doubts(self.state.config, self.manifest, float(self.rows["losses"][0].mean())):
+                print(f"reawaken: {doubt}", file=sys.stderr)
 
     def check_same_input(self) -> None:
         """That tasks and initial weights are those that the folder's manifest names, which is kept.

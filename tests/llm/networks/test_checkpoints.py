@@ -6,6 +6,7 @@ import json
 import pytest
 import torch
 import transformers
+from safetensors.torch import load_file, save_file
 
 import llm
 import reawaken
@@ -14,6 +15,7 @@ from llm.data.corpus import train_tokenizer
 from llm.data.documents import load_documents
 from llm.networks.architecture import read_architecture
 from llm.networks.models import build_model
+from llm.runs.show import show_run
 from tests.llm.given import refusal, texts
 
 SHAPE = {"vocab_size": 300, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
@@ -226,3 +228,35 @@ def test_the_tokenizer_is_named_wherever_documents_and_runs_are_shown(tmp_path, 
     for words in (["documents", *flags], ["run", *flags, "--out", str(tmp_path / "run")]):
         assert reawaken.main(["llm", *words]) == 0
         assert made in capsys.readouterr().out
+
+
+def test_a_checkpoint_of_more_blocks_than_its_settings_say_is_another_network(tmp_path):
+    folder = llama(tmp_path / "m", num_hidden_layers=3)
+    file = tmp_path / "m" / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"num_hidden_layers": 1}))
+    run = dataclasses.replace(SMALL, model=folder, weights="pretrained")
+    said = refusal(lambda: build_model(run, 300))
+    assert "have model.layers.1.input_layernorm.weight, beyond what its settings say" in said
+    build_model(dataclasses.replace(run, weights="random"), 300)
+
+
+def test_trained_weights_that_know_nothing_or_are_not_all_used_are_told(tmp_path, capsys):
+    folder = llama(tmp_path / "m")
+    train_tokenizer(texts(9), 300).save(f"{folder}/tokenizer.json")
+    file = tmp_path / "m" / "model.safetensors"
+    weights = load_file(file)
+    weights["lm_head.weight"] *= 50  # certain, and wrong
+    save_file(weights | {"value_head.weight": torch.ones(3)}, file, {"format": "pt"})
+    run = dataclasses.replace(SMALL, model=folder, weights="pretrained")
+    llm.run(run, tmp_path / "run")
+    for said in (capsys.readouterr().err, show_run(tmp_path / "run")):
+        assert "holds more than this network has (value_head.weight)" in said
+        assert "is that of a guess among 300 tokens, 5.704, or worse: is the tokenizer theirs?" in said
+    weights["lm_head.weight"] *= 0
+    weights["lm_head.weight"][0, 0] = float("nan")
+    save_file(weights, file, {"format": "pt"})
+    said = refusal(lambda: llm.run(run, tmp_path / "nan"))
+    assert "not finite before anything is trained" in said
+    assert "copy or download the checkpoint again" in said
+    llm.run(dataclasses.replace(run, weights="random"), tmp_path / "random")
+    assert "guess" not in capsys.readouterr().err + show_run(tmp_path / "random")
