@@ -55,7 +55,6 @@ def figures(
             figure, words = render(name, found), caption(name, found)
         except MissingRuns as error:
             missing.append(error)
-            print(error)
             continue
         # Layout moves a little with every drawing: PNG comes first, whatever else is asked for.
         pictures[name] = png_bytes(figure)
@@ -68,13 +67,17 @@ def figures(
             file.write(words)
         for path in written:
             print(f"{path}   {FIGURES[name].title}")
-    if not names or "all" in names:
+    whole = not names or "all" in names
+    nothing = not whole and len(missing) == len(chosen)
+    for absent in missing[nothing:]:  # the first of nothing but such is raised
+        print(absent)
+    if whole:
         judged = evaluate(found)
         write_claims(out / "claims.json", judged)
         print(f"{out / 'claims.json'}   the paper's claims, judged at every scale")
         write_gallery(out / "gallery.html", found, pictures, judged)
         print(f"{out / 'gallery.html'}   all figures beside what the paper found")
-    elif len(missing) == len(chosen):
+    elif nothing:
         raise missing[0]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import textwrap
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ __all__ = [
     "SHADE",
     "TOY",
     "figure_style",
+    "folded",
     "FORMATS",
     "SERIES",
     "letter",
@@ -137,4 +139,9 @@ def save_figure(figure: Figure, stem: str | os.PathLike[str], formats: Iterable[
 
 def letter(axes: Axes, name: str, title: str) -> None:
     """A panel's title with its letter in front."""
-    axes.set_title(f"({name}) {title}")
+    axes.set_title(folded(f"({name}) {title}"))
+
+
+def folded(title: str) -> str:
+    """A title on as many lines as a page of the usual width has room for."""
+    return textwrap.fill(title, 75)

@@ -193,7 +193,9 @@ class Runs(Sequence[Run]):
                     missing.append(preset)
             yield Family(
                 name + form, form, scale, tuple(members), tuple(missing),
-                tuple(f"{k.replace('_', ' ')} {getattr(one, k)}" for k in differ if k not in SHAPE),
+                # An order is called by its schedule, "given": a title has no room for its numbers.
+                tuple(f"{k.replace('_', ' ')} {getattr(one, k)}" for k in differ
+                      if k not in {*SHAPE, "order"}),
                 len(differ),
                 set(differ) <= OTHER_SETTINGS - fixed,
             )  # fmt: skip

@@ -23,7 +23,7 @@ from figures.evidence.groups import Family
 from figures.evidence.lookup import find
 from figures.evidence.scales import SCALES, Scale
 from figures.evidence.scores import last_score, shifted
-from figures.style import INK, SERIES, SHADE, figure_style, letter, new_figure
+from figures.style import INK, SERIES, SHADE, figure_style, folded, letter, new_figure
 from llm.config import RunConfig, varied
 from llm.presets import family
 from toymodel.measures.losses import LossMatrix
@@ -232,7 +232,7 @@ class Curves:
         for kind, control in row.controls.items():
             axes[0].plot(self._x(control.losses[0]), self._mean(control)[0], color="0.55", lw=1.1,
                          linestyle=_CONTROLS[kind][1], zorder=1, label=control.label)  # fmt: skip
-        axes[0].set_title(row.title)
+        axes[0].set_title(folded(row.title))
         axes[0].set_ylabel(row.unit)
         if self.bars:
             self._scores(axes[1], row.lines)

@@ -173,6 +173,16 @@ def test_predictions_are_drawn_side_by_side(result, run, reshuffled):
     assert len(to_json(find(result, predictions=tuple(found)))["predictions"]) == 2
 
 
+def test_a_recovery_score_that_is_missed_stands_where_the_fit_fails(result, run):
+    change = relate(Identity("a", run, {}), Identity("b", run, {}))
+    late = run.values.copy()
+    late[9:16] = late[16]  # in the second epoch nothing of the first document is lost or won
+    other = LossMatrix(late, run.order)
+    for losses, missed in ((run, False), (other, True)):
+        found = find(result, predictions=(predict(result, losses, change, "b"),))
+        assert any(failure.startswith("b: recovery of epoch") for failure in found.failures) == missed
+
+
 def test_predicted_runs_are_read_from_files(result, run, reshuffled, tmp_path):
     reshuffled.save(tmp_path / "b.npz")
     (found,) = predict_runs(result, identify("a", run), [tmp_path / "b.npz"])

@@ -1,5 +1,6 @@
 """The network's figures say what they show: their data, read back from the axes."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -14,8 +15,9 @@ from figures.evidence.scores import last_score, shifted
 from figures.panels import fig08, movement
 from figures.panels.varied import PANELS
 from figures.style import SERIES, png_bytes
-from llm.presets import family
-from tests.figures.runs import write_family
+from llm.presets import family, preset
+from tests.figures.runs import write_family, write_run
+from toymodel import random_tasks, simulate
 
 # What needs trained weights of several sizes.
 UNRECORDED = {"2a", "pretraining"}
@@ -187,6 +189,18 @@ def test_sizes_are_means_over_seeds(runs, name):
     found = [np.ravel(run.probe("updates")[key]) for run in runs.family("fig17", "small").members[0].runs]
     np.testing.assert_allclose(left.get_lines()[0].get_ydata(), np.mean(found, axis=0))
     assert len(right.get_lines()[0].get_ydata()) == 100
+
+
+def test_a_run_in_an_order_of_its_own_is_drawn_under_a_title_that_has_room(tmp_path):
+    order = json.dumps([[0, 2, 5, 6, 1, 4, 3, 7]] * 5)
+    losses = simulate(random_tasks(8, 30), "reflection", rate=0.02, order=json.loads(order), epochs=5).losses
+    for name in ("fig1-embedded", "fig1-random"):
+        write_run(tmp_path, replace(preset(name), num_documents=8, order=order), losses=losses)
+    figure = render("1b", Runs.load(tmp_path))
+    png_bytes(figure)  # warns where the axes have no room left
+    titles = [line for axes in panels(figure) for line in axes.get_title("left").splitlines()]
+    assert "schedule given" in " ".join(titles)
+    assert max(map(len, titles)) <= 75
 
 
 def test_missing_runs_are_said_with_the_command(runs):
