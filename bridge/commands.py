@@ -33,6 +33,7 @@ def fit_command(
     floor: bool | None = None,
     interference: bool | None = None,
     diffusion: bool | None = None,
+    sharing: Literal["all", "uniform", "beta"] | None = None,
     held_out: int = 2,
     mask_nan: bool = False,
     table: bool = False,
@@ -59,6 +60,8 @@ def fit_command(
         floor: A floor beside each document's scale.
         interference: Documents similar by chance, as in a space of few dimensions.
         diffusion: Solutions moved at random by steps that do not shrink, as Adam's.
+        sharing: Part of the documents that trains a direction of w: all, uniform between 0 and 1, or from
+            Beta(g, 1), whose mean is fitted.
         held_out: Epochs predicted from a fit to the others (first run).
         mask_nan: Leave losses that are NaN out of the fit in place of refusing them.
         table: Also compare the family and the null models by AIC and BIC (first run; a minute).
@@ -122,7 +125,8 @@ def fit_command(
     for path in predict:
         relate(first, identify(path, LossMatrix.load(path)))
     wanted = {"channels": channels, "drift": drift, "link": link, "nearness": nearness, "pairs": pairs,
-              "floor": floor, "interference": interference, "diffusion": diffusion}  # fmt: skip
+              "floor": floor, "interference": interference, "diffusion": diffusion,
+              "sharing": sharing}  # fmt: skip
     asked: dict[str, Any] = {name: value for name, value in wanted.items() if value is not None}
     fullest = choose(matrices[0], matrices[0].values.size)
     form = replace(fullest if describe else FOUR, **asked) if asked or describe else None

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +27,9 @@ __all__ = ["FAMILY", "FIVE", "FOUR", "TIE", "Candidate", "Choice", "Seen", "choo
 Floats = NDArray[np.float64]
 
 
-def _form(drift: str, link: str) -> Mechanism:
-    return Mechanism(channels=1, drift=drift, link=link, nearness=False, pairs=False)  # type: ignore[arg-type]
+def _form(drift: str, link: str, sharing: str = "all") -> Mechanism:
+    plain: Any = {"drift": drift, "link": link, "sharing": sharing}
+    return Mechanism(channels=1, nearness=False, pairs=False, **plain)
 
 
 FOUR = _form("none", "saturating")
@@ -39,11 +41,14 @@ FIVE = _form("slow", "saturating")
 FAMILY: dict[str, Mechanism] = {
     "constant shares, linear link": _form("none", "linear"),
     "constant shares, bounded link": FOUR,
+    "constant shares, bounded link, partly shared": _form("none", "saturating", "uniform"),
     "falling slow share, linear link": _form("slow", "linear"),
     "falling slow share, bounded link": FIVE,
+    "falling slow share, bounded link, partly shared": _form("slow", "saturating", "uniform"),
     "both shares drifting, bounded link": _form("epoch", "saturating"),
+    "both shares drifting, bounded link, partly shared": _form("epoch", "saturating", "uniform"),
 }
-"""From fewest numbers to most; of equally many the one without drift comes first."""
+"""From fewest numbers to most."""
 
 TIE = 0.01
 """R^2 by which a form must be better than a simpler one: less than what seeds of one run differ by."""
@@ -143,9 +148,10 @@ def choose_form(
         runs = pooled_r_squared(_left_out(form, matrices, fit)) if runs_too and len(matrices) > 1 else None
         tried.append(Candidate(name, form, len(form.terms), pooled_r_squared(pairs) if pairs else None, runs))
     best = max(tried, key=lambda c: c.score)
-    first_good = next(c for c in tried if c.score >= best.score - TIE)
-    marked = tuple(replace(c, chosen=c is first_good) for c in tried)
-    return Choice(marked, _why(first_good, best, tried))
+    good = [c for c in tried if c.score >= best.score - TIE]
+    simplest = min(good, key=lambda c: (c.parameters, -c.score))
+    marked = tuple(replace(c, chosen=c is simplest) for c in tried)
+    return Choice(marked, _why(simplest, best, tried))
 
 
 def _likeliest(matrices: Sequence[Seen], fit: Fit, family: Mapping[str, Mechanism]) -> Choice:

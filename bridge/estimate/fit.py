@@ -51,9 +51,8 @@ def fit(
 
     Forms of one channel without correlated documents (`Mechanism.explains`) are fitted to what documents
     share: the likelihood of the means over documents by visit and lag, each document's own departures being
-        smooth
-    in lag and coming again from epoch to epoch (`bridge.field.curves`). The others describe every loss, by
-    penalised least squares with autoregressive noise (`bridge.search.problem`).
+    smooth in lag and coming again from epoch to epoch (`bridge.field.curves`). The others describe every
+    loss, by penalised least squares with autoregressive noise (`bridge.search.problem`).
 
     Args:
         losses: one matrix, or several of one T; an array or nested lists are in the cyclic order.

@@ -24,7 +24,8 @@ class Implication:
         slow: A.
         fast: B.
         margin: stability margin of orthogonal data, the smallest of A, 2-A-B and B + A/T.
-        radius: spectral radius of an epoch with the fitted similarity; above 1 losses would grow.
+        radius: spectral radius of an epoch with the fitted similarity; above 1 losses would grow. As
+            transport and recovery it is of directions that all documents train: others settle sooner.
         transport: positions by which the pattern of the q moves along the ring in an epoch.
         recovery: score of squared distances that training at these shares would approach; none where
             solutions diffuse, which end in a state of their own.

@@ -30,7 +30,7 @@ DIFFUSION = CHANCE + 1
 def sensitivity_kernel() -> Callable[..., None]:
     """Expected losses and their exact derivatives (see `_sensitivity`)."""
     inputs = "f8[:,:,::1], f8[:,:,::1], f8[:,:,:,::1], f8[::1], f8, f8, i8[:,::1], b1, f8, f8, f8, f8"
-    signature = f"void({inputs}, f8[:,:,::1], f8[:,::1])"
+    signature = f"void({inputs}, i8[:,::1], f8[:,:,::1], f8[:,:,::1], f8[:,::1])"
     return compiled(_sensitivity, signature)
 
 
@@ -42,7 +42,7 @@ def feature_kernel() -> Callable[..., None]:
 
 
 def _sensitivity(
-    S: Any,
+    initial: Any,
     ratio: Any,
     dratio: Any,
     phi: Any,
@@ -54,18 +54,21 @@ def _sensitivity(
     dstart: Any,
     steps: Any,
     last: Any,
+    place: Any,
+    weight: Any,
     out: Any,
     shares: Any,
 ) -> None:
-    """Run the moment recursion and its tangents side by side.
+    """Run the moment recursion and its tangents side by side, for one group of directions after another.
 
     ``S[0]`` is the moment matrix over (q_1..q_T, w) and ``S[1:]`` its derivatives by the parameters (in
     the order of `TANGENTS`). One episode adds
     u v^T + v u^T + rr u u^T, with v the covariance with the residual r = q_i - w, rr its variance and u the
-    step (-A ratio_ij, +B); a tangent adds the product rule's terms, gathered by column vector.
+    step (-A ratio_ij, +B); a tangent adds the product rule's terms, gathered by column vector. Directions
+    that a document does not use stay what they are while it is trained, and are no part of its loss.
 
     Args:
-        S: shape ``(1 + P, T+1, T+1)``, advanced in place.
+        initial: S of all documents before training, shape ``(1 + P, T+1, T+1)``.
         ratio: similarity G_ij/G_ii of every epoch, shape ``(E, T, T)``; shape ``(0, 0, 0)`` for orthogonal
             data, where an episode touches two rows only and costs O(T).
         dratio: its derivatives, shape ``(E, P - 5, T, T)``.
@@ -80,107 +83,131 @@ def _sensitivity(
         dstart: derivative of log(start) by the first parameter.
         steps: gradient steps of an episode relative to those u belongs to: u becomes u^steps (section 2).
         last: the epoch after which shares that drift by epoch stay what they are.
-        out: losses and derivatives, shape ``(1 + P, 1 + E*T, T)``.
+        place: number of every document among those that use a group's directions, or -1; shape ``(D, T)``,
+            the last group being that of all documents.
+        weight: part of every document's loss that lies in a group's directions, and its derivative by the
+            parameter that says so; shape ``(2, D, T)`` (`bridge.model.sharing.directions`).
+        out: losses, derivatives by `TANGENTS`, and that by the weights' parameter if there is room for it,
+            shape ``(1 + P, 1 + E*T, T)`` or ``(2 + P, ...)``; they are added.
         shares: slow and fast share of every episode, shape ``(E*T, 2)``.
     """
-    count = S.shape[0]
-    w = S.shape[1] - 1
+    count = initial.shape[0]
     local = ratio.shape[0] > 0
-    u = S[:, 0].copy()
-    v = S[:, 0].copy()
-    u[:] = 0.0
-    rr = v[:, 0].copy()
-    for p in range(count):
-        for j in range(w):
-            out[p, 0, j] = 0.5 * (S[p, j, j] - 2.0 * S[p, j, w] + S[p, w, w])
-    episode = 0
-    for e in range(order.shape[0]):
-        for k in range(order.shape[1]):
-            i = order[e, k]
-            for p in range(count):
-                for j in range(w + 1):
-                    v[p, j] = S[p, j, i] - S[p, j, w]
-                rr[p] = v[p, i] - v[p, w]
-            x = min(float(e), last)
-            seen = by_loss and rr[0] > LEAST * start
-            if by_loss:
-                x = math.log(rr[0] / start if seen else LEAST)
-            unfitted = 1.0 / (1.0 + math.exp(-(phi[0] + phi[2] * x)))
-            left = unfitted**steps
-            fitted = 1.0 - left
-            dfitted = -steps * left * (1.0 - unfitted)
-            slow = 1.0 / (1.0 + math.exp(-(phi[1] + phi[3] * x)))
-            a = fitted * slow
-            b = fitted * (1.0 - slow)
-            shares[episode, 0] = a
-            shares[episode, 1] = b
-            for p in range(count):
-                da = a
-                db = b
-                if p > 0:
-                    dx = 0.0
-                    if seen:
-                        dx = rr[p] / rr[0]
-                        if p == 1:
-                            dx -= dstart
-                    du = phi[2] * dx
-                    ds = phi[3] * dx
-                    if p == 2:
-                        du += 1.0
-                    elif p == 3:
-                        ds += 1.0
-                    elif p == 4:
-                        du += x
-                    elif p == 5:
-                        ds += x
-                    da = dfitted * slow * du + a * (1.0 - slow) * ds
-                    db = dfitted * (1.0 - slow) * du - a * (1.0 - slow) * ds
-                if local:
-                    for j in range(w):
-                        u[p, j] = -da * ratio[e, i, j]
-                    if p > 5:
+    tasks = place.shape[1]
+    docs = np.zeros(tasks + 1, dtype=np.int64)
+    for group in range(place.shape[0]):
+        w = 0
+        for j in range(tasks):
+            if place[group, j] >= 0:
+                docs[place[group, j]] = j
+                w += 1
+        docs[w] = tasks
+        S = np.empty((count, w + 1, w + 1))
+        for p in range(count):
+            for j in range(w + 1):
+                for m in range(w + 1):
+                    S[p, j, m] = initial[p, docs[j], docs[m]]
+        u = np.zeros((count, w + 1))
+        v = np.empty((count, w + 1))
+        rr = np.empty(count)
+        losses = np.zeros((count, w))
+        if w == tasks and group > 0:
+            for row in range(1, 1 + order.size):
+                out[:, row] += out[:, row - 1]
+        for row in range(1 + order.size):
+            e = (row - 1) // tasks
+            i = -1 if row == 0 else place[group, order[e, (row - 1) % tasks]]
+            if i >= 0:
+                for p in range(count):
+                    for j in range(w + 1):
+                        v[p, j] = S[p, i, j] - S[p, w, j]
+                    rr[p] = v[p, i] - v[p, w]
+                x = min(float(e), last)
+                seen = by_loss and rr[0] > LEAST * start
+                if by_loss:
+                    x = math.log(rr[0] / start if seen else LEAST)
+                unfitted = 1.0 / (1.0 + math.exp(-(phi[0] + phi[2] * x)))
+                left = unfitted**steps
+                fitted = 1.0 - left
+                dfitted = -steps * left * (1.0 - unfitted)
+                slow = 1.0 / (1.0 + math.exp(-(phi[1] + phi[3] * x)))
+                a = fitted * slow
+                b = fitted * (1.0 - slow)
+                shares[row - 1, 0] = a
+                shares[row - 1, 1] = b
+                for p in range(count):
+                    da = a
+                    db = b
+                    if p > 0:
+                        dx = 0.0
+                        if seen:
+                            dx = rr[p] / rr[0]
+                            if p == 1:
+                                dx -= dstart
+                        du = phi[2] * dx
+                        ds = phi[3] * dx
+                        if p == 2:
+                            du += 1.0
+                        elif p == 3:
+                            ds += 1.0
+                        elif p == 4:
+                            du += x
+                        elif p == 5:
+                            ds += x
+                        da = dfitted * slow * du + a * (1.0 - slow) * ds
+                        db = dfitted * (1.0 - slow) * du - a * (1.0 - slow) * ds
+                    if local:
                         for j in range(w):
-                            u[p, j] -= a * dratio[e, p - 6, i, j]
-                else:
-                    u[p, i] = -da
-                u[p, w] = db
-            for p in range(count):
-                for j in range(w + 1):
-                    if local or j in (i, w):
-                        uj = u[0, j]
-                        if p == 0:
-                            cu = v[0, j] + rr[0] * uj
-                            for m in range(w + 1):
-                                S[0, j, m] += uj * v[0, m] + cu * u[0, m]
-                        else:
-                            duj = u[p, j]
-                            cu = v[p, j] + rr[p] * uj + rr[0] * duj
-                            cdu = v[0, j] + rr[0] * uj
-                            for m in range(w + 1):
-                                S[p, j, m] += duj * v[0, m] + uj * v[p, m] + cu * u[0, m] + cdu * u[p, m]
+                            u[p, j] = -da * ratio[e, docs[i], docs[j]]
+                        if p > 5:
+                            for j in range(w):
+                                u[p, j] -= a * dratio[e, p - 6, docs[i], docs[j]]
+                    else:
+                        u[p, i] = -da
+                    u[p, w] = db
+                for p in range(count):
+                    for j in range(w + 1):
+                        if local or j in (i, w):
+                            uj = u[0, j]
+                            if p == 0:
+                                cu = v[0, j] + rr[0] * uj
+                                for m in range(w + 1):
+                                    S[0, j, m] += uj * v[0, m] + cu * u[0, m]
+                            else:
+                                duj = u[p, j]
+                                cu = v[p, j] + rr[p] * uj + rr[0] * duj
+                                cdu = v[0, j] + rr[0] * uj
+                                for m in range(w + 1):
+                                    S[p, j, m] += duj * v[0, m] + uj * v[p, m] + cu * u[0, m] + cdu * u[p, m]
+                    if not local:
+                        for m in range(w + 1):
+                            S[p, m, i] = S[p, i, m]
+                            S[p, m, w] = S[p, w, m]
                 if not local:
-                    for m in range(w + 1):
-                        S[p, m, i] = S[p, i, m]
-                        S[p, m, w] = S[p, w, m]
-            if not local:
-                if chance > 0.0 or diffusion > 0.0:
-                    step = chance * a * a * rr[0]
-                    for p in range(count):
-                        more = step + diffusion
-                        if p > 0:
-                            more = chance * a * (a * rr[p] - 2.0 * u[p, i] * rr[0])
-                            if p == CHANCE:
-                                more += step
-                            if p == DIFFUSION:
-                                more += diffusion
-                        for j in range(w):
-                            if j != i:
-                                S[p, j, j] += more
-                u[:, i] = 0.0
-            episode += 1
-            for p in range(count):
-                for j in range(w):
-                    out[p, episode, j] = 0.5 * (S[p, j, j] - 2.0 * S[p, j, w] + S[p, w, w])
+                    if chance > 0.0 or diffusion > 0.0:
+                        step = chance * a * a * rr[0]
+                        for p in range(count):
+                            more = step + diffusion
+                            if p > 0:
+                                more = chance * a * (a * rr[p] - 2.0 * u[p, i] * rr[0])
+                                if p == CHANCE:
+                                    more += step
+                                if p == DIFFUSION:
+                                    more += diffusion
+                            for j in range(w):
+                                if j != i:
+                                    S[p, j, j] += more
+                    u[:, i] = 0.0
+            if i >= 0 or row == 0:
+                for p in range(count):
+                    for j in range(w):
+                        # Of some documents what changes, since most episodes change nothing; of all of
+                        # them the losses themselves, to the last digit.
+                        before = losses[p, j] if w < tasks else 0.0
+                        losses[p, j] = 0.5 * (S[p, j, j] - 2.0 * S[p, w, j] + S[p, w, w])
+                        out[p, row, docs[j]] += weight[0, group, docs[j]] * (losses[p, j] - before)
+                        if p == 0 and out.shape[0] > count:
+                            out[count, row, docs[j]] += weight[1, group, docs[j]] * (losses[0, j] - before)
 
 
 def _features(weight: Any, ratio: Any, shares: Any, order: Any, out: Any) -> None:

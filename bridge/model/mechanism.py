@@ -21,6 +21,7 @@ What a real network needs beyond the paper's model, each switched on by its own 
   taken to be independent; as the same similarities come again every epoch, what is fitted is more than 1/N;
 * *diffusion*: an optimizer whose steps do not shrink with what is left (Adam's are as long for a gradient of
   any size) moves every other document's solution by a random step of the same size, ``S_jj += d``;
+* *sharing*: some directions of w are trained by some of the documents only (`bridge.model.sharing`);
 * *pairs*: the initial solutions of the documents are correlated, each pair by its own D_ij. In a toy model
   of M dimensions these are random with variance 1/M; they are fitted with that prior, M from the data.
 
@@ -40,9 +41,10 @@ from numpy.typing import NDArray
 
 from bridge.model.kernels import BEYOND, LEAST, TANGENTS, feature_kernel, sensitivity_kernel
 from bridge.model.links import LINKS
-from bridge.model.nearness import distances_beyond
+from bridge.model.nearness import similarity_by_distance
+from bridge.model.sharing import directions
 from bridge.model.starts import starting_points
-from bridge.model.terms import DIFFUSION, EVEN, INTERFERENCE, NEARNESS, SHARES, Layout, Term
+from bridge.model.terms import DIFFUSION, EVEN, INTERFERENCE, NEARNESS, SHARED, SHARES, Layout, Term
 from toymodel import InputError
 from toymodel.base.words import arg
 
@@ -86,6 +88,8 @@ class Mechanism:
         floor: a floor c beside each scale, never below 0.
         interference: documents that are similar by chance (1 parameter).
         diffusion: solutions moved at random by steps that do not shrink (1 parameter).
+        sharing: part of the documents that trains a direction of w: all, uniform between 0 and 1, or from
+            Beta(g, 1) (1 parameter, its mean).
     """
 
     channels: int = 2
@@ -97,6 +101,7 @@ class Mechanism:
     floor: bool = False
     interference: bool = False
     diffusion: bool = False
+    sharing: Literal["all", "uniform", "beta"] = "all"
 
     def __post_init__(self) -> None:
         if self.channels < 1:
@@ -105,6 +110,7 @@ class Mechanism:
             ("drift", ("none", "slow", "epoch", "loss")),
             ("link", tuple(LINKS)),
             ("scale", ("document", "common")),
+            ("sharing", ("all", "uniform", "beta")),
         ):
             if getattr(self, name) not in choices:
                 raise InputError(arg(name, getattr(self, name)), expected="one of " + ", ".join(choices),
@@ -113,6 +119,9 @@ class Mechanism:
             raise InputError("pairs with shares that drift with the loss",
                              expected="a drift by epoch or none",
                              fix=arg("drift", "epoch") + ", or " + arg("pairs", False))  # fmt: skip
+        if self.pairs and self.sharing != "all":
+            raise InputError("pairs with directions that only some documents train", expected="one of them",
+                             fix=arg("pairs", False))  # fmt: skip
         if (self.interference or self.diffusion) and (self.nearness or self.pairs):
             raise InputError(f"{'interference' if self.interference else 'diffusion'} with nearness or pairs",
                              expected="solutions moved by chance, or by their places and their own numbers",
@@ -135,6 +144,8 @@ class Mechanism:
             parts.append("documents similar by chance")
         if self.diffusion:
             parts.append("solutions that diffuse")
+        if self.sharing != "all":
+            parts.append("directions shared by a part of the documents")
         floor = " and floor" if self.floor else ""
         parts.append(f"a scale{floor} per document" if self.scale == "document" else f"one scale{floor}")
         return "slow and fast weights: " + ", ".join(parts)
@@ -156,6 +167,7 @@ class Mechanism:
         shares = EVEN if self.explains else SHARES
         beyond: tuple[Term, ...] = NEARNESS if self.nearness else ()
         beyond += (INTERFERENCE,) * self.interference + (DIFFUSION,) * self.diffusion
+        beyond += (SHARED,) * (self.sharing == "beta")
         return Layout(self.channels, self.drift, LINKS[self.link].term, shares, beyond)
 
     @property
@@ -186,26 +198,15 @@ class Mechanism:
         return starting_points(self.terms, self.channels, count, seed)
 
     def similarity(self, theta: Floats, order: Order) -> tuple[Floats, Floats]:
-        """Similarity of documents by how near they have been in the order so far, and its two derivatives.
-
-        Near is the ring distance in an epoch's order, averaged (as its exponential) over the epochs up to the
-        present one; a document that an epoch does not visit counts as half the ring away.
+        """Similarity of documents in every epoch and its two derivatives (`bridge.model.nearness`).
 
         Returns:
             Shapes ``(E, T, T)`` and ``(E, 2, T, T)``; ``(0, 0, 0)`` and ``(0, 0, 0, 0)`` without nearness.
         """
         if not self.nearness:
             return np.zeros((0, 0, 0)), np.zeros((0, 0, 0, 0))
-        epochs, tasks = order.shape
-        near = self.layout.value(theta, "near_similarity")
         reach = math.exp(self.layout.value(theta, "reach"))
-        own = np.eye(tasks, dtype=bool)
-        beyond = distances_beyond(np.array(order, dtype=np.int64).tobytes(), epochs, tasks) / reach
-        fall = np.where(own, 0.0, np.exp(-beyond))
-        slope = fall * beyond
-        since = np.arange(1, epochs + 1)[:, None, None]
-        fall, slope = np.cumsum(fall, axis=0) / since, np.cumsum(slope, axis=0) / since
-        return near * fall + own, np.stack([fall, near * slope], axis=1)
+        return similarity_by_distance(order, self.layout.value(theta, "near_similarity"), reach)
 
     def evaluate(
         self,
@@ -248,8 +249,7 @@ class Mechanism:
             pairs: likewise.
             steps: gradient steps per episode relative to the fitted run's; K steps leave g^K of a residual,
                 so u becomes u^steps while the slow share stays (docs/theory.md, section 2).
-            drifting: epochs in which shares drift by epoch; later ones have those of the last of them. All if
-                None.
+            drifting: epochs in which shares drift by epoch (all if None); later ones have the last one's.
         """
         run = self._run(
             theta, order, pairs, steps=steps, drifting=drifting, derivatives=False, features=False
@@ -275,6 +275,10 @@ class Mechanism:
         random = self.interference or self.diffusion
         tangents = TANGENTS + (BEYOND["nearness"] if self.nearness else BEYOND["random"] * random)
         slots = 1 + len(tangents) if derivatives else 1
+        # On the scale of theta the mean of Beta(g, 1), g/(1+g), is log g.
+        exponent = None if self.sharing == "all" else math.exp(self.layout.value(theta, SHARED.kind))
+        place, counts = directions(tasks, exponent)
+        kinds = (*tangents, SHARED.kind) if derivatives and self.sharing == "beta" else tangents
         ratio, dratio = self.similarity(theta, order)
         upper = np.triu_indices(tasks, 1)
         total = np.zeros((rows, tasks))
@@ -295,12 +299,12 @@ class Mechanism:
                 S[0].T[upper] = pairs
             # The first tangent is that by log v, whose start is v as well.
             S[: min(2, slots), tasks, tasks] = v
-            out = np.empty((slots, rows, tasks))
+            out = np.zeros((1 + len(kinds) if derivatives else 1, rows, tasks))
             shares = np.empty((order.size, 2))
             phi = np.array([layout.value(theta, kind, channel) for kind in TANGENTS[1:]])
             sensitivity_kernel()(
                 S, ratio, dratio, phi, chance, diffusion, schedule, self.drift == "loss", 1 + v, v / (1 + v),
-                steps, last, out, shares,
+                steps, last, place, counts, out, shares,
             )  # fmt: skip
             all_shares.append(shares)
             total += weight * out[0]
@@ -309,7 +313,7 @@ class Mechanism:
                 feature_kernel()(weight, ratio, shares, schedule, gathered)
             if not derivatives:
                 continue
-            for slot, kind in enumerate(tangents, start=1):
+            for slot, kind in enumerate(kinds, start=1):
                 at = layout.place(kind, channel)
                 if at is not None:
                     slope[at] += weight * out[slot]
@@ -325,8 +329,8 @@ class Mechanism:
         parameter = 1.0 if own is None else math.exp(theta[own])
         farthest = link.farthest(parameter)
         diverged = rows
-        # Similarities far below 0 diverge. No fit ends there, but searches and profiles look, and every
-        # number that they see must have a finite square: all losses stay where they are from then on.
+        # Similarities far below 0 diverge. No fit ends there, but searches look, and every number that they
+        # see must have a finite square: all losses stay where they are from then on.
         if not x.max() <= farthest:  # or is NaN
             diverged = int((~(x <= farthest)).any(1).argmax())
             x[diverged:], slope[:, diverged:] = farthest, 0.0

@@ -50,6 +50,7 @@ def starting_points(
             "reach": 3.0,
             "interference": 0.02,
             "diffusion": 0.001,
+            "shared_fraction": 0.5,
         }
         values |= {(kind, 0): value for kind, value in common.items()}
         result.append(np.array([t.free(values.get((t.kind, t.channel), 0.0)) for t in terms]))

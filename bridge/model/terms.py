@@ -10,7 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
-__all__ = ["DIFFUSION", "DRIFTS", "EVEN", "INTERFERENCE", "NEARNESS", "SHARES", "WEIGHT", "Layout", "Term"]
+__all__ = [
+    "DIFFUSION",
+    "DRIFTS",
+    "EVEN",
+    "INTERFERENCE",
+    "NEARNESS",
+    "SHARED",
+    "SHARES",
+    "WEIGHT",
+    "Layout",
+    "Term",
+]
 
 
 @dataclass(frozen=True)
@@ -102,6 +113,10 @@ INTERFERENCE = Term("interference", "variance of documents' similarity by chance
 DIFFUSION = Term("diffusion", "squared random step of a solution, over its variance, when another is trained",
                  "log", -12, 0, math.log(0.001), 1.5)  # fmt: skip
 """Of solutions that are moved at random by steps that do not shrink."""
+
+SHARED = Term("shared_fraction", "mean part of the documents that train a direction of w",
+              "logit", -3, 5, 0.0, 1.0)  # fmt: skip
+"""Of directions that only some of the documents train."""
 
 
 class Layout:

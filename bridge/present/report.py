@@ -88,7 +88,8 @@ def _explained(found: Findings) -> list[str]:
         carried = f"mechanism alone {ahead.r2_mechanism:.3f}, {ahead.carried:.2f} of a residual comes again"
         lines.append(_number(f"{which}, held out", ahead.r2, carried))
         if len(ahead.weights) > 1:
-            forms = "; ".join(f"{name} {weight:.2f}" for name, weight in ahead.weights.items())
+            told = [f"{name} {weight:.2f}" for name, weight in ahead.weights.items() if weight >= 0.005]
+            forms = "; ".join(told + ["others less than .005"] * (len(told) < len(ahead.weights)))
             words = f"by all forms, each with its probability: {forms}"
             lines += textwrap.wrap(words, _WIDE, initial_indent=" " * 4, subsequent_indent=" " * 6)
         (best, value), *others = sorted(ahead.nulls.items(), key=lambda item: -item[1])

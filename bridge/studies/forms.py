@@ -30,11 +30,15 @@ Floats = NDArray[np.float64]
 
 
 def dips(losses: LossMatrix) -> Floats:
-    """(peak - last)/(peak - first) of the mean curve of every visit but the last, cut off by the end."""
+    """(peak - last)/(peak - first) of the mean curve of every visit but the last, cut off by the end.
+
+    NaN where nothing is forgotten: where the peak is above the first by no more than a thousandth of it.
+    """
     found = []
     for curve in lag_curves(losses).mean[:-1]:
-        lost = np.nanmax(curve) - curve[0]
-        found.append((np.nanmax(curve) - curve[np.isfinite(curve)][-1]) / lost if lost > 0 else np.nan)
+        peak = np.nanmax(curve)
+        lost = peak - curve[0]
+        found.append((peak - curve[np.isfinite(curve)][-1]) / lost if lost > 1e-3 * peak else np.nan)
     return np.array(found)
 
 

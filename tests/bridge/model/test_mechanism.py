@@ -28,6 +28,11 @@ FORMS = [
         interference=True,
         diffusion=True,
     ),
+    Mechanism(channels=1, drift="slow", link="saturating", nearness=False, pairs=False, sharing="uniform"),
+    Mechanism(
+        channels=2, drift="loss", link="linear", nearness=False, pairs=False, diffusion=True, sharing="beta"
+    ),
+    Mechanism(channels=1, drift="epoch", link="power", nearness=True, pairs=False, sharing="beta"),
 ]
 
 
