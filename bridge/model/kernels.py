@@ -165,20 +165,24 @@ def _sensitivity(
                     else:
                         u[p, i] = -da
                     u[p, w] = db
+                # Of orthogonal data u is 0 but at i and w.
+                first, stride = (0, 1) if local else (i, w - i)
                 for p in range(count):
-                    for j in range(w + 1):
-                        if local or j in (i, w):
-                            uj = u[0, j]
-                            if p == 0:
-                                cu = v[0, j] + rr[0] * uj
-                                for m in range(w + 1):
-                                    S[0, j, m] += uj * v[0, m] + cu * u[0, m]
-                            else:
-                                duj = u[p, j]
-                                cu = v[p, j] + rr[p] * uj + rr[0] * duj
-                                cdu = v[0, j] + rr[0] * uj
-                                for m in range(w + 1):
-                                    S[p, j, m] += duj * v[0, m] + uj * v[p, m] + cu * u[0, m] + cdu * u[p, m]
+                    for j in range(first, w + 1, stride):
+                        uj = u[0, j]
+                        duj = u[p, j] if p > 0 else 0.0
+                        cdu = v[0, j] + rr[0] * uj
+                        cu = v[p, j] + rr[p] * uj + rr[0] * duj if p > 0 else cdu
+                        if p == 0:
+                            for m in range(w + 1):
+                                S[0, j, m] += uj * v[0, m]
+                        else:
+                            for m in range(w + 1):
+                                S[p, j, m] += duj * v[0, m] + uj * v[p, m]
+                        for m in range(first, w + 1, stride):
+                            S[p, j, m] += cu * u[0, m]
+                            if p > 0:
+                                S[p, j, m] += cdu * u[p, m]
                     if not local:
                         for m in range(w + 1):
                             S[p, m, i] = S[p, i, m]

@@ -3,22 +3,16 @@
 import numpy as np
 import pytest
 
-from bridge.estimate.choice import FIVE, FOUR
+from bridge.estimate.choice import FOUR
 from bridge.estimate.fit import fit
-from bridge.studies import drift, forms, little
-from bridge.studies.drift import three_ways
+from bridge.studies import forms, little
+from tests.bridge.simulated import made_by
 from toymodel import InputError, LossMatrix, cyclic_order, recovery_score
-
-
-def _run(form, values, epochs=5):
-    order = cyclic_order(8, epochs)
-    theta = np.array([term.free(value) for term, value in zip(form.terms, values, strict=True)])
-    return LossMatrix(7 * form.losses(theta, order), order)
 
 
 @pytest.fixture(scope="module")
 def constant():
-    return _run(FOUR, (0.3, 0.4, 0.5, 0.2))
+    return made_by(FOUR, (0.3, 0.4, 0.5, 0.2))
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +36,12 @@ def test_dips_are_those_of_the_mean_curve():
     assert forms.dips(LossMatrix(values, cyclic_order(3, 2))) == pytest.approx([0.5])
 
 
+def test_where_nothing_is_forgotten_there_is_no_dip():
+    values = np.full((7, 3), 2.0)
+    values[3, 0] += 1e-4
+    assert np.isnan(forms.dips(LossMatrix(values, cyclic_order(3, 2)))).all()
+
+
 def test_the_summary_counts_what_it_says(row):
     other = {**row, "r2": 0.5, "stable": False, "score_from_two": [row["score"] + 0.2, 0.0, 0.1]}
     told = forms.summary([row, row, other])
@@ -53,24 +53,6 @@ def test_a_score_ahead_is_that_of_the_run_where_nothing_departs(constant):
     found = little.score_ahead(fit(constant.first_epochs(2), FOUR), constant.order, 4, draws=20)
     assert found.value == pytest.approx(recovery_score(constant, 4).value, abs=0.02)
     assert found.low <= found.value <= found.high
-
-
-def test_a_share_that_falls_with_visits_is_told_from_one_that_stays():
-    found = three_ways(_run(FIVE, (0.6, 0.7, 0.3, -0.8, 3.0)))
-    assert found.drift == pytest.approx(-0.8, abs=0.05)
-    goes_on, stays, _ = found.r2
-    assert goes_on > 0.99
-    assert goes_on > stays
-
-
-def test_the_ways_are_drawn(tmp_path, capsys):
-    run = _run(FIVE, (0.6, 0.7, 0.3, -0.8, 3.0))
-    run.save(tmp_path / "small-sgd.npz")
-    drift.main(["--runs", str(tmp_path), "--plot", str(tmp_path / "drift.png")])
-    assert "small-sgd" in capsys.readouterr().out
-    assert (tmp_path / "drift.png").read_bytes().startswith(b"\x89PNG")
-    with pytest.raises(InputError, match="would not hold what its name says"):
-        drift.main(["--runs", str(tmp_path), "--plot", str(tmp_path / "drift.txt")])
 
 
 def test_a_folder_without_runs_is_refused(tmp_path):
