@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 
-from toymodel.base.errors import InputError
+from toymodel.base.errors import InputError, defaults_of, refuse_ignored
 from toymodel.base.words import arg, args, either
 
 if TYPE_CHECKING:
@@ -73,6 +73,7 @@ def fit_command(
         epoch_length: Documents to the epoch, of a plain log; without, whether its sequence began anew.
         out: Folder for fit.json, fit.png, fit.html and, of predicted runs, predictions.png.
     """
+    settings = dict(locals())
     from dataclasses import replace
 
     import numpy as np
@@ -95,10 +96,9 @@ def fit_command(
     if not runs:
         raise InputError("no run to fit", expected="run folders or loss matrices", fix="reawaken fit RUN")
     if which_order:
-        if out or predict:
-            other = arg("out" if out else "predict")
-            raise InputError(other + " with " + arg("which_order"), expected="one of them: nothing is fitted",
-                             fix="leave out " + other)  # fmt: skip
+        for name in ("runs", "which_order", "epoch_length"):
+            del settings[name]
+        refuse_ignored(settings, defaults_of(fit_command), arg("which_order", True) + ", which fits nothing")
         from bridge.orders.command import tell_orders
 
         tell_orders(runs, epoch_length)

@@ -194,13 +194,14 @@ def _covariance(
     cells, value = matrix.cells, mechanism.evaluate(theta[matrix.index], matrix.order)
     residual = matrix.values - scales * value.shapes
     spare, grid = np.maximum(cells.count - 1, 0), cells.grid(residual)
+    missing = cells.grid((~matrix.observed).astype(np.float64)) > 0
 
     def own(values: Floats) -> float:
         whitening = Whitening(cells, Departures.of(np.concatenate([values, free[_OWN:]])), matrix.level)
         deviation = whitening.split(whitening.white_grid(grid))[1]
         variance = max(float((deviation**2).sum()) / matrix.freedom, 1e-20)
         fit = matrix.freedom * math.log(variance) + 2 * float((spare * whitening.log_size).sum())
-        return fit + penalty(values, 0)
+        return fit + whitening.log_missing(missing) + penalty(values, 0)
 
     bounds = [(h.low, h.high) for h in HYPERPARAMETERS]
     ended = minimize(own, free[:_OWN], method="L-BFGS-B", bounds=bounds[:_OWN], options={"maxiter": 15})
@@ -254,26 +255,28 @@ def _filled(matrix: Matrix, whitening: Whitening | None = None, fitted: Floats |
     if matrix.observed.all():
         return matrix
     values = np.where(matrix.observed, matrix.values, 0.0)
+    seen = matrix.cells.grid(matrix.observed.astype(np.float64)).sum(-3)
+
+    def of_cells(losses: Floats) -> Floats:
+        """Each loss by the mean of those observed in its cell; NaN where there is none."""
+        with np.errstate(invalid="ignore"):
+            mean = matrix.cells.grid(np.where(matrix.observed, losses, 0.0)).sum(-3) / seen
+        return matrix.cells.rows(np.broadcast_to(mean, (len(matrix.seen), *mean.shape)))
+
     if whitening is None or fitted is None:
-        seen = matrix.cells.grid(matrix.observed.astype(np.float64)).sum(-3)
-        mean = matrix.cells.grid(values).sum(-3) / np.maximum(seen, 1)
-        rows = values.sum(1, keepdims=True) / np.maximum(matrix.observed.sum(1, keepdims=True), 1)
-        filling = matrix.cells.rows(
-            np.broadcast_to(np.where(seen > 0, mean, np.nan), (len(matrix.seen), *mean.shape))
-        )
-        return replace(
-            matrix, values=np.where(matrix.observed, values, np.where(np.isnan(filling), rows, filling))
-        )
+        filling, rows = of_cells(values), np.arange(len(values))
+        for column in np.flatnonzero(matrix.seen):
+            known = matrix.observed[:, column]
+            between = np.interp(rows, rows[known], values[known, column])
+            filling[:, column] = np.where(np.isnan(filling[:, column]), between, filling[:, column])
+        return replace(matrix, values=np.where(matrix.observed, values, np.nan_to_num(filling)))
     cells = matrix.cells
-    # Departures that all documents share are those of the others.
-    common = cells.mean(matrix.values - fitted)
-    shared = cells.rows(np.broadcast_to(common, (len(matrix.seen), *common.shape)))
+    # Departures that all documents share are those of the others; of a cell without any, none.
+    shared = np.nan_to_num(of_cells(values - fitted))
     own = whitening.white(np.where(matrix.observed, values - fitted - shared, 0.0))
     missing = cells.grid((~matrix.observed).astype(np.float64)) > 0
     left = np.zeros(own.shape)
     for document in np.flatnonzero(missing.any((1, 2))):
-        places = np.argwhere(missing[document])
-        columns = np.array([(whitening.column(n, lag) * cells.mask[document]).ravel() for n, lag in places])
-        found = np.linalg.lstsq(columns.T, -own[document].ravel(), rcond=None)[0]
-        left[document][missing[document]] = found
+        columns = whitening.columns(document, missing[document])
+        left[document][missing[document]] = np.linalg.lstsq(columns, -own[document].ravel(), rcond=None)[0]
     return replace(matrix, values=np.where(matrix.observed, values, fitted + shared + cells.rows(left)))

@@ -22,6 +22,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -200,10 +201,33 @@ class Whitening:
         white = np.matmul(self._inverse_visit, (grid / self.own) @ self._inverse_lag.T)
         return np.asarray(white * self.cells.mask)
 
-    def column(self, visit: int, lag: int) -> Floats:
-        """A document's whitened losses where only one of them is not 0, and is 1; ``(V + 1, lags)``."""
-        column = np.outer(self._inverse_visit[:, visit], self._inverse_lag[:, lag])
-        return np.asarray(column / self.own[visit, lag])
+    def columns(self, document: int | np.integer[Any], missing: NDArray[np.bool_]) -> Floats:
+        """A document's whitened losses where only one of those missing is not 0, and is 1.
+
+        Args:
+            document: which.
+            missing: bool, shape ``(V + 1, lags)``.
+
+        Returns:
+            Shape ``((V + 1) * lags, missing losses)``.
+        """
+        visit, lag = np.nonzero(missing)
+        columns = self._inverse_visit[:, None, visit] * self._inverse_lag[None, :, lag] / self.own[visit, lag]
+        return np.asarray((columns * self.cells.mask[document][..., None]).reshape(-1, len(visit)))
+
+    def log_missing(self, missing: NDArray[np.bool_]) -> float:
+        """What the log determinant of the own field's covariance lacks where losses are missing.
+
+        Of observed losses it is that of all, less that of the missing ones given the others, which is minus
+        that of their part of the inverse: with C their `columns`, ``log |C^T C|`` is added.
+
+        Args:
+            missing: bool, shape ``(T, V + 1, lags)``.
+        """
+        return sum(
+            float(np.linalg.slogdet((c := self.columns(document, missing[document])).T @ c)[1])
+            for document in np.flatnonzero(missing.any((1, 2)))
+        )
 
     def coloured(self, white: Floats) -> Floats:
         """Departures of independent variables: the inverse of `white`, on the grid of all cells."""

@@ -280,7 +280,10 @@ def _notes(result: FitResult, masked: int) -> list[str]:
     if differing:
         notes.append(f"the runs differ in {'; '.join(differing)}")
     if masked:
-        notes.append(f"{masked} losses were left out of the fit, and interpolated for scores and curves")
+        notes.append(
+            f"{masked} losses were left out of the fit, and interpolated for recovery scores, curves by lag "
+            "and held-out epochs"
+        )
     if result.agreeing_starts < len(result.starts):
         notes.append(f"{result.agreeing_starts} of {len(result.starts)} searches ended within 1% of the best")
     if not result.solution.converged:

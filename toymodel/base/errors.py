@@ -63,7 +63,9 @@ def refuse_ignored(given: Mapping[str, Any], defaults: Mapping[str, Any], beside
             raise InputError(
                 arg(name, value) + " changes nothing with " + beside,
                 expected="one of the two",
-                fix="leave out " + arg(name, value) + ("" if usual is None else ", or " + arg(name, usual)),
+                fix="leave out "
+                + arg(name, value)
+                + (", or " + arg(name, usual) if usual not in (None, ()) else ""),
             )
 
 

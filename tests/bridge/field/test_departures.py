@@ -165,6 +165,24 @@ def test_no_loss_is_drawn_below_0():
     assert drawn.min() == 0
 
 
+@given(st.integers(0, 2**32 - 1))
+def test_missing_losses_leave_the_determinant_of_the_others(seed):
+    """Against the covariance of a document's losses, written out, without the rows of those missing."""
+    rng = np.random.default_rng(seed)
+    cells = Cells(CYCLIC)
+    departures = Departures(0.5, rng.uniform(1, 20), rng.uniform(0.05, 0.9), 0.5, 1.5, 0.4, 1.0)
+    whitening = Whitening(cells, departures, rng.uniform(0.2, 1.0, cells.count.shape))
+    missing = cells.mask & (rng.uniform(size=cells.mask.shape) < 0.3)
+    ref = 0.0
+    for document, there in enumerate(cells.mask):
+        columns = whitening.columns(document, there)
+        covariance = np.linalg.inv(columns.T @ columns)
+        kept = ~missing[document][there]
+        ref += np.linalg.slogdet(covariance[np.ix_(kept, kept)])[1]
+    whole = 2 * float((whitening.log_size * cells.count).sum())
+    assert whole + whitening.log_missing(missing) == pytest.approx(ref, rel=1e-6, abs=1e-6)
+
+
 def test_losses_not_observed_are_those_that_the_others_make_likely():
     rng = np.random.default_rng(3)
     seen = np.ones((9, 4), dtype=bool)

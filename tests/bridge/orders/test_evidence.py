@@ -129,7 +129,8 @@ def test_flags_that_do_nothing_here_are_refused(tmp_path, capsys):
     for flags, says in (
         (["--which-order", "--epoch-length", "0"], "--epoch-length 0"),
         (["--epoch-length", "20"], "without --which-order"),
-        (["--which-order", "--out", str(tmp_path / "out")], "--out with --which-order"),
+        (["--which-order", "--out", str(tmp_path / "out")], "/out changes nothing with --which-order"),
+        (["--which-order", "--bootstrap", "4"], "--bootstrap 4 changes nothing with --which-order"),
     ):
         assert reawaken.main(["fit", str(file), *flags]) == 2
         shown = capsys.readouterr()
