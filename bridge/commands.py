@@ -137,7 +137,7 @@ def fit_command(
         say(f"fit to {matrices[0].tasks} documents, {matrices[0].epochs} epochs")
         result = fit(matrices, form, shared=shared, starts=starts, observed=known if masked else None)
         say(f"forecast of {held_out} held-out epochs")
-        ahead = forecast(matrices[0], held_out, beyond)
+        ahead = forecast(matrices[0], held_out, beyond, known[0] if masked else None)
         say("predictions of other runs")
         predictions = tuple(predict_runs(result, first, predict))
         say("further epochs")

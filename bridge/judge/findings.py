@@ -282,7 +282,7 @@ def _notes(result: FitResult, masked: int) -> list[str]:
     if masked:
         notes.append(
             f"{masked} losses were left out of the fit, and interpolated for recovery scores, curves by lag "
-            "and held-out epochs"
+            "and null models"
         )
     if result.agreeing_starts < len(result.starts):
         notes.append(f"{result.agreeing_starts} of {len(result.starts)} searches ended within 1% of the best")

@@ -57,9 +57,23 @@ class Forecast:
     weights: dict[str, float] = field(default_factory=dict)
 
 
-def forecast(losses: LossMatrix, held_out: int = 2, mechanism: Mechanism | None = None) -> Forecast:
-    """Fit the first epochs only and predict the last `held_out` ones with nothing refitted."""
-    return forecast_jointly([losses], held_out, mechanism)[0]
+def forecast(
+    losses: LossMatrix,
+    held_out: int = 2,
+    mechanism: Mechanism | None = None,
+    observed: NDArray[np.bool_] | None = None,
+) -> Forecast:
+    """Fit the first epochs only and predict the last `held_out` ones with nothing refitted.
+
+    Args:
+        losses: one run.
+        held_out: epochs at the end that the fit does not see.
+        mechanism: the form; all of the family, weighed within the epochs seen, if None.
+        observed: which losses are known, to be fitted and to be judged by; all if None.
+    """
+    return forecast_jointly([losses], held_out, mechanism, observed=None if observed is None else [observed])[
+        0
+    ]
 
 
 def forecast_jointly(
@@ -67,6 +81,7 @@ def forecast_jointly(
     held_out: int = 2,
     mechanism: Mechanism | None = None,
     shared: Sequence[str] | None = None,
+    observed: Sequence[NDArray[np.bool_]] | None = None,
 ) -> list[Forecast]:
     """The same for several runs fitted jointly: what seeds have in common is known better from all of them.
 
@@ -75,6 +90,7 @@ def forecast_jointly(
         held_out: epochs at the end that the fit does not see.
         mechanism: the form; all of the family, weighed within the epochs seen, if None.
         shared: parameters in common; all if None.
+        observed: which losses are known, for each run; all if None.
     """
     if held_out < 1:
         raise InputError(arg("held_out", held_out), expected="at least 1 epoch", fix=arg("held_out", 2))
@@ -85,27 +101,38 @@ def forecast_jointly(
         )
         return [Forecast(0, None, None, reason=reason)] * len(runs)
     known = [losses.first_epochs(seen) for losses in runs]
+    masks = [np.ones(losses.values.shape, bool) for losses in runs] if observed is None else observed
+    given = (
+        None if observed is None else [mask[: len(k.values)] for mask, k in zip(masks, known, strict=True)]
+    )
     every = sorted({name for form in FAMILY.values() for name in form.names})
     common = every if mechanism is None else mechanism.names
     try:
-        result = fit(known, mechanism, shared=common if shared is None else shared, intervals_by="none")
+        result = fit(known, mechanism, shared=common if shared is None else shared, observed=given,
+                     intervals_by="none")  # fmt: skip
     except InputError as error:
         reason = f"the first {seen} epochs: {error.problem}"
         return [Forecast(0, None, None, reason=reason)] * len(runs)
     return [
-        _judge(losses, part, result, number)
-        for number, (losses, part) in enumerate(zip(runs, known, strict=True))
+        _judge(losses, part, result, number, mask)
+        for number, (losses, part, mask) in enumerate(zip(runs, known, masks, strict=True))
     ]
 
 
-def _judge(losses: LossMatrix, known: LossMatrix, result: FitResult, number: int) -> Forecast:
+def _judge(
+    losses: LossMatrix, known: LossMatrix, result: FitResult, number: int, observed: NDArray[np.bool_]
+) -> Forecast:
     seen, order = known.epochs, losses.order
     first = 1 + seen * losses.tasks
-    truth = losses.values[first:]
-    if float(np.ptp(truth)) == 0.0:
-        return Forecast(0, None, None, reason="the held-out losses are all equal")
+    there = observed[first:]
+    truth = losses.values[first:][there]
+    if not truth.size or float(np.ptp(truth)) == 0.0:
+        return Forecast(
+            0, None, None, reason=f"the held-out losses are all {'equal' if truth.size else 'missing'}"
+        )
     nulls = {
-        name: r_squared(truth, guess) for name, guess in continuations(known, losses.order[seen:]).items()
+        name: r_squared(truth, guess[there])
+        for name, guess in continuations(known, losses.order[seen:]).items()
     }
     if result.departures is None:
         prediction = result.predict(order=order, dataset=number)
@@ -114,7 +141,7 @@ def _judge(losses: LossMatrix, known: LossMatrix, result: FitResult, number: int
         carried, prediction = result.departures.carried, result.expected(order, number, anew=True)
         later = result.expected(order, number).values[first:]
         with_residuals = LossMatrix(np.concatenate([prediction.values[:first], later]), order)
-    alone, whole = (r_squared(truth, p.values[first:]) for p in (prediction, with_residuals))
+    alone, whole = (r_squared(truth, p.values[first:][there]) for p in (prediction, with_residuals))
     members = sorted(result.family, key=lambda member: -member.weight)
     weights = {member.name: member.weight for member in members}
     return Forecast(seen, with_residuals, whole, carried, alone, nulls, weights=weights)

@@ -101,6 +101,18 @@ def test_a_forecast_never_sees_what_it_predicts(losses):
     assert set(ref.nulls) == set(continuations(losses.first_epochs(3), losses.order[3:]))
 
 
+def test_a_forecast_of_losses_that_are_missing_neither_fits_nor_judges_them(losses):
+    observed = np.random.default_rng(0).random(losses.values.shape) > 0.2
+    ref = forecast(losses, 2, ONE, observed)
+    filled = LossMatrix(np.where(observed, losses.values, 3.0), losses.order)
+    comp = forecast(filled, 2, ONE, observed)
+    assert np.allclose(ref.prediction.values[0], comp.prediction.values[0], rtol=0.01)
+    assert comp.r2_mechanism == pytest.approx(forecast(losses, 2, ONE).r2_mechanism, abs=0.05)
+    assert comp.r2_mechanism > forecast(filled, 2, ONE).r2_mechanism + 0.1
+    observed[1 + 3 * 10 :] = False
+    assert forecast(losses, 2, ONE, observed).reason == "the held-out losses are all missing"
+
+
 def test_residuals_that_come_again_are_carried_on():
     order = np.vstack([cyclic_order(4, 4), [[3, 2, 1, 0]]])
     rng = np.random.default_rng(3)
