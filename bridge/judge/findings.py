@@ -24,6 +24,8 @@ __all__ = ["Findings", "Recovery", "find"]
 
 # Of all recorded runs the place is below .13; by chance, in another order, it is about .5.
 _NOT_TRAINED = 0.35
+# A fit that explains less than this part of all losses is told.
+_LITTLE = 0.5
 # Recovery scores are told as missed from here on.
 _SCORE_OFF = 0.1
 
@@ -177,6 +179,11 @@ def _failures(found: Findings) -> list[str]:
     for number, pair in enumerate(zip(found.fit.datasets, found.fit.predictions, strict=True), start=1):
         of = f"run {number}, " if several else ""
         failures += [of + fault for fault in (*_other_order(pair[0]), *_odd_losses(*pair))]
+    if found.fit.r2 < _LITTLE:
+        failures.append(
+            f"fit: it explains {max(found.fit.r2, 0):.0%} of all losses, so that what is said here of "
+            "parameters and of what follows says little of them"
+        )
     null = found.best_null
     if null is not None and found.ahead is not None and found.ahead.r2 is not None:
         better = [name for name, value in found.ahead.nulls.items() if value > found.ahead.r2]

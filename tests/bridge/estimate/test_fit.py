@@ -288,6 +288,8 @@ def test_what_is_odd_about_losses_stands_where_the_fit_fails():
     still[:, 4], twice[:, 4], one[40, 7] = 3.0, values[:, 3], 99.0
     late = np.vstack([values[:31], values[30:-1]])
     assert "losses: " not in failures(values)
+    assert "fit: it explains" not in failures(values)
+    assert "fit: it explains" in failures(rng.uniform(1, 9, values.shape))
     assert "losses: of document 4 they never change" in failures(still)
     assert "losses: 1 of 15 documents have another's to the last digit" in failures(twice)
     assert "losses: one, 99 of document 7 in row 40" in failures(one)
