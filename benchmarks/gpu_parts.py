@@ -18,7 +18,7 @@ import torch
 from llm.config import RunConfig
 from llm.cost.device_rates import timed
 from llm.cost.work import Work
-from llm.networks.loss import token_losses
+from llm.networks.fast.loss import token_losses
 from llm.networks.models import build_model
 from llm.networks.weights import weight_hash_later
 from llm.runs.checkpoint import Checkpoint, Checkpoints

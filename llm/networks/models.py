@@ -158,13 +158,13 @@ def split_head(model: Any) -> tuple[Callable[[torch.Tensor], torch.Tensor], Call
 
 
 def without_gradients(model: Any, config: RunConfig) -> Callable[[torch.Tensor], torch.Tensor] | None:
-    """The first part of `split_head` without gradients, written out as of version 2; None where it is not."""
+    """The first part of `split_head` without gradients, written out; None where it is not."""
     from llm.networks.fast.network import Networks, why_not
     from llm.networks.fast.updates import Gradients
 
     if why_not(config, model) is not None:
         return None
-    networks = Networks(model, Gradients())
+    networks = Networks(model, Gradients(exact=config.version < 2))
     networks.of(config.context)  # what it joins is joined before anything is recorded
     return lambda tokens: networks.of(tokens.shape[1]).hidden(tokens)
 
@@ -175,7 +175,7 @@ def forward_form(model: Any, config: RunConfig) -> str:
 
     kind = getattr(getattr(model, "config", None), "model_type", None)
     if kind in _PLAIN and why_not(config, model) is None:
-        return f"{kind}, written out, joint products, no autograd"
+        return f"{kind}, written out, {'joint products, ' if config.version > 1 else ''}no autograd"
     if kind == "gpt_neox":
         return "gpt_neox, attention and rotary table in a form of our own"
     if kind in _PLAIN:

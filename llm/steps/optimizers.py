@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from llm.networks.fast.network import Networks
     from llm.tasks.protocol import TaskAdapter
 
-__all__ = ["DescentInProducts", "GradientDescent", "Moments", "Optimizer", "make_optimizer"]
+__all__ = ["WrittenDescent", "GradientDescent", "Moments", "Optimizer", "make_optimizer"]
 
 
 class Optimizer(Protocol):
@@ -43,11 +43,11 @@ def make_optimizer(config: RunConfig, model: torch.nn.Module) -> Optimizer:
     from llm.networks.fast.updates import Descent, Gradients
 
     trainable = [p for p in model.parameters() if p.requires_grad]
-    reason = why_not(config, model)
+    reason, exact = why_not(config, model), config.version < 2
     if config.optimizer == "sgd":
         apart = config.weight_decay or 0.0
         if reason is None:
-            return DescentInProducts(Networks(model, Descent(config.rate, apart)))
+            return WrittenDescent(Networks(model, Descent(config.rate, apart, exact)))
         return GradientDescent(trainable, config.rate, apart, reason)
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.optimizer]
     capturable = trainable[0].device.type == "cuda"
@@ -56,7 +56,7 @@ def make_optimizer(config: RunConfig, model: torch.nn.Module) -> Optimizer:
     chosen = kind(trainable, lr=config.rate, fused=True, capturable=capturable, **decay)
     # Capturable steps also run as they are (before a capture, or without one); torch would warn of each.
     chosen._warned_capturable_if_run_uncaptured = True
-    return Moments(chosen, Networks(model, Gradients()) if reason is None else None, reason or "")
+    return Moments(chosen, Networks(model, Gradients(exact)) if reason is None else None, reason or "")
 
 
 class GradientDescent:
@@ -110,19 +110,20 @@ class GradientDescent:
         """No state."""
 
 
-class DescentInProducts:
-    """Plain gradient descent that never forms the gradient of a matrix (`llm.networks.fast.updates.Descent`).
+class WrittenDescent:
+    """Plain gradient descent by networks that are written out (`llm.networks.fast.updates.Descent`).
 
-    Equal to `GradientDescent` to rounding. Outside `update` the model is the library's, and has gradients.
+    Equal to `GradientDescent`, bit for bit where they are exact, else to rounding. Outside `update` the model
+    is the library's, and has gradients.
 
     Args:
         networks: of the model, which descend.
     """
 
-    form = "descent in the backward products"
-
     def __init__(self, networks: Networks) -> None:
         self._networks = networks
+        self.form = ("gradients written out, each applied as soon as it exists" if networks.exact
+                     else "descent in the backward products")  # fmt: skip
 
     def update(self, adapter: TaskAdapter) -> None:
         """One gradient step on the loss of what is in the adapter's buffers."""
@@ -153,7 +154,8 @@ class Moments:
         self, optimizer: torch.optim.Optimizer, networks: Networks | None = None, reason: str = ""
     ) -> None:
         self.optimizer = optimizer
-        how = "gradients" if networks is None else "gradients by joint products"
+        joint = networks is not None and not networks.exact
+        how = "gradients by joint products" if joint else "gradients written out" if networks else "gradients"
         self.form = f"{how}, then {type(optimizer).__name__} in one pass" + (f" ({reason})" if reason else "")
         self._networks = networks
         self._parameters = [p for group in optimizer.param_groups for p in group["params"]]

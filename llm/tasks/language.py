@@ -106,7 +106,7 @@ class LanguageAdapter:
 
     def loss(self) -> torch.Tensor:
         """Mean cross entropy of the next token in nats."""
-        from llm.networks.loss import mean_cross_entropy
+        from llm.networks.fast.loss import mean_cross_entropy
 
         with autocast(self._config, self._device):
             logits = self._head(self._body(self.inputs)[0])
@@ -123,7 +123,7 @@ class LanguageAdapter:
     def _losses_of(self, data: _Evaluated) -> torch.Tensor:
         import torch
 
-        from llm.networks.loss import token_losses
+        from llm.networks.fast.loss import token_losses
 
         if self._config.dropout:
             self.model.eval()

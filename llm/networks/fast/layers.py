@@ -14,9 +14,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from llm.networks.fast.loss import leave_gradient
 from llm.networks.fast.updates import Update, Weight
 
-__all__ = ["Attention", "Embedding", "Head", "LayerNorm", "Linear", "RMSNorm"]
+__all__ = ["Embedding", "Head", "LayerNorm", "Linear", "RMSNorm"]
+
+_layer_norm_backward = torch.ops.aten.native_layer_norm_backward.default
 
 
 class Linear:
@@ -34,18 +37,19 @@ class Linear:
         self.update = update
         self.transposed = not isinstance(modules[0], torch.nn.Linear)
         self.to_outputs = self.weight.value if self.transposed else self.weight.value.t()
+        self.to_inputs = self.to_outputs.t()
 
-    def forward(self, x: Tensor, keep: bool = True) -> Tensor:
-        """Keeps its input."""
+    def forward(self, x: Tensor, keep: bool = True, out: Tensor | None = None) -> Tensor:
+        """Keeps its input; the result is in `out` if that is given."""
         if keep:
             self._x = x
         if self.bias is None:
-            return x @ self.to_outputs
-        return torch.addmm(self.bias.value, x, self.to_outputs)
+            return torch.mm(x, self.to_outputs, out=out)
+        return torch.addmm(self.bias.value, x, self.to_outputs, out=out)
 
     def backward(self, gradient: Tensor) -> Tensor:
         """The gradient of the input, by the weights as they were."""
-        below = gradient @ self.to_outputs.t()
+        below = gradient @ self.to_inputs
         self.give(self._x, gradient)
         if self.bias is not None and self.bias.trains:
             self.update.vector(self.bias, gradient.sum(0))
@@ -77,7 +81,7 @@ class LayerNorm:
     def backward(self, gradient: Tensor) -> Tensor:
         """The gradient of the input."""
         trains = self.gain.trains
-        below, gain, bias = torch.ops.aten.native_layer_norm_backward(
+        below, gain, bias = _layer_norm_backward(
             gradient, self._x, self.shape, self._mean, self._scale, self.gain.value, self.bias.value,
             [True, trains, trains],
         )  # fmt: skip
@@ -143,78 +147,6 @@ class RMSNorm:
         return self._found.detach()
 
 
-class Attention:
-    """Causal attention within each document, on rotated queries and keys.
-
-    Args:
-        table: cosines and sines of the rotation, last dimension half of what is rotated, broadcast against
-            documents' heads; None for no rotation.
-        scale: of the scores.
-    """
-
-    def __init__(self, table: tuple[Tensor, Tensor] | None, scale: float) -> None:
-        self.scale = scale
-        self.cos = self.there = self.back = None
-        if table is not None:
-            cos, sin = table
-            self.cos = torch.cat([cos, cos], -1)
-            self.there, self.back = torch.cat([-sin, sin], -1), torch.cat([sin, -sin], -1)
-
-    def forward(
-        self, turned: Tensor, query: Tensor, key: Tensor, value: Tensor, *, keep: bool = True
-    ) -> Tensor:
-        """Mixed values, shape ``(B * C, heads * d)``.
-
-        Args:
-            turned: queries and keys together, first dimensions ``(B, C)``, last d, rotated where they lie.
-            query: that part of them, shape ``(B, C, heads, d)``.
-            key: the other, shape ``(B, C, groups, d)``.
-            value: of the keys' shape.
-            keep: for the backward pass.
-        """
-        _turn(turned, self.cos, self.there)
-        if not keep:
-            return _rows(self._mix(query, key, value))
-        # Autograd is asked for this one function: its gradient has kernels of its own on every device.
-        with torch.enable_grad():
-            self._inputs = [part.detach().requires_grad_() for part in (query, key, value)]
-            self._mixed = self._mix(*self._inputs)
-        return _rows(self._mixed.detach())
-
-    def _mix(self, *parts: Tensor) -> Tensor:
-        query, key, value = (part.transpose(1, 2) for part in parts)
-        if (groups := query.shape[1] // key.shape[1]) > 1:
-            key, value = (part.repeat_interleave(groups, 1) for part in (key, value))
-        return torch.nn.functional.scaled_dot_product_attention(
-            query, key, value, is_causal=True, scale=self.scale
-        )
-
-    def backward(self, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Gradients of queries, keys and values; those of queries and keys are still rotated."""
-        inputs, mixed = self._inputs, self._mixed
-        del self._inputs, self._mixed
-        documents, heads, length, size = mixed.shape
-        shaped = gradient.view(documents, length, heads, size).transpose(1, 2)
-        query, key, value = torch.autograd.grad(mixed, inputs, shaped)
-        return query, key, value
-
-    def turn_back(self, gradient: Tensor) -> None:
-        """Take the rotation out of gradients of queries and keys, in place."""
-        _turn(gradient, self.cos, self.back)
-
-
-def _turn(heads: Tensor, cos: Tensor | None, sin: Tensor | None) -> None:
-    """Turn component i of every head with i + h by its position's angle, in place and in three operations."""
-    if cos is not None and sin is not None:
-        part, half = heads[..., : cos.shape[-1]], cos.shape[-1] // 2
-        others = torch.cat([part[..., half:], part[..., :half]], -1)
-        part.mul_(cos).addcmul_(others, sin)
-
-
-def _rows(mixed: Tensor) -> Tensor:
-    return mixed.transpose(1, 2).flatten(2).flatten(0, 1)
-
-
 class Embedding:
     """A table that is looked up.
 
@@ -263,18 +195,20 @@ class Head:
         shape = len(hidden), layer.to_outputs.shape[1]
         if self._room is None or self._room.shape != shape:
             self._room = hidden.new_empty(shape)
-        logits = self._room
-        if layer.bias is None:
-            torch.mm(hidden, layer.to_outputs, out=logits)
-        else:
-            torch.addmm(layer.bias.value, hidden, layer.to_outputs, out=logits)
+        logits = layer.forward(hidden, keep=False, out=self._room)
+        share, wanted = counted / counted.sum(), targets.clamp(min=0)[:, None]
+        if layer.update.exact:
+            torch.log_softmax(logits, 1, out=logits)
+            leave_gradient(logits, wanted, share)
+            below = logits @ layer.to_inputs
+            layer.give(hidden, logits)
+            return below
         torch.softmax(logits, 1, out=logits)
-        wanted = targets.clamp(min=0)[:, None]
         logits.scatter_add_(1, wanted, logits.new_full((1, 1), -1.0).expand(wanted.shape))
         # What does not count is left out of the thin factors, not of the logits.
-        share = (counted / counted.sum())[:, None]
+        share = share[:, None]
         if layer.bias is not None and layer.bias.trains:
             layer.update.vector(layer.bias, (share.t() @ logits)[0])
-        below = logits @ layer.to_outputs.t()
+        below = logits @ layer.to_inputs
         layer.give(hidden * share, logits)
         return below.mul_(share)

@@ -77,7 +77,7 @@ class _Split(torch.autograd.Function):
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """`qkv` has shape ``(B, C, heads, 3, d)``; the three results ``(B, heads, C, d)``."""
         ctx.save_for_backward(cos, sin)
-        rotate(qkv[..., :2, :], cos, sin)
+        _turn(qkv, cos, sin)
         query, key, value = qkv.permute(3, 0, 2, 1, 4).unbind(0)
         return query, key, value
 
@@ -86,23 +86,27 @@ class _Split(torch.autograd.Function):
         """By the opposite angle."""
         cos, sin = ctx.saved_tensors
         joint = torch.stack([g.transpose(1, 2) for g in gradients], 3)
-        rotate(joint[..., :2, :], cos, -sin)
+        _turn(joint, cos, -sin)
         return joint, None, None
 
 
-def rotate(heads: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> None:
-    """Turn the first 2h components of every head in place: component i with i + h, by its position's angle.
+def rotate(first: torch.Tensor, second: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> None:
+    """Turn each component of one half of what is rotated of heads with that of the other, in place.
 
     Args:
-        heads: last dimension the head's.
-        cos: last dimension h, else broadcast against `heads`.
+        first: components 0 to h - 1 of every head, last dimension h.
+        second: components h to 2h - 1.
+        cos: of each position's angles, last dimension h, else broadcast against the heads.
         sin: likewise.
     """
-    half = cos.shape[-1]
-    first, second = heads[..., :half], heads[..., half : 2 * half]
     turned = first * cos - second * sin
     second.mul_(cos).add_(first * sin)
     first.copy_(turned)
+
+
+def _turn(joint: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> None:
+    half = cos.shape[-1]
+    rotate(joint[..., :2, :half], joint[..., :2, half : 2 * half], cos, sin)
 
 
 def _attention(

@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from llm.config import RunConfig
-from llm.networks.fast.layers import Attention, Embedding, Head, LayerNorm, Linear, RMSNorm
+from llm.networks.fast.blocks import Block, gpt2_block, llama_block, neox_block
+from llm.networks.fast.layers import Embedding, Head, LayerNorm, Linear, RMSNorm
 from llm.networks.fast.neox import RotaryTable
 from llm.networks.fast.updates import Update
 
 __all__ = ["Network", "Networks", "why_not"]
-
-_gelu_backward = torch.ops.aten.gelu_backward
-_silu_backward = torch.ops.aten.silu_backward
-
-
-class _Block(Protocol):
-    def forward(self, x: Tensor, keep: bool = True) -> Tensor: ...
-    def backward(self, gradient: Tensor) -> Tensor: ...
 
 
 class Networks:
@@ -36,8 +29,16 @@ class Networks:
 
     def __init__(self, model: Any, update: Update) -> None:
         self._model, self._update = model, update
+        # Looked at before every step, so they are not searched for every time.
+        self._holders = [(part._parameters, name) for part in model.modules()
+                         for name, p in part._parameters.items() if p is not None]  # fmt: skip
         self._by_length: dict[int, Network] = {}
         self._places: list[tuple[int, int]] = []
+
+    @property
+    def exact(self) -> bool:
+        """Whether they give autograd's numbers bit for bit."""
+        return self._update.exact
 
     def of(self, length: int) -> Network:
         """That for documents of so many tokens."""
@@ -50,7 +51,8 @@ class Networks:
         return self._by_length[length]
 
     def _memory(self) -> list[tuple[int, int]]:
-        return [(p.untyped_storage()._cdata, p.storage_offset()) for p in self._model.parameters()]
+        held = (parts[name] for parts, name in self._holders)
+        return [(p.untyped_storage()._cdata, p.storage_offset()) for p in held]
 
 
 class Network:
@@ -71,7 +73,7 @@ class Network:
     def __init__(
         self,
         embeddings: Sequence[tuple[Embedding, Callable[[Tensor], Tensor]]],
-        blocks: Sequence[_Block],
+        blocks: Sequence[Block],
         norm: LayerNorm | RMSNorm,
         head: Head,
         update: Update,
@@ -92,15 +94,15 @@ class Network:
         base, head = model.base_model, model.get_output_embeddings()
         table = model.get_input_embeddings()
         embeddings = [(Embedding(table.weight, update, head.weight is table.weight), _tokens)]
-        blocks: list[_Block]
+        blocks: list[Block]
         norm: LayerNorm | RMSNorm
         if model.config.model_type == "gpt_neox":
             layers, turns = base.layers, _turns(base, table.weight, length)[..., None, :]
-            blocks = [_GeluBlock.neox(layer, (turns[0], turns[1]), update) for layer in layers]
+            blocks = [neox_block(layer, (turns[0], turns[1]), update) for layer in layers]
             norm = LayerNorm(base.final_layer_norm, update)
         elif model.config.model_type == "llama":
             layers, turns = base.layers, _turns(base, table.weight, length)
-            blocks = [_Llama(layer, (turns[0], turns[1]), update) for layer in layers]
+            blocks = [llama_block(layer, (turns[0], turns[1]), update) for layer in layers]
             norm = RMSNorm(base.norm, update)
         else:
             layers = base.h
@@ -108,7 +110,7 @@ class Network:
             embeddings.append(
                 (Embedding(base.wpe.weight, update), lambda tokens: positions.repeat(len(tokens)))
             )
-            blocks = [_GeluBlock.gpt2(layer, length, update) for layer in layers]
+            blocks = [gpt2_block(layer, length, update) for layer in layers]
             norm = LayerNorm(base.ln_f, update)
         trains = [any(p.requires_grad for p in layer.parameters()) for layer in layers]
         lowest = trains.index(True) if True in trains else len(layers)
@@ -149,120 +151,6 @@ class Network:
         return self._norm.forward(rows, keep)
 
 
-class _GeluBlock:
-    """A block of GPT-NeoX or GPT-2: attention, and a GELU between two products, in parallel or in a row.
-
-    Args:
-        norms: modules of the library, before attention and before the feed-forward part.
-        products: likewise: queries, keys and values; what attention gives; into and out of the GELU.
-        attention: between the first two.
-        shape: of queries, keys and values of a batch of documents, heads and their size included.
-        axis: which of its dimensions is that of queries, keys and values.
-        update: what becomes of gradients.
-        parallel: whether both parts read what the block does.
-        approximate: form of the GELU, as torch calls it.
-    """
-
-    def __init__(
-        self,
-        norms: Sequence[Any],
-        products: Sequence[Any],
-        attention: Attention,
-        shape: Sequence[int],
-        axis: int,
-        update: Update,
-        *,
-        parallel: bool = False,
-        approximate: str = "none",
-    ) -> None:
-        self._norms = [LayerNorm(norm, update) for norm in norms]
-        self._joint, self._dense, self._up, self._down = (Linear(one, update=update) for one in products)
-        self._attention, self._shape, self._axis = attention, shape, axis
-        self._parallel, self._approximate = parallel, approximate
-
-    @classmethod
-    def neox(cls, layer: Any, table: tuple[Tensor, Tensor], update: Update) -> _GeluBlock:
-        """That of GPT-NeoX, whose heads have queries, keys and values side by side."""
-        attention, mlp = layer.attention, layer.mlp
-        return cls(
-            (layer.input_layernorm, layer.post_attention_layernorm),
-            (attention.query_key_value, attention.dense, mlp.dense_h_to_4h, mlp.dense_4h_to_h),
-            Attention(table, attention.scaling),
-            (-1, len(table[0]), attention.config.num_attention_heads, 3, attention.head_size), 3,
-            update, parallel=layer.use_parallel_residual,
-        )  # fmt: skip
-
-    @classmethod
-    def gpt2(cls, layer: Any, length: int, update: Update) -> _GeluBlock:
-        """That of GPT-2, without rotation, for documents of so many tokens."""
-        attention, mlp = layer.attn, layer.mlp
-        return cls(
-            (layer.ln_1, layer.ln_2), (attention.c_attn, attention.c_proj, mlp.c_fc, mlp.c_proj),
-            Attention(None, attention.scaling),
-            (-1, length, 3, attention.num_heads, attention.head_dim), 2, update, approximate="tanh",
-        )  # fmt: skip
-
-    def forward(self, x: Tensor, keep: bool = True) -> Tensor:
-        qkv = self._joint.forward(self._norms[0].forward(x, keep), keep).view(self._shape)
-        turned = qkv.narrow(self._axis, 0, 2)
-        mixed = self._attention.forward(turned, *qkv.unbind(self._axis), keep=keep)
-        attended = self._dense.forward(mixed, keep).add_(x)
-        middle = self._up.forward(self._norms[1].forward(x if self._parallel else attended, keep), keep)
-        if keep:
-            self._middle = middle
-        opened = torch.nn.functional.gelu(middle, approximate=self._approximate)
-        return self._down.forward(opened, keep).add_(attended)
-
-    def backward(self, gradient: Tensor) -> Tensor:
-        inner = _gelu_backward(self._down.backward(gradient), self._middle, approximate=self._approximate)
-        del self._middle
-        through = self._norms[1].backward(self._up.backward(inner)).add_(gradient)
-        at_attention = gradient if self._parallel else through
-        joint = torch.stack(self._attention.backward(self._dense.backward(at_attention)), self._axis)
-        self._attention.turn_back(joint.narrow(self._axis, 0, 2))
-        below = self._joint.backward(joint.view(len(gradient), -1))
-        return self._norms[0].backward(below).add_(through)
-
-
-class _Llama:
-    """A block of Llama: queries, keys and values in one product, gate and input in another."""
-
-    def __init__(self, layer: Any, table: tuple[Tensor, Tensor], update: Update) -> None:
-        attention, mlp = layer.self_attn, layer.mlp
-        self._groups = attention.k_proj.out_features // attention.head_dim
-        self._shape = (-1, len(table[0]), attention.q_proj.out_features // attention.head_dim
-                       + 2 * self._groups, attention.head_dim)  # fmt: skip
-        self._norms = RMSNorm(layer.input_layernorm, update), RMSNorm(layer.post_attention_layernorm, update)
-        self._joint = Linear(attention.q_proj, attention.k_proj, attention.v_proj, update=update)
-        self._attention = Attention(table, attention.scaling)
-        self._dense = Linear(attention.o_proj, update=update)
-        self._up = Linear(mlp.gate_proj, mlp.up_proj, update=update)
-        self._down = Linear(mlp.down_proj, update=update)
-
-    def forward(self, x: Tensor, keep: bool = True) -> Tensor:
-        qkv = self._joint.forward(self._norms[0].forward(x, keep), keep).view(self._shape)
-        groups = self._groups
-        parts = qkv.split([qkv.shape[2] - 2 * groups, groups, groups], 2)
-        mixed = self._attention.forward(qkv[:, :, :-groups], *parts, keep=keep)
-        attended = self._dense.forward(mixed, keep).add_(x)
-        gate, value = self._up.forward(self._norms[1].forward(attended, keep), keep).chunk(2, 1)
-        opened = torch.nn.functional.silu(gate)
-        if keep:
-            self._gate, self._value, self._open = gate, value, opened
-            return self._down.forward(opened * value).add_(attended)
-        return self._down.forward(opened.mul_(value), keep).add_(attended)
-
-    def backward(self, gradient: Tensor) -> Tensor:
-        inner = self._down.backward(gradient)
-        both = torch.cat([_silu_backward(inner * self._value, self._gate), inner * self._open], 1)
-        del self._gate, self._value, self._open
-        through = self._norms[1].backward(self._up.backward(both)).add_(gradient)
-        joint = torch.cat(self._attention.backward(self._dense.backward(through)), 2)
-        self._attention.turn_back(joint[:, :, : -self._groups])
-        below = self._joint.backward(joint.view(len(gradient), -1))
-        return self._norms[0].backward(below).add_(through)
-
-
 def _tokens(tokens: Tensor) -> Tensor:
     return tokens.flatten()
 
@@ -274,14 +162,14 @@ def why_not(run: RunConfig, model: Any) -> str | None:
         run: what is to be computed.
         model: of the library.
     """
-    if run.version < 2:
-        return "version 1"
     if run.task != "language":
-        return run.task
+        return "version 1" if run.version < 2 else run.task
     if run.dropout or run.precision == "bf16":
         return "dropout" if run.dropout else "bf16"
     config = model.config
     kind = config.model_type
+    if run.version < 2 and not _exact(model):
+        return "version 1"
     if kind not in ("gpt_neox", "llama", "gpt2"):
         return f"of {kind} networks only GPT-NeoX, Llama and GPT-2 have it"
     act = config.activation_function if kind == "gpt2" else config.hidden_act
@@ -295,6 +183,12 @@ def why_not(run: RunConfig, model: Any) -> str | None:
         if len(flags) > 1:
             return f"a part of {name} is frozen"
     return None
+
+
+def _exact(model: Any) -> bool:
+    """Whether what is written out is autograd's bit for bit, which version 1 is held to."""
+    tied = model.get_output_embeddings().weight is model.get_input_embeddings().weight
+    return model.config.model_type == "gpt_neox" and not tied and model.device.type == "cpu"
 
 
 def _turns(base: Any, like: Tensor, context: int) -> Tensor:

@@ -3,7 +3,8 @@
 `Descent` never forms the gradient of a matrix: it changes in the product that would have been its gradient
 (``W <- W - rate dY^T X``), 16 bytes per weight and step in place of 24, no kernels of an optimizer, no
 gradient in memory. Biases and norms, which are small, are collected and changed together at the end.
-`Gradients` leaves them for an optimizer that needs them whole.
+`Gradients` leaves them for an optimizer that needs them whole. Both can be `exact`: then they compute, in the
+same order, what autograd and an optimizer do, which version 1 of a run is held to.
 """
 
 from __future__ import annotations
@@ -53,7 +54,13 @@ def _adjacent(parameters: Sequence[Tensor]) -> bool:
 
 
 class Update(Protocol):
-    """What becomes of gradients, in the order in which a backward pass finds them."""
+    """What becomes of gradients, in the order in which a backward pass finds them.
+
+    Attributes:
+        exact: whether autograd's numbers are wanted bit for bit, or to rounding.
+    """
+
+    exact: bool
 
     def start(self) -> None:
         """A step begins; forget what one that broke has left."""
@@ -81,14 +88,16 @@ class Update(Protocol):
 class Descent:
     """Changes parameters by minus the rate times their gradient, after decay.
 
-    Equal to `llm.steps.optimizers.GradientDescent` to rounding.
+    Equal to `llm.steps.optimizers.GradientDescent` to rounding, or bit for bit.
 
     Args:
         rate: learning rate.
         decay: part of a weight, times the rate, that a step takes away beside the gradient.
+        exact: form the gradient of each matrix, one at a time, and then subtract it.
     """
 
-    def __init__(self, rate: float, decay: float = 0.0) -> None:
+    def __init__(self, rate: float, decay: float = 0.0, exact: bool = False) -> None:
+        self.exact = exact
         self.alpha = -rate
         self.keep = 1 - rate * decay
         self.start()
@@ -100,10 +109,18 @@ class Descent:
 
     def product(self, weight: Weight, left: Tensor, right: Tensor) -> None:
         """In the product itself."""
-        weight.value.addmm_(left.t(), right, beta=self.keep, alpha=self.alpha)
+        if self.exact:
+            self._subtract(weight, left.t() @ right)
+        else:
+            weight.value.addmm_(left.t(), right, beta=self.keep, alpha=self.alpha)
 
     def rows(self, weight: Weight, places: Tensor, gradients: Tensor, shared: bool) -> None:
         """Only the rows that were looked up change."""
+        if self.exact:
+            found = torch.zeros_like(weight.value)
+            _add_rows(found, places, gradients, 1.0)
+            self._subtract(weight, found)
+            return
         if not shared and self.keep != 1:
             weight.value.mul_(self.keep)
         _add_rows(weight.value, places, gradients, self.alpha)
@@ -121,9 +138,21 @@ class Descent:
             torch._foreach_add_(self._vectors, self._gradients, alpha=self.alpha)
         self.start()
 
+    def _subtract(self, weight: Weight, gradient: Tensor) -> None:
+        if self.keep != 1:
+            weight.value.mul_(self.keep)
+        weight.value.add_(gradient, alpha=self.alpha)
+
 
 class Gradients:
-    """Leaves each parameter's gradient in its ``.grad``, as a backward pass of autograd does, to rounding."""
+    """Leaves each parameter's gradient in its ``.grad``, as a backward pass of autograd does.
+
+    Args:
+        exact: bit for bit, rather than to rounding.
+    """
+
+    def __init__(self, exact: bool = False) -> None:
+        self.exact = exact
 
     def start(self) -> None:
         """Nothing to forget: what is there is replaced."""

@@ -20,7 +20,7 @@ from llm.networks.fast.layers import RMSNorm
 from llm.networks.fast.network import Network, Networks, why_not
 from llm.networks.fast.updates import Descent, Gradients, Weight
 from llm.registry import make_adapter
-from llm.steps.optimizers import DescentInProducts, GradientDescent, make_optimizer
+from llm.steps.optimizers import GradientDescent, WrittenDescent, make_optimizer
 from llm.steps.step import EagerStep
 from llm.tasks.language import LanguageAdapter
 
@@ -156,6 +156,21 @@ def test_hidden_states_of_several_documents_are_the_librarys(name):
     assert all(p.grad is not None for p in model.parameters())
 
 
+def test_attention_by_its_own_gradient_is_that_of_autograd(monkeypatch):
+    found = []
+    for direct in (True, False):
+        torch.manual_seed(9)
+        model = MODELS["neox"]()
+        if not direct:
+            monkeypatch.setattr(torch, "_fused_sdp_choice", lambda *parts, **settings: 0)
+        network = Network.of(model, LENGTH, Descent(RATE))
+        tokens = torch.arange(LENGTH)[None]
+        network.step(tokens, tokens[0], tokens[0] > 2)
+        assert network._blocks[0]._attention._views.flash == direct
+        found.append([p.detach() for p in model.parameters()])
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
+
+
 @pytest.mark.parametrize("trains", [True, False])
 def test_a_norm_all_at_once_is_the_one_written_out(trains):
     torch.manual_seed(8)
@@ -204,7 +219,7 @@ def test_moments_of_joint_products_are_those_of_autograd(other_checkpoints, mode
         adapter = make_adapter(config, torch.device("cpu"))
         config = dataclasses.replace(config, version=version)
         descent = make_optimizer(config, adapter.model)
-        assert ("joint products" in descent.form) == (version == 2)
+        assert ("joint products" in descent.form) == (version == 2), descent.form
         step = EagerStep(adapter, descent)
         rows = []
         for episode in range(6):
@@ -231,10 +246,10 @@ def test_evaluation_of_the_second_version_is_that_of_the_first_to_rounding(other
 def test_a_run_is_that_of_gradients_to_rounding(tmp_path, changes):
     config = dataclasses.replace(TINY, **changes)
     found = []
-    for kind in (DescentInProducts, GradientDescent):
+    for kind in (WrittenDescent, GradientDescent):
         adapter = make_adapter(config, torch.device("cpu"))
         optimizer = make_optimizer(config, adapter.model)
-        assert isinstance(optimizer, DescentInProducts)
+        assert isinstance(optimizer, WrittenDescent)
         if kind is GradientDescent:
             optimizer = GradientDescent(
                 list(adapter.model.parameters()), config.rate, config.weight_decay or 0.0
@@ -248,6 +263,34 @@ def test_a_run_is_that_of_gradients_to_rounding(tmp_path, changes):
     assert np.ptp(found[0], axis=0).min() > 0.1
     np.testing.assert_allclose(*found, atol=2e-5)
     assert run(config, tmp_path / "run").manifest["steps"] == "descent in the backward products"
+
+
+@pytest.mark.parametrize("changes", [
+    {}, {"weight_decay": 0.1}, {"mask_probability": 0.3, "window_shift": 3}, {"freeze_blocks": 1},
+    {"freeze_blocks": -1, "freeze_embeddings": True}, {"optimizer": "adam", "lr": 1e-3},
+    {"optimizer": "adamw", "lr": 1e-3, "freeze_blocks": 1}, {"context": 37, "width": 48, "heads": 3},
+])  # fmt: skip
+def test_written_out_the_first_version_is_autograds_bit_for_bit(changes):
+    config = dataclasses.replace(TINY, version=1, **changes)
+    found = []
+    for written in (True, False):
+        adapter = make_adapter(config, torch.device("cpu"))
+        optimizer = make_optimizer(config, adapter.model)
+        assert optimizer.form.startswith("gradients written out")
+        if not written:
+            adapter._plain_body = adapter._body
+            optimizer = make_optimizer(dataclasses.replace(config, dropout=True), adapter.model)
+            assert "dropout" in optimizer.form  # of which this network has none
+        step = EagerStep(adapter, optimizer)
+        rows = [step.evaluate().numpy()]
+        for episode in range(8):
+            step.reset_optimizer()
+            step.train(episode % 4, config.steps, episode)
+            rows.append(step.evaluate().numpy())
+        found.append([np.array(rows), *(p.detach().numpy() for p in adapter.model.parameters())])
+    assert np.ptp(found[0][0], axis=0).min() > 0.01
+    for comp, ref in zip(*found, strict=True):
+        np.testing.assert_array_equal(comp, ref)
 
 
 def test_outside_of_steps_the_network_has_gradients_and_may_move():
@@ -270,7 +313,13 @@ def test_outside_of_steps_the_network_has_gradients_and_may_move():
 def test_where_gradients_are_formed_the_reason_is_said():
     model = make_adapter(TINY, torch.device("cpu")).model
     assert why_not(TINY, model) is None
-    assert why_not(dataclasses.replace(TINY, version=1), model) == "version 1"
+    assert why_not(dataclasses.replace(TINY, version=1), model) is None  # which it equals bit for bit
+    for name in ("llama", "gpt2"):
+        assert why_not(TINY, MODELS[name]()) is None
+        assert why_not(dataclasses.replace(TINY, version=1), MODELS[name]()) == "version 1"
+    tied = copy.deepcopy(model)
+    tied.get_output_embeddings().weight = tied.get_input_embeddings().weight
+    assert why_not(dataclasses.replace(TINY, version=1), tied) == "version 1"
     assert why_not(dataclasses.replace(TINY, precision="bf16"), model) == "bf16"
     assert why_not(dataclasses.replace(TINY, dropout=True), model) == "dropout"
     model.config.hidden_act = "relu"

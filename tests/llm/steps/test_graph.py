@@ -160,8 +160,8 @@ class Waits:
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_a_failed_recording_falls_back_to_the_same_numbers(capsys, optimizer):
-    # Descent in the products, which version 2 has, never asks for the loss.
-    config = dataclasses.replace(TINY, optimizer=optimizer, version=1)
+    # Networks that are written out never ask for the loss; with dropout they are not.
+    config = dataclasses.replace(TINY, optimizer=optimizer, dropout=True)
     adapter, descent = parts(config)
     EagerStep(adapter, descent).train(0, 4)
     expected = adapter.losses()

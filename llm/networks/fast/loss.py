@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-__all__ = ["mean_cross_entropy", "token_losses"]
+__all__ = ["leave_gradient", "mean_cross_entropy", "token_losses"]
 
 
 def mean_cross_entropy(logits: torch.Tensor, targets: torch.Tensor, counted: torch.Tensor) -> torch.Tensor:
@@ -31,13 +31,24 @@ class _CrossEntropy(torch.autograd.Function):
         work = logits.detach()
         torch.log_softmax(work, 1, out=work)
         loss = -(work.gather(1, wanted)[:, 0] * weight).sum()
-        work.exp_().scatter_add_(1, wanted, torch.full(wanted.shape, -1.0, device=work.device))
-        ctx.gradient = work.mul_(weight[:, None])
+        ctx.gradient = leave_gradient(work, wanted, weight)
         return loss
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None, None]:
         return ctx.gradient.mul_(gradients[0]), None, None
+
+
+def leave_gradient(work: torch.Tensor, wanted: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """**Overwrite** log-probabilities with the gradient of a weighted mean of cross entropies.
+
+    Args:
+        work: log-probabilities, shape ``(N, V)``.
+        wanted: int64, shape ``(N, 1)``.
+        weight: of every row, shape ``(N,)``.
+    """
+    work.exp_().scatter_add_(1, wanted, torch.full(wanted.shape, -1.0, dtype=work.dtype, device=work.device))
+    return work.mul_(weight[:, None])
 
 
 def token_losses(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
