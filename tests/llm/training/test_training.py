@@ -217,7 +217,7 @@ def test_other_errors_are_not_taken_for_too_little_memory(tmp_path, monkeypatch)
     def broken(self):
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
-    monkeypatch.setattr(LanguageAdapter, "loss", broken)
+    monkeypatch.setattr(LanguageAdapter, "counted", broken)
     with pytest.raises(RuntimeError, match="mat1 and mat2"):
         run(TINY, tmp_path / "run")
 
