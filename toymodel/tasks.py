@@ -96,7 +96,7 @@ def random_tasks(
         raise InputError(
             arg("target", target), expected="'uniform' or 'normal'", fix=arg("target", "uniform")
         )
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(whole("seed", seed, least=0, fix=0))
     x = rng.uniform(-1, 1, (tasks, dimension))
     w = rng.uniform(-1, 1, M)
     P = rng.normal(0, 1 / dimension, (M, dimension))
@@ -129,7 +129,7 @@ def episode_noise(
         raise InputError(
             arg("level", level), expected="0 or more, a probability up to 1", fix=arg("level", 0.1)
         )
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(whole("seed", seed, least=0, fix=0))
     x = tasks.x[np.asarray(order)]
     if kind == "gaussian":
         return rng.normal(0, level, x.shape)

@@ -24,6 +24,7 @@ from bridge.model.terms import WEIGHT
 from bridge.search.problem import Problem, Solution, Weights
 from bridge.search.uncertainty import Noise, measure_noise
 from toymodel import InputError, LossMatrix
+from toymodel.base.numbers import whole
 from toymodel.base.words import arg
 
 __all__ = ["fit", "search"]
@@ -69,6 +70,8 @@ def fit(
     Raises:
         InputError: for data, bounds or names that cannot be used, and for too little data.
     """
+    shared = (shared,) if isinstance(shared, str) else shared
+    starts = whole("starts", starts, least=1, fix=6)
     matrices = as_matrices(losses)
     masks = _masks(matrices, observed)
     check_data(matrices, masks)
@@ -87,8 +90,6 @@ def fit(
         others = {c.name: c.mechanism for c in chosen.candidates if not c.chosen}
     for matrix, mask in zip(matrices, masks, strict=True):
         check_size(form, matrix, int(mask.sum()))
-    if starts < 1:
-        raise InputError(arg("starts", starts), expected="at least 1", fix=arg("starts", 6))
     if intervals_by not in ("auto", "profile", "quadratic", "none"):
         raise InputError(arg("intervals_by", intervals_by), expected="auto, profile, quadratic or none",
                          fix=arg("intervals_by", "auto"))  # fmt: skip

@@ -18,7 +18,7 @@ from bridge.judge.identity import IRRELEVANT
 from bridge.judge.implications import Implication, implications, next_epoch
 from bridge.judge.predictions import Prediction
 from bridge.judge.prior_predictive import Feature, prior_predictive_check
-from toymodel import LossMatrix, RecoveryScore, recovery_scores
+from toymodel import InputError, LossMatrix, RecoveryScore, recovery_scores
 
 __all__ = ["Findings", "Recovery", "find"]
 
@@ -143,6 +143,8 @@ def find(
         bootstrap: 95% ranges by parameter.
         masked: losses left out.
     """
+    if not isinstance(result, FitResult):
+        raise InputError(f"findings of a {type(result).__name__}", expected="a fit", fix="bridge.fit(losses)")
     data, guess = result.data, result.prediction
     scores = (recovery_scores(data), recovery_scores(guess), noisy_recovery(result))
     recovery = tuple(Recovery(n, *row) for n, row in enumerate(zip(*scores, strict=True), start=1))

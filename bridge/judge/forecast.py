@@ -26,6 +26,7 @@ from bridge.model.mechanism import Mechanism
 from toymodel import InputError, LossMatrix
 from toymodel.base.words import arg
 from toymodel.measures.agreement import r_squared
+from toymodel.measures.losses import takes_losses
 
 __all__ = ["Forecast", "carry_residuals", "forecast", "forecast_jointly", "held_out_documents"]
 
@@ -57,6 +58,7 @@ class Forecast:
     weights: dict[str, float] = field(default_factory=dict)
 
 
+@takes_losses
 def forecast(
     losses: LossMatrix,
     held_out: int = 2,

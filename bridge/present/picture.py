@@ -31,7 +31,7 @@ def plot(found: Findings | FitResult, ahead: Forecast | None = None) -> Figure:
         found: what was found; of a fit alone it is computed here.
         ahead: its forecast, where only the fit is given.
     """
-    if isinstance(found, FitResult):
+    if not isinstance(found, Findings):
         found = find(found, ahead)
     figure = Figure(figsize=(10.5, 7.6), dpi=150, layout="constrained")
     axes = figure.subplot_mosaic("AAB\nCDE")

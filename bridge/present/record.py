@@ -25,7 +25,7 @@ def to_json(found: Findings | FitResult, ahead: Forecast | None = None) -> dict[
         found: what was found; of a fit alone it is computed here.
         ahead: its forecast, where only the fit is given.
     """
-    if isinstance(found, FitResult):
+    if not isinstance(found, Findings):
         found = find(found, ahead)
     fit = found.fit
     record = {

@@ -28,7 +28,7 @@ def report(found: Findings | FitResult, ahead: Forecast | None = None) -> str:
         found: what was found; of a fit alone it is computed here.
         ahead: its forecast, where only the fit is given.
     """
-    if isinstance(found, FitResult):
+    if not isinstance(found, Findings):
         found = find(found, ahead)
     parts = [_form(found), _values(found), _explained(found), _recovery(found), _theory(found)]
     parts += [prediction_lines(p) for p in found.predictions]

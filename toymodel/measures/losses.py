@@ -100,8 +100,12 @@ class LossMatrix(Shown):
             matrices: at least one; all of one order.
 
         Raises:
-            InputError: when an order differs, since entries would then mean different things.
+            InputError: for none, and when an order differs, since entries would then mean different things.
         """
+        if not matrices or not all(isinstance(one, LossMatrix) for one in matrices):
+            kinds = ", ".join(sorted({type(one).__name__ for one in matrices})) or "nothing"
+            raise InputError(f"the mean of {kinds}", expected="one LossMatrix or more",
+                             fix="LossMatrix.mean([run.losses for run in runs])")  # fmt: skip
         first = matrices[0]
         for number, other in enumerate(matrices[1:], start=2):
             if not np.array_equal(other.order, first.order):
@@ -129,13 +133,14 @@ class LossMatrix(Shown):
 
     def first_epochs(self, epochs: int) -> LossMatrix:
         """The same run as it stood after `epochs` epochs."""
-        if not 1 <= epochs <= self.epochs:
+        count = whole("epochs", epochs, fix=self.epochs)
+        if not 1 <= count <= self.epochs:
             raise InputError(
                 f"first_epochs({epochs}) of a run with {self.epochs} epochs",
                 expected=f"a number from 1 to {self.epochs}",
                 fix=f"ask for first_epochs({self.epochs})",
             )
-        return LossMatrix(self.values[: 1 + epochs * self.tasks], self.order[:epochs], self.meta)
+        return LossMatrix(self.values[: 1 + count * self.tasks], self.order[:count], self.meta)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write ``.npz`` with keys ``losses``, ``order`` and ``meta`` (JSON text) and a checksum.

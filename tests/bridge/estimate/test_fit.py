@@ -191,6 +191,7 @@ def _matrix(tasks=8, epochs=3, value=None):
         (lambda: fit(_matrix(), ONE, bounds={"exponent": (1e6, 1e7)}), "values from"),
         (lambda: fit([_matrix(), _matrix(tasks=9)], ONE), "8 and 9 documents"),
         (lambda: fit([_matrix(), 2 * _matrix().values], ONE, shared=["slow_shares"]), "shared='slow_share'"),
+        (lambda: fit([_matrix(), 2 * _matrix().values], ONE, shared="slow_shares"), "'slow_shares'"),
         (lambda: fit(_matrix(), ONE, starts=0), "starts=0"),
         (lambda: fit(_matrix(), ONE, intervals_by="guess"), "intervals_by='guess'"),
         (lambda: fit(_matrix(), ONE, observed=np.ones((3, 3), dtype=bool)), "observed of bool"),
