@@ -153,5 +153,41 @@ function judged({ shape, values }, order = null) {
     }
     schedule.set(order.values);
   }
+  const mean = values.reduce((sum, value) => sum + value / values.length, 0);
+  if (mean < 0) {
+    throw new FileProblem(
+      `the mean of its losses is ${mean.toPrecision(3)}, and losses are not below 0: of log-likelihoods, minus the values are losses`,
+    );
+  }
+  if (trainedPlace(values, tasks, schedule) > RISES) {
+    throw new FileProblem(
+      "its values rise most for the document that was just trained, and losses fall: of accuracies, 1 - values; of losses, is the first row that before training?",
+    );
+  }
   return { tasks, epochs, values, order: schedule };
+}
+
+/** Of networks' losses it is below .13; a fit (bridge.estimate.checks) refuses from here on, too. */
+const RISES = 0.85;
+
+/**
+ * Where the document that was just trained stands among all by the change of its loss, mean over episodes.
+ *
+ * 0 where its loss always falls most, 1 where it rises most; 0.5 of so few episodes that chance decides.
+ */
+function trainedPlace(values, tasks, schedule) {
+  if (schedule.length < (12 * (tasks + 1)) / (tasks - 1)) return 0.5;
+  let places = 0;
+  schedule.forEach((trained, episode) => {
+    // Half of each, as the difference of two losses near the largest number is none.
+    const change = (task) => values[(episode + 1) * tasks + task] / 2 - values[episode * tasks + task] / 2;
+    const own = change(trained);
+    let below = -0.5; // it is as its own
+    for (let task = 0; task < tasks; task++) {
+      if (change(task) < own) below += 1;
+      else if (change(task) === own) below += 0.5;
+    }
+    places += below / (tasks - 1);
+  });
+  return places / schedule.length;
 }

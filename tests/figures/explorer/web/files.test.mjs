@@ -146,3 +146,33 @@ test("what cannot be losses is refused in one sentence", async () => {
   ]);
   await refused("a.npz", bytes, /order of shape \(2, 2\)/);
 });
+
+test("accuracies and log-likelihoods are no losses", async () => {
+  const [tasks, epochs] = [5, 4];
+  const rows = 1 + tasks * epochs;
+  // A document's loss falls when it is trained and grows by a little afterwards.
+  const values = Array.from({ length: rows }, (_, row) =>
+    Array.from({ length: tasks }, (_, task) => {
+      const since = (((row - 1 - task) % tasks) + tasks) % tasks;
+      return row <= task ? 3 : 1 + 0.2 * since;
+    }),
+  ).flat();
+  const kept = await readMatrix("a.npy", losses([rows, tasks], values));
+  assert.equal(kept.tasks, tasks);
+  await refused(
+    "a.npy",
+    losses(
+      [rows, tasks],
+      values.map((v) => Math.exp(-v)),
+    ),
+    /rise most for the document/,
+  );
+  await refused(
+    "a.npy",
+    losses(
+      [rows, tasks],
+      values.map((v) => -v),
+    ),
+    /are not below 0: of log-likelihoods/,
+  );
+});
