@@ -15,6 +15,8 @@ CASES = {
     "T=25": ("", 16),
     "T=25, network beside it": ("#run=pythia-1b-adam-seed0", 16),
     "T=25, palindrome": ("#order=palindrome", 16),
+    "T=25, partly shared": ("#sharing=part", 16),
+    "T=100, partly shared": ("#T=100&sharing=part", 150),
     "T=200": ("#T=200", 150),
     "T=200, palindrome": ("#T=200&order=palindrome", 150),
 }

@@ -15,6 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from bridge import FitResult, fit
+from bridge.estimate.choice import FOUR
 from llm.config import RunConfig
 from llm.runs.finished import Run
 from toymodel.base.errors import InputError
@@ -30,6 +31,7 @@ _NAMES = {
     "half_point": "halfPoint",
     "slow_drift": "slowDrift",
     "unfitted_drift": "unfittedDrift",
+    "shared_fraction": "sharedFraction",
 }
 
 
@@ -43,7 +45,7 @@ class ShownRun:
         group: the heading it stands under.
         losses: its loss matrix.
         numbers: the fitted numbers by the page's names, as `numbers_of` makes them; without a half point the
-            link is linear.
+            link is linear, without a shared fraction all documents train all directions.
         scales: every document's own, unit of the losses, shape ``(T,)``.
         facts: a sentence or two on what it is and how well the fit describes it.
     """
@@ -78,15 +80,21 @@ def numbers_of(found: FitResult) -> dict[str, float]:
     """What a fit found, by the page's names.
 
     Raises:
-        InputError: for a form that has no sliders: several channels, say.
+        InputError: for a form that has no sliders: several channels, say, or documents similar by chance.
     """
-    if not found.mechanism.explains:
+    form = found.mechanism
+    # What the page moves; whatever else a form has, now or one day, it would leave out.
+    movable = replace(FOUR, drift=form.drift, link=form.link, sharing=form.sharing)
+    if form != movable or not form.explains:
         raise InputError(
-            f"a fit of {found.mechanism.name}",
+            f"a fit of {form.name}",
             expected="a form that `bridge.fit` chooses itself",
             fix="bridge.fit(losses)",
         )
-    return {_NAMES[p.name]: float(p.value) for p in found.parameters}
+    numbers = {_NAMES[p.name]: float(p.value) for p in found.parameters}
+    if form.sharing == "uniform":  # Beta(1, 1), which takes no number
+        numbers["sharedFraction"] = 0.5
+    return numbers
 
 
 def shown(

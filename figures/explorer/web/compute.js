@@ -1,11 +1,12 @@
 // From the state to everything that the panels show; no page in here, so it runs anywhere.
 
-import { applyLink, relativeLosses, reshuffledExpectation, reshuffledFactor, sharesOf } from "#toy/engine.js";
+import { applyLink, sharesOf } from "#toy/engine.js";
 import { scaled } from "#toy/fit.js";
 import { curvesByLag, lossesAfterEpochs, onlineLosses, recoveryScores, rSquared } from "#toy/measures.js";
 import { makeOrder, repeats } from "#toy/orders.js";
 import { palindromeEigenvalues } from "#toy/palindrome.js";
 import { approachedRecovery, epochEigenvalues, isStable, slowShareLimit, turnsPerEpoch } from "#toy/ring.js";
+import { sharedFactor, sharedLosses, sharedReshuffled } from "#toy/sharing.js";
 
 /** Epochs that the ring's player goes through, more than the charts show. */
 export const PLAYED = 40;
@@ -37,8 +38,9 @@ export function compute(state, run) {
   const played = orderOf(state, beside, Math.max(PLAYED, epochs));
   const order = played.subarray(0, epochs * tasks);
   const halfPoint = state.link === "linear" ? Infinity : state.halfPoint;
+  const sharedFraction = state.sharing === "all" ? undefined : state.sharedFraction;
   const scales = beside?.scales ?? new Float64Array(tasks).fill(1);
-  const shapes = applyLink(relativeLosses({ tasks, slow, fast, varianceW, order }), halfPoint);
+  const shapes = applyLink(sharedLosses({ tasks, slow, fast, varianceW, order, sharedFraction }), halfPoint);
   const toy = measured({ tasks, values: scaled(shapes, scales), order });
   const stable = isStable(lastSlow, lastFast, tasks);
   return {
@@ -50,8 +52,10 @@ export function compute(state, run) {
     played,
     stable,
     limit: slowShareLimit(state),
-    reference: referenceOf(state, shares, halfPoint, scales),
-    spectrum: spectrumOf(state, lastSlow, lastFast, order),
+    reference: referenceOf(state, shares, sharedFraction, halfPoint, scales),
+    // Stability, spectrum and what follows from it are of directions that all documents train: in a fixed
+    // order they are the last to converge, and the first to diverge.
+    spectrum: spectrumOf(state, sharedFraction, lastSlow, lastFast, order),
     turns: state.order === "cyclic" && stable ? turnsPerEpoch(lastSlow, lastFast, tasks) : null,
     approached:
       repeats(order, tasks) && state.order !== "palindrome"
@@ -72,8 +76,8 @@ function orderOf({ order, tasks, seed }, run, epochs) {
 }
 
 /** What the same shares do when every epoch is reshuffled, in expectation. */
-function referenceOf({ tasks, epochs, varianceW }, shares, halfPoint, scales) {
-  const { online, after } = reshuffledExpectation({ tasks, ...shares, varianceW, epochs });
+function referenceOf({ tasks, epochs, varianceW }, shares, sharedFraction, halfPoint, scales) {
+  const { online, after } = sharedReshuffled({ tasks, ...shares, varianceW, epochs, sharedFraction });
   const scale = scales.reduce((sum, k) => sum + k / tasks, 0);
   const asLoss = (x) => applyLink(x, halfPoint).map((h) => scale * h);
   return { online: asLoss(online), after: asLoss(after) };
@@ -83,7 +87,7 @@ function referenceOf({ tasks, epochs, varianceW }, shares, halfPoint, scales) {
  * Eigenvalues of what an epoch (of a palindrome, a pair of epochs) does to the differences q_j - w, and the
  * factor by which losses change in an epoch in the end. `own` is false where no two epochs are alike.
  */
-function spectrumOf({ order: kind, tasks }, slow, fast, order) {
+function spectrumOf({ order: kind, tasks }, sharedFraction, slow, fast, order) {
   if (kind === "palindrome") {
     const re = palindromeEigenvalues(slow, fast, tasks);
     if (re?.every(Number.isFinite)) {
@@ -100,7 +104,7 @@ function spectrumOf({ order: kind, tasks }, slow, fast, order) {
       own: false,
       re,
       im,
-      factor: random ? reshuffledFactor(tasks, slow, fast) : null,
+      factor: random ? sharedFactor({ tasks, slow, fast, sharedFraction }) : null,
     };
   }
   return { kind: "cyclic", own: true, re, im, factor };

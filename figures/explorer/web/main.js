@@ -38,7 +38,18 @@ function chooseRun(id) {
 /** The state in which a run is seen at its fit. */
 function atFit({ tasks, epochs, numbers: fitted }) {
   const link = fitted.halfPoint === undefined ? "linear" : "saturating";
-  return { tasks, epochs, order: "run", link, similarity: 0, slowDrift: 0, unfittedDrift: 0, ...fitted };
+  const sharing = fitted.sharedFraction === undefined ? "all" : "part";
+  return {
+    tasks,
+    epochs,
+    order: "run",
+    link,
+    sharing,
+    similarity: 0,
+    slowDrift: 0,
+    unfittedDrift: 0,
+    ...fitted,
+  };
 }
 
 function redraw() {
@@ -77,7 +88,7 @@ for (const link of document.querySelectorAll("a[data-state]")) {
 function open(hash) {
   const wanted = fromHash(hash, (id) => runs.has(id));
   // A link that names a run alone means that run at its fit.
-  if (wanted.run && !/[?&#](u|s|v|z|ds|du)=/.test(hash)) {
+  if (wanted.run && !/[?&#](u|s|v|z|p|ds|du)=/.test(hash)) {
     state = wanted;
     chooseRun(wanted.run);
   } else change(wanted);

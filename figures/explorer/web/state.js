@@ -101,6 +101,16 @@ export const NUMBERS = {
     scale: linear(-1.5, 1.5),
     help: "change of its logit per epoch",
   },
+  sharedFraction: {
+    key: "p",
+    label: "Part of the documents",
+    symbol: "p",
+    low: 0.047,
+    high: 0.994,
+    start: 0.5,
+    scale: linear(0.047, 0.994),
+    help: "that trains a direction, on average; at 0.5 every part counts alike",
+  },
   halfPoint: {
     key: "z",
     label: "Half point",
@@ -118,10 +128,17 @@ export const LINKS = {
   saturating: "saturating, x / (x + z)",
 };
 
+/** By which documents directions of w are trained. */
+export const SHARINGS = {
+  all: "all documents",
+  part: "a part of them",
+};
+
 export const DEFAULTS = {
   ...Object.fromEntries(Object.entries(NUMBERS).map(([name, { start }]) => [name, start])),
   order: "cyclic",
   link: "linear",
+  sharing: "all",
   seed: 1,
   document: 1,
   run: "",
@@ -133,7 +150,7 @@ export function toHash(state) {
   for (const [name, { key }] of Object.entries(NUMBERS)) {
     if (state[name] !== DEFAULTS[name]) parts.set(key, String(Number(state[name].toPrecision(6))));
   }
-  for (const name of ["order", "link", "seed", "document", "run"]) {
+  for (const name of ["order", "link", "sharing", "seed", "document", "run"]) {
     if (state[name] !== DEFAULTS[name]) parts.set(name, String(state[name]));
   }
   return parts.size > 0 ? `#${parts}` : "#";
@@ -153,6 +170,7 @@ export function fromHash(hash, known = () => false) {
   }
   if (parts.has("order")) state.order = parts.get("order");
   if (Object.hasOwn(LINKS, parts.get("link"))) state.link = parts.get("link");
+  if (Object.hasOwn(SHARINGS, parts.get("sharing"))) state.sharing = parts.get("sharing");
   for (const name of ["seed", "document"]) {
     const value = Number(parts.get(name));
     if (Number.isInteger(value) && value >= 1 && value <= 1e6) state[name] = value;

@@ -1,4 +1,6 @@
-"""The page's engine and theory are toymodel's: both are driven with the same random settings."""
+"""The page's engine and theory are the packages': both are driven with the same random settings."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,8 +14,9 @@ from bridge import fit
 from bridge.estimate.choice import FAMILY, FOUR
 from bridge.estimate.fit import search
 from bridge.estimate.pose import pose
+from bridge.model.sharing import directions
 from figures.evidence.collection import recorded
-from figures.explorer.shown import numbers_of
+from figures.explorer.shown import _NAMES, numbers_of
 from toymodel.measures.loss_table import read_table
 from toymodel.theory.spectrum import difference_operator
 
@@ -49,6 +52,30 @@ def test_losses_agree_with_the_moment_engine(node, problem):
     expected = x if z is None else (1 + z) * x / (x + z)
     found = node("losses", **{**problem, "order": order.ravel().tolist()})
     np.testing.assert_allclose(np.reshape(found, x.shape), expected, rtol=EXACT, atol=EXACT)
+
+
+@settings(deadline=None, max_examples=40)
+@given(tasks=st.integers(1, 70), g=st.floats(0.05, 150))
+def test_partly_shared_directions_are_the_same(node, tasks, g):
+    place, (parts, _) = directions(tasks, g)
+    found = node("directions", tasks=tasks, sharedFraction=g / (1 + g))
+    assert [one["members"] for one in found] == [np.flatnonzero(row >= 0).tolist() for row in place]
+    for one, row in zip(found, parts, strict=True):
+        assert one["parts"] == pytest.approx(row[one["members"]], rel=0, abs=EXACT)
+
+
+@settings(deadline=None, max_examples=60)
+@given(problem=problems(), g=st.floats(0.05, 150), drifts=st.tuples(*[st.floats(-1, 1)] * 2))
+def test_partly_shared_losses_agree_with_the_mechanism(node, problem, g, drifts):
+    link = "linear" if problem["halfPoint"] is None else "saturating"
+    form = replace(FOUR, drift="epoch", link=link, sharing="beta")
+    drift = dict(zip(("unfittedDrift", "slowDrift"), drifts, strict=True))
+    numbers = {**problem, **drift, "sharedFraction": g / (1 + g), "similarity": 0.0}
+    numbers |= {name: max(problem[name], 1e-3) for name in ("unfitted", "slowShare")}  # those with a logit
+    theta = np.array([term.free(numbers[_NAMES[term.name]]) for term in form.terms])
+    expected = form.losses(theta, problem["order"])
+    found = node("losses", **{**numbers, "order": problem["order"].ravel().tolist()})
+    np.testing.assert_allclose(np.reshape(found, expected.shape), expected, rtol=EXACT, atol=EXACT)
 
 
 @settings(deadline=None, max_examples=40)
@@ -143,6 +170,25 @@ def test_reshuffling_in_expectation_agrees_with_drawn_orders(node):
     found = node("reshuffled", tasks=tasks, slow=0.3, fast=0.6, varianceW=0.5, epochs=epochs)["online"]
     error = online.std(0) / np.sqrt(draws)
     assert (np.abs(online.mean(0) - found) < 4 * error + 1e-12).all()
+
+
+def test_partly_shared_reshuffling_agrees_with_drawn_orders(node):
+    tasks, epochs, draws, g = 6, 3, 1500, 0.8
+    form = replace(FOUR, link="linear", sharing="beta")
+    theta = np.array([np.log(0.1 / 0.9), np.log(0.3 / 0.6), np.log(0.5), np.log(g)])
+    online, after = np.zeros((2, draws, epochs))
+    for seed in range(draws):
+        order = tm.schedule("reshuffled", tasks, epochs, seed)
+        losses = tm.LossMatrix(form.losses(theta, order), order)
+        online[seed] = tm.online_loss(losses)
+        after[seed] = losses.values[tasks::tasks].mean(1)
+    asked = {"tasks": tasks, "slow": 0.3, "fast": 0.6, "varianceW": 0.5, "epochs": epochs}
+    found = node("reshuffled", **asked, sharedFraction=g / (1 + g))
+    plain = node("reshuffled", **asked)
+    for drawn, name in ((online, "online"), (after, "after")):
+        error = drawn.std(0) / np.sqrt(draws)
+        assert (np.abs(drawn.mean(0) - found[name]) < 4 * error + 1e-12).all()
+        assert (np.abs(drawn.mean(0) - plain[name])[1:] > 8 * error[1:]).all()
 
 
 def test_a_path_in_the_plane_is_a_simulation(node):

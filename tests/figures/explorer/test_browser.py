@@ -125,6 +125,37 @@ def test_shares_that_drift_are_sliders_too(chromium, page_file):
         assert float(tile(page, "R² over all losses")) < at - 0.01
 
 
+def test_directions_of_a_part_of_the_documents(chromium, page_file):
+    found = next(one for one in recorded_runs() if one.id == "pythia-1b-sgd-seed0")
+    assert found.numbers["sharedFraction"] == 0.5
+    with opened(chromium, page_file) as page:
+        slider = page.locator("#sharedFraction")
+        assert slider.is_hidden()
+        page.select_option("#run", found.id)
+        settled(page)
+        at = float(tile(page, "R² over all losses"))
+        assert f"{at:.3f}" in found.facts  # the page draws the fit's curve
+        assert page.locator("#sharing").input_value() == "part"
+        assert slider.is_visible()
+        assert page.locator("#number-sharedFraction .fitted").is_visible()
+        for place in ("#circle", "#ring"):
+            assert "irections that all documents train" in page.locator(f"{place} .note").inner_text()
+        page.select_option("#sharing", "all")
+        settled(page)
+        assert slider.is_hidden()
+        assert float(tile(page, "R² over all losses")) < at - 0.01
+        assert "all documents train" not in page.locator("#circle .note").inner_text()
+        page.locator("#back").click()
+        settled(page)
+        assert float(tile(page, "R² over all losses")) == at
+        type_number(page, "sharedFraction", 0.9)
+        page.wait_for_timeout(400)
+        state, shown = page.evaluate("location.hash"), page.locator("#tiles").inner_text()
+        assert {"sharing=part", "p=0.9"} <= set(state.lstrip("#").split("&"))
+    with opened(chromium, page_file, state) as page:
+        assert page.locator("#tiles").inner_text() == shown
+
+
 def test_every_recorded_run_can_be_shown(chromium, page_file):
     with opened(chromium, page_file) as page:
         runs = page.locator("#run option").evaluate_all("all => all.map((one) => one.value)")
@@ -239,7 +270,9 @@ def test_colours_stand_out(chromium, page_file, scheme):
 
 # A busy machine draws several times slower than a quiet one: this only catches what is out of all proportion.
 # benchmarks/test_explorer.py measures against the aims.
-@pytest.mark.parametrize(("state", "most"), [("#run=pythia-1b-adam-seed0", 160), ("#T=200", 1500)])
+@pytest.mark.parametrize(
+    ("state", "most"), [("#run=pythia-1b-adam-seed0", 160), ("#sharing=part", 200), ("#T=200", 1500)]
+)
 def test_redrawing_is_measured(chromium, page_file, state, most):
     with opened(chromium, page_file, state) as page:
         times = page.evaluate(TIMED, ["slowShare", 200, 20])

@@ -56,38 +56,37 @@ export function independentMoments(tasks, varianceW) {
  * @returns {Float64Array} (1 + episodes) * T losses
  */
 export function expectedLosses(moments, slows, fasts, order) {
-  const { tasks, pairs, half, withW } = moments;
+  const { tasks, half, withW, ww } = moments;
   const out = new Float64Array((1 + order.length) * tasks);
-  let ww = moments.ww;
   for (let j = 0; j < tasks; j++) out[j] = Math.max(half[j] + 0.5 * ww - withW[j], 0);
-  let at = tasks;
   for (let t = 0; t < order.length; t++) {
-    const i = order[t];
     const epoch = Math.min(Math.floor(t / tasks), slows.length - 1);
-    const slow = slows[epoch];
-    const fast = fasts[epoch];
-    const row = i * tasks;
-    const vi = 2 * half[i] - withW[i]; // covariances of r with q_i and with w, and its variance
-    const vw = withW[i] - ww;
-    const rr = vi - vw;
-    const halfI = half[i] - slow * vi + 0.5 * rr * slow * slow;
-    const withI = withW[i] - slow * vw + fast * vi - rr * slow * fast;
-    ww += 2 * fast * vw + rr * fast * fast;
-    const halfW = 0.5 * ww;
-    for (let j = 0; j < tasks; j++) {
-      const v = pairs[row + j] - withW[j];
-      pairs[row + j] -= slow * v;
-      pairs[j * tasks + i] = pairs[row + j];
-      withW[j] += fast * v;
-      out[at + j] = Math.max(half[j] + halfW - withW[j], 0);
-    }
-    half[i] = halfI;
-    withW[i] = withI;
-    out[at + i] = Math.max(halfI + halfW - withI, 0);
-    at += tasks;
+    train(moments, order[t], slows[epoch], fasts[epoch], out, (1 + t) * tasks);
   }
-  moments.ww = ww;
   return out;
+}
+
+/** One episode on task i, `moments` in place; the T losses after it are written to `out` from `at` on. */
+export function train(moments, i, slow, fast, out, at) {
+  const { tasks, pairs, half, withW } = moments;
+  const row = i * tasks;
+  const vi = 2 * half[i] - withW[i]; // covariances of r with q_i and with w, and its variance
+  const vw = withW[i] - moments.ww;
+  const rr = vi - vw;
+  const halfI = half[i] - slow * vi + 0.5 * rr * slow * slow;
+  const withI = withW[i] - slow * vw + fast * vi - rr * slow * fast;
+  moments.ww += 2 * fast * vw + rr * fast * fast;
+  const halfW = 0.5 * moments.ww;
+  for (let j = 0; j < tasks; j++) {
+    const v = pairs[row + j] - withW[j];
+    pairs[row + j] -= slow * v;
+    pairs[j * tasks + i] = pairs[row + j];
+    withW[j] += fast * v;
+    out[at + j] = Math.max(half[j] + halfW - withW[j], 0);
+  }
+  half[i] = halfI;
+  withW[i] = withI;
+  out[at + i] = Math.max(halfI + halfW - withI, 0);
 }
 
 /** The same relative to before training: 1 everywhere in the first row. */
@@ -125,6 +124,9 @@ export function reshuffledExpectation({ tasks, slow, fast, varianceW, epochs }) 
   return { online, after };
 }
 
+/** Pairs of tasks, as a divisor: a task by itself has none, and nothing to divide. */
+const pairsOf = (tasks) => Math.max(1, (tasks * (tasks - 1)) / 2);
+
 /** The average of moments over all permutations of the tasks. */
 function averaged({ tasks, pairs, half, withW, ww }) {
   let diagonal = 0;
@@ -135,7 +137,7 @@ function averaged({ tasks, pairs, half, withW, ww }) {
     mixed += withW[j] / tasks;
     for (let k = 0; k < j; k++) others += pairs[j * tasks + k];
   }
-  others /= (tasks * (tasks - 1)) / 2;
+  others /= pairsOf(tasks);
   return {
     tasks,
     pairs: new Float64Array(tasks * tasks).fill(others),
@@ -171,7 +173,7 @@ export function reshuffledFactor(tasks, slow, fast) {
       d += (2 * half[j] - 2 * withW[j] + ww) / tasks;
       for (let k = 0; k < j; k++) o += pairs[j * tasks + k] - withW[j] - withW[k] + ww;
     }
-    return [d, o / ((tasks * (tasks - 1)) / 2)];
+    return [d, o / pairsOf(tasks)];
   });
   // Columns belong to (1, 0) and (1, 1): the second unit vector is their difference.
   const [a, c] = columns[0];

@@ -3,9 +3,10 @@
 // Squares of all residuals, every document's scale solved for inside (variable projection), plus the
 // residuals' variance times the squared distance from weak normal priors (bridge/model/terms.py).
 
-import { applyLink, relativeLosses, sharesOf } from "#toy/engine.js";
+import { applyLink, sharesOf } from "#toy/engine.js";
 import { rSquared } from "#toy/measures.js";
 import { generator } from "#toy/orders.js";
+import { sharedLosses } from "#toy/sharing.js";
 
 const logistic = (x) => 1 / (1 + Math.exp(-x));
 
@@ -27,10 +28,14 @@ export function numbersOf(theta) {
   };
 }
 
-/** Relative losses h(x) of the numbers in an order; without a half point the link is linear. */
+/**
+ * Relative losses h(x) of the numbers in an order; without a half point the link is linear, without a shared
+ * fraction all documents train all directions.
+ */
 export function shapesOf(numbers, tasks, order) {
   const { slow, fast } = sharesOf(numbers, order.length / tasks);
-  const x = relativeLosses({ tasks, slow, fast, varianceW: numbers.varianceW, order });
+  const { varianceW, sharedFraction } = numbers;
+  const x = sharedLosses({ tasks, slow, fast, varianceW, order, sharedFraction });
   return applyLink(x, numbers.halfPoint ?? Infinity);
 }
 

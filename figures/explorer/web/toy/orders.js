@@ -16,7 +16,8 @@ export function normal(random) {
   return Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
 }
 
-function shuffle(row, first, last, random) {
+/** Fisher's and Yates's shuffle of `row[first..last]`, in place. */
+export function shuffle(row, first, last, random) {
   for (let n = last; n > first; n--) {
     const other = first + Math.floor(random() * (n - first + 1));
     [row[n], row[other]] = [row[other], row[n]];

@@ -72,7 +72,12 @@ export class CircleView {
 }
 
 /** What the circle says, in words. */
-function describe({ spectrum, stable }) {
+function describe(result) {
+  const whose = result.state.sharing === "all" ? "" : "Of directions that all documents train. ";
+  return whose + told(result);
+}
+
+function told({ spectrum, stable }) {
   const { kind, own, re, im, factor } = spectrum;
   const growth = factor === null ? "" : ` In the end the loss ${pace(factor).words}.`;
   if (!stable) return `Past the stability limit: an eigenvalue has left the circle.${growth}`;

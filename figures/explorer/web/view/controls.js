@@ -1,6 +1,6 @@
 // Sliders, boxes and lists; every number has a slider to drag and a box to type in.
 
-import { LINKS, NUMBERS, within } from "#state.js";
+import { LINKS, NUMBERS, SHARINGS, within } from "#state.js";
 import { ORDERS } from "#toy/orders.js";
 import { byId, element, short } from "#view/dom.js";
 
@@ -16,10 +16,15 @@ export class Controls {
   constructor(change) {
     this.change = change;
     this.sliders = {};
-    for (const [group, names] of Object.entries({ ...GROUPS, link: ["halfPoint"] })) {
+    for (const [group, names] of Object.entries({
+      ...GROUPS,
+      sharing: ["sharedFraction"],
+      link: ["halfPoint"],
+    })) {
       for (const name of names) byId(`group-${group}`).append(this.slider(name));
     }
     this.order = this.list("order", ORDERS);
+    this.sharing = this.list("sharing", SHARINGS);
     this.link = this.list("link", LINKS);
     byId("seed").addEventListener("click", () => change((state) => ({ seed: state.seed + 1 })));
     byId("document").addEventListener("input", (event) => change({ document: Number(event.target.value) }));
@@ -88,11 +93,13 @@ export class Controls {
     }
     this.showLimit(result);
     if (state.slowDrift !== 0 || state.unfittedDrift !== 0) byId("group-drift").open = true;
+    byId("number-sharedFraction").hidden = state.sharing === "all";
     byId("number-halfPoint").hidden = state.link === "linear";
     const own = this.order.querySelector('[value="run"]');
     if (run && !own) this.order.prepend(element("option", { value: "run" }, "the run’s own"));
     if (!run) own?.remove();
     this.order.value = state.order;
+    this.sharing.value = state.sharing;
     this.link.value = state.link;
     byId("seed").hidden = !["reshuffled", "iid", "middle"].includes(state.order);
     const which = byId("document");

@@ -27,12 +27,14 @@ export class NumbersView {
         add("… of the network", scored(last(beside.found.scores)), last(beside.found.scores).reason);
     }
     if (agreement) add("R² over all losses", short(agreement.r2));
-    if (approached) add("Recovery approached", scored(approached), approached.reason);
+    // Of directions that all documents train, where others train fewer.
+    const whose = state.sharing === "all" ? "" : ", directions of all";
+    if (approached) add(`Recovery approached${whose}`, scored(approached), approached.reason);
     if (spectrum.factor !== null) {
       const { name, value } = pace(spectrum.factor);
       add(name, value);
     }
-    if (turns !== null) add("Turns of w per epoch", short(turns));
+    if (turns !== null) add(`Turns of w per epoch${whose}`, short(turns));
     add("Slow share / its limit", `${short(state.slowShare, 2)} / ${short(limit)}`);
     if (toy.online.length > 1) {
       const ratio = later(toy.online) / later(result.reference.online);
@@ -110,6 +112,9 @@ function tableCell(text, n) {
 function summary({ toy, beside, agreement, stable, state }) {
   const list = (scores) => scores.slice(0, 12).map(scored).join(", ") || "none";
   const parts = [`${state.tasks} documents, ${state.epochs} epochs.`];
+  if (state.sharing !== "all") {
+    parts.push(`A part of them trains a direction, ${short(state.sharedFraction)} on average.`);
+  }
   parts.push(stable ? "Stable." : "Past the stability limit.");
   parts.push(`Recovery scores of the toy: ${list(toy.scores)}.`);
   if (beside) parts.push(`Of the network: ${list(beside.found.scores)}.`);

@@ -34,6 +34,7 @@ export class RingView {
   }
 
   draw({ state, shares, played, stable }) {
+    this.whose = state.sharing === "all" ? "" : "Directions that all documents train. ";
     const { tasks, varianceW, seed } = state;
     this.tasks = tasks;
     this.order = played;
@@ -148,8 +149,8 @@ export class RingView {
     const grown = (100 * this.path.radius[epoch]) / this.path.radius[0];
     const part = Number.isFinite(grown) ? `to ${short(grown)} %` : "beyond all numbers";
     const note = this.stable
-      ? `The view follows the pattern, which has shrunk ${part} of its size before training, and evens its spread.`
-      : `The view follows the pattern, which has grown ${part}${Number.isFinite(grown) ? " of its size before training" : ""}.`;
+      ? `${this.whose}The view follows the pattern, which has shrunk ${part} of its size before training, and evens its spread.`
+      : `${this.whose}The view follows the pattern, which has grown ${part}${Number.isFinite(grown) ? " of its size before training" : ""}.`;
     this.note.textContent = note;
     this.canvas.setAttribute(
       "aria-label",

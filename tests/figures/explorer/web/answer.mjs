@@ -2,13 +2,7 @@
 
 import { createInterface } from "node:readline";
 import { readCsv } from "../../../../figures/explorer/web/files/matrix.js";
-import {
-  applyLink,
-  relativeLosses,
-  reshuffledExpectation,
-  sharesOf,
-} from "../../../../figures/explorer/web/toy/engine.js";
-import { fitNow } from "../../../../figures/explorer/web/toy/fit.js";
+import { fitNow, shapesOf } from "../../../../figures/explorer/web/toy/fit.js";
 import {
   curvesByLag,
   lossesAfterEpochs,
@@ -24,6 +18,7 @@ import {
   turnsPerEpoch,
 } from "../../../../figures/explorer/web/toy/ring.js";
 import { advance } from "../../../../figures/explorer/web/toy/ringpath.js";
+import { partsOf, ringsOf, sharedReshuffled } from "../../../../figures/explorer/web/toy/sharing.js";
 
 const answers = {
   csv({ text }) {
@@ -34,10 +29,13 @@ const answers = {
       return { refused: error.message };
     }
   },
-  losses({ tasks, varianceW, halfPoint, order, ...numbers }) {
-    const { slow, fast } = sharesOf(numbers, order.length / tasks);
-    const x = relativeLosses({ tasks, slow, fast, varianceW, order });
-    return [...applyLink(x, halfPoint ?? Infinity)];
+  losses: ({ tasks, order, ...numbers }) => [...shapesOf(numbers, tasks, order)],
+  directions({ tasks, sharedFraction }) {
+    const parts = partsOf(tasks, sharedFraction);
+    return ringsOf(tasks).rings.map(({ size, members, shares }) => ({
+      members: [...members],
+      parts: Array.from(shares, (share) => parts[size] * share),
+    }));
   },
   measures({ tasks, values, order }) {
     const matrix = { tasks, values: Float64Array.from(values), order };
@@ -61,7 +59,7 @@ const answers = {
   limit: ({ tasks, similarity }) => slowShareLimit({ tasks, similarity }),
   palindrome: ({ slow, fast, tasks }) => [...palindromeEigenvalues(slow, fast, tasks)],
   reshuffled({ slow, fast, ...setting }) {
-    const { online, after } = reshuffledExpectation({ ...setting, slow: [slow], fast: [fast] });
+    const { online, after } = sharedReshuffled({ ...setting, slow: [slow], fast: [fast] });
     return { online: [...online], after: [...after] };
   },
   fit({ tasks, values, order }) {

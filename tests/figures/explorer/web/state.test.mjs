@@ -14,6 +14,15 @@ test("a link brings back what it was made of", () => {
   assert.deepEqual(fromHash(""), DEFAULTS);
 });
 
+test("a link keeps what directions are trained by", () => {
+  const state = { ...DEFAULTS, sharing: "part", sharedFraction: 0.7 };
+  assert.equal(toHash(state), "#p=0.7&sharing=part");
+  assert.deepEqual(fromHash(toHash(state)), state);
+  assert.equal(fromHash("#sharing=some").sharing, "all");
+  assert.equal(fromHash("#sharing=part&p=1").sharedFraction, NUMBERS.sharedFraction.high);
+  assert.equal(fromHash("#sharing=part&p=much").sharedFraction, DEFAULTS.sharedFraction);
+});
+
 test("hostile and broken links end inside the ranges", () => {
   for (const hash of [
     "#T=1e9&E=-3&s=NaN&u=Infinity&v=0&z=-1&h=2",
@@ -21,7 +30,7 @@ test("hostile and broken links end inside the ranges", () => {
     "#T=%F0%9F&&&===&s",
     "#T=abc&document=999999",
   ]) {
-    const state = fromHash(hash, (id) => id === "known");
+    const state = fromHash(`${hash}&sharing=__proto__&p=-3`, (id) => id === "known");
     for (const [name, { low, high }] of Object.entries(NUMBERS)) {
       assert.ok(state[name] >= low && state[name] <= high, `${hash}: ${name} ${state[name]}`);
     }
@@ -29,6 +38,7 @@ test("hostile and broken links end inside the ranges", () => {
     assert.equal(state.run, "");
     assert.equal(state.order, "cyclic");
     assert.ok(["linear", "saturating"].includes(state.link));
+    assert.equal(state.sharing, "all");
   }
 });
 
@@ -73,6 +83,20 @@ test("a run of other documents or another order is not compared entry by entry",
   const own = compute({ ...DEFAULTS, tasks: 8, epochs: 6, order: "run" }, run);
   assert.equal(own.toy.matrix.order.length, 48); // goes on as in its last epoch
   assert.notEqual(own.agreement, null);
+});
+
+test("a part of the documents changes losses and their reference, and no spectrum of a fixed order", () => {
+  const all = compute(DEFAULTS, null);
+  const part = compute({ ...DEFAULTS, sharing: "part" }, null);
+  // What is set while nothing is partly shared moves nothing.
+  assert.deepEqual(compute({ ...DEFAULTS, sharedFraction: 0.2 }, null).toy, all.toy);
+  assert.ok(part.toy.scores[0].value < all.toy.scores[0].value - 0.05);
+  assert.ok(Math.abs(part.reference.online[1] - all.reference.online[1]) > 0.01);
+  assert.ok(Math.abs(part.reference.after[0] - all.reference.after[0]) > 0.01);
+  assert.deepEqual(part.spectrum, all.spectrum);
+  assert.deepEqual(part.approached, all.approached);
+  // Before anything is forgotten a first visit meets what it would meet in any order.
+  assert.ok(Math.abs(part.toy.online[0] - part.reference.online[0]) < 0.02);
 });
 
 test("what the circle shows belongs to the order", () => {
