@@ -80,8 +80,12 @@ def numbers_of(found: FitResult) -> dict[str, float]:
     """What a fit found, by the page's names.
 
     Raises:
-        InputError: for a form that has no sliders: several channels, say, or documents similar by chance.
+        InputError: for a form that has no sliders: several channels, say, or documents similar by chance; for
+            a fit of several matrices, whose numbers are not all of one.
     """
+    if len(found.datasets) > 1:
+        raise InputError(f"a fit of {len(found.datasets)} loss matrices",
+                         expected="one of a single run", fix="bridge.fit(losses) of each")  # fmt: skip
     form = found.mechanism
     # What the page moves; whatever else a form has, now or one day, it would leave out.
     movable = replace(FOUR, drift=form.drift, link=form.link, sharing=form.sharing)
@@ -105,8 +109,15 @@ def shown(
     group: str = "Your runs",
     facts: str = "",
 ) -> ShownRun:
-    """A run at its fit; it is fitted now if `found` is not given."""
+    """A run at its fit; it is fitted now if `found` is not given.
+
+    Raises:
+        InputError: for a fit of other losses, or one that `numbers_of` refuses.
+    """
     fitted = found or fit(losses, intervals_by="none")
+    if not np.array_equal(fitted.data.values, losses.values, equal_nan=True):
+        raise InputError(f"a fit of other losses than those of {name}", expected="the run's own fit",
+                         fix="shown(name, losses, bridge.fit(losses))")  # fmt: skip
     scales, words = fitted.scales().tolist(), words_of(facts, fitted.r2)
     return ShownRun(identifier(name), name, group, losses, numbers_of(fitted), scales, words)
 

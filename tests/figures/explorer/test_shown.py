@@ -7,7 +7,7 @@ import pytest
 
 from bridge import fit
 from bridge.estimate.choice import FAMILY, FIVE, FOUR
-from figures.explorer.shown import numbers_of
+from figures.explorer.shown import numbers_of, shown
 from toymodel import InputError, LossMatrix, cyclic_order, share_losses
 
 
@@ -56,3 +56,20 @@ def test_other_forms_are_refused_in_a_line(losses, form):
         numbers_of(fitted(losses, form))
     assert form.name in str(refused.value)
     assert len(str(refused.value).splitlines()) == 1
+
+
+def test_a_fit_of_several_runs_is_refused(losses):
+    other = LossMatrix(losses.values + 0.01 * np.cos(losses.values), losses.order)
+    found = fit([losses, other], FOUR, shared=FOUR.names, starts=1, intervals_by="none")
+    with pytest.raises(InputError, match="a fit of 2 loss matrices"):
+        numbers_of(found)
+
+
+def test_a_run_is_shown_at_its_own_fit_only(losses):
+    found = fitted(losses, FOUR)
+    run = shown("mine", losses, found)
+    assert run.numbers == numbers_of(found)
+    assert run.scales == found.scales().tolist()
+    other = LossMatrix(2 * losses.values, losses.order)
+    with pytest.raises(InputError, match="a fit of other losses than those of mine"):
+        shown("mine", other, found)
