@@ -276,7 +276,10 @@ def _refuse(unknown: list[str], flags: list[str], program: str, argv: Sequence[s
             plain, turned = flag.replace("--no-", "--", 1), "--no-" + flag.removeprefix("--")
             raise InputError(f"{flag} {value}", expected="a flag without a value",
                              fix=plain if value.lower() == "true" else turned)  # fmt: skip
-    word = next((u for u in unknown if u.startswith("-")), unknown[0]).partition("=")[0]
+    if not any(u.startswith("-") for u in unknown):
+        raise InputError(f"{unknown[0]!r} belongs to no flag of {program}", expected="values behind flags",
+                         fix=f"{program} --help")  # fmt: skip
+    word = next(u for u in unknown if u.startswith("-")).partition("=")[0]
     near = nearest_few(word.replace("_", "-"), flags, 1)
     raise InputError(
         f"{word} is no flag of {program}",

@@ -108,6 +108,7 @@ def test_a_preset_sets_defaults_that_flags_override():
     ("argv", "words"),
     [
         ("test show --out x --raet 2", "--raet is no flag of reawaken test show; * --rate"),
+        ("test show --out x more", "'more' belongs to no flag of reawaken test show"),
         ("test show --out x --rate=abc", "could not convert string to float: 'abc'"),
         ("test show --out x --kind sqare", "invalid choice 'sqare' * ('round', 'square')"),
         ("test show --out x --rate -1", "--rate -1.0; expected a positive rate. Fix: --rate 0.5"),

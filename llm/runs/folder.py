@@ -203,6 +203,11 @@ class RunFolder:
         """Keep the trained weights as ``weights.safetensors``."""
         save_tensors(self.path / "weights.safetensors", weights, {})
 
+    @property
+    def keeps_weights(self) -> bool:
+        """Whether the trained weights were kept."""
+        return (self.path / "weights.safetensors").is_file()
+
     def load_weights(self) -> Tensors | None:
         """The trained weights; None where they were not kept."""
         file = self.path / "weights.safetensors"

@@ -37,8 +37,12 @@ def show_any(path: str | os.PathLike[str]) -> str:
         return show_run(where)
     inside = sorted(where.glob("*/config.json"))
     if not inside:
-        runs = sorted(str(file.parent) for file in where.parent.glob("*/config.json"))
-        near = nearest_few(str(where), runs, 1)
+        # A file of a run, a folder further down, or a name that is nearly one.
+        around = [
+            file.parent for file in where.parent.glob("config.json" if where.is_file() else "*/config.json")
+        ]
+        further = sorted({str(file.parents[1]) for file in where.glob("*/*/config.json")})
+        near = further[:1] or nearest_few(str(where), sorted(map(str, around)), 1)
         raise InputError(
             f"there is no run in {str(where)!r}",
             expected="a run folder (with config.json), or a folder of them",

@@ -164,6 +164,13 @@ def _turns(job: Job, stop: list[int], number: int, together: int, progress: bool
                          fix="llm.run(RunConfig.from_json(values), out)")  # fmt: skip
     folder = RunFolder(job.out)
     if folder.check(config) and folder.finished:
+        if job.keep_weights and not folder.keeps_weights:
+            raise InputError(
+                arg("keep_weights")
+                + f" of run folder {str(folder.path)!r}, which has finished without its weights",
+                expected="a run that is trained: weights that were not kept are gone",
+                fix="run it again with " + arg("keep_weights") + " in another folder",
+            )
         folder.tidy()
         return Run.load(job.out)
     folder.check_ready(config)

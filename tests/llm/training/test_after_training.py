@@ -7,6 +7,7 @@ import pytest
 
 import reawaken
 from llm import RunConfig, run
+from llm.runs.show import show_any
 from llm.training.after_training import probe_run
 from tests.llm.given import Breakdown
 from toymodel import InputError
@@ -47,11 +48,17 @@ def test_of_a_checkpoint(tmp_path):
 
 
 def test_without_weights(tmp_path):
-    run(dataclasses.replace(CONFIG, probes=()), tmp_path / "run")
+    run(dataclasses.replace(CONFIG, probes=()), tmp_path / "all" / "run")
     with pytest.raises(InputError, match="holds no weights.*keep_weights"):
-        probe_run(tmp_path / "run", ["pairwise"])
+        probe_run(tmp_path / "all" / "run", ["pairwise"])
     with pytest.raises(InputError, match="cannot be read"):
         probe_run(tmp_path / "nothing", ["pairwise"])
+    with pytest.raises(InputError, match="keep_weights of run folder .* finished without its weights"):
+        run(dataclasses.replace(CONFIG, probes=()), tmp_path / "all" / "run", keep_weights=True)
+    for name, near in (("all/run/losses.npz", "all/run"), ("", "all"), ("all/ran", "all/run")):
+        with pytest.raises(InputError, match="there is no run in") as error:
+            show_any(tmp_path / name)
+        assert f"show_any({str(tmp_path / near)!r})" in str(error.value)
 
 
 def test_damaged_weights(tmp_path):
