@@ -170,9 +170,15 @@ def test_the_fix_for_a_missing_text_is_the_users_own_and_works(tmp_path, rows, f
 
 
 def test_the_text_field_is_the_same_for_every_row(tmp_path):
+    rows = [{"text": text} for text in STORIES]
+    rows[2] = {"article": f"summary of it: {STORIES[2][:20]}"}
+    said = refusal(lambda: load_documents(given_as(write(tmp_path / "a.jsonl", rows))))
+    assert said.startswith("line 3 of")
+    assert "Fix: rename 'article' there" in said
     rows = [{"text": text, "article": f"summary of it: {text[:20]}"} for text in STORIES]
     del rows[2]["text"]
-    said = refusal(lambda: load_documents(given_as(write(tmp_path / "a.jsonl", rows))))
+    config = given_as(write(tmp_path / "b.jsonl", rows), text_field="text")
+    said = refusal(lambda: load_documents(config))
     assert said.startswith("line 3 of")
     assert "Fix: text_field='article'" in said
 
@@ -209,7 +215,7 @@ def test_a_missing_summary_is_called_one(tmp_path):
         ("a.txt.gz", gzip.compress(b"two\n\xff\n"), ["line 2 of", "zcat", "| gzip"]),
         (
             "a.csv",
-            b"text,article\na title,a long text\n",
+            b"text,article\n" + b"a title,a long text\n" * 4,
             ["both 'text' and 'article'", "text_field='article'"],
         ),
         ("a.txt", b"all in one line", ["holds 1 document", "Fix: put 4 texts into it: a line of a .txt"]),
