@@ -45,6 +45,7 @@ from llama_135m import write_folder
 
 from llm.config import RunConfig
 from llm.cost.device_rates import copy_bandwidth, matrix_rate, timed
+from llm.cost.memory import large_pages
 from llm.cost.work import Work, count_work
 from llm.networks.precision import in_force, precision
 from llm.runs.manifest import now
@@ -308,8 +309,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         except InputError as error:
             print(f"gpu.py: {error.in_flags({'device': '--device'})}", file=sys.stderr)
             return 2
-    device = torch.device(options.device)
-    scratch = tempfile.TemporaryDirectory()
+    large_pages()  # as runs do
+    device, scratch = torch.device(options.device), tempfile.TemporaryDirectory()
     report: dict[str, Any] = {
         "started": now(),
         "device": torch.cuda.get_device_name() if device.type == "cuda" else f"cpu ({platform.machine()})",
@@ -333,8 +334,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                     result = measure(config, device, options.repeats, options.profile, options.whole_runs,
                                      name, options.together)  # fmt: skip
             except torch.OutOfMemoryError as error:
-                words = str(error).splitlines()[0]
-                result = {"model": name, "precision": arithmetic, "error": words}
+                result = {"model": name, "precision": arithmetic, "error": str(error).splitlines()[0]}
             _free(device)
             report["results"].append(result)
             print(table([result]), flush=True)
