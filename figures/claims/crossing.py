@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 import bridge
+from bridge.estimate.choice import FAMILY
+from bridge.estimate.family import weighed
 from llm.runs.finished import Run
 from toymodel import crossing_epoch, cyclic_order, online_crossing, online_loss, schedule
 from toymodel.measures.losses import LossMatrix
@@ -38,7 +40,7 @@ def named_crossing(losses: LossMatrix) -> float:
 
     Of the fit's predicted losses in both orders, those of the reshuffled one averaged over eight draws.
     """
-    result = bridge.fit(losses.first_epochs(_SEEN), intervals_by="none")
+    result = _fitted(losses)
     fixed = result.predict(order=cyclic_order(losses.tasks, _LONGEST))
     drawn = [
         result.predict(order=schedule("reshuffled", losses.tasks, _LONGEST, seed)) for seed in range(_DRAWS)
@@ -52,10 +54,22 @@ def kept_crossing(losses: LossMatrix) -> float:
 
     In a form whose slow share falls the network would, carried on, hardly learn and never cross.
     """
-    result = bridge.fit(losses.first_epochs(_SEEN), intervals_by="none")
+    result = _fitted(losses)
     ((slow, fast),) = result.shares(_SEEN - 1)
     (variance,) = (p.value for p in result.parameters if p.name == "variance_ratio_w")
     return _or_never(crossing_epoch(slow, fast, losses.tasks, variance_w=variance))
+
+
+def _fitted(losses: LossMatrix) -> bridge.FitResult:
+    """The likeliest form of those in which all documents train all directions.
+
+    The family of the predictions: what was named is not named anew whenever `bridge.fit` learns another form.
+    """
+    known = losses.first_epochs(_SEEN)
+    plain = {name: form for name, form in FAMILY.items() if form.sharing == "all"}
+    found = {name: bridge.fit(known, form, intervals_by="none") for name, form in plain.items()}
+    curves = {name: one.curves for name, one in found.items() if one.curves is not None}
+    return found[max(weighed(curves), key=lambda member: member.weight).name]
 
 
 def over_found(name: Callable[[LossMatrix], float]) -> Callable[[ByOrder], dict[int, float]]:
