@@ -29,6 +29,8 @@ PER_NUMBER = 1.0
 """What a shared number costs a form in log probability before any data: ties go to fewer numbers."""
 # Points of the posterior; with more losses they take seconds, and theta is known well enough to be Gaussian.
 _DRAWS, _MOST_DRAWN = 512, 20_000
+# A form of less weight is drawn from so seldom that its posterior may as well be Gaussian.
+_DRAWN_FROM = 0.01
 # Where the covariance is known from another form's fit, and theta's optimum is much the same.
 _SEARCHES = 2
 
@@ -95,14 +97,18 @@ def averaged(
         chosen: name of the form.
         fit: its fit.
         others: the other forms, posed on the same data, by name.
-        with_posterior: draw from the others' posteriors, too.
+        with_posterior: draw from the posteriors of others that have weight, too.
     """
     fits = {chosen: fit}
     with threadpool_limits(1, user_api="blas"):
         for name, problem in others.items():
-            found = fit_posed(problem, numbers=fit.numbers)
-            fits[name] = with_draws(problem, found) if with_posterior else found
-        return weighed(fits)
+            fits[name] = fit_posed(problem, numbers=fit.numbers)
+        return tuple(
+            replace(member, fit=with_draws(others[member.name], member.fit))
+            if with_posterior and member.name in others and member.weight >= _DRAWN_FROM
+            else member
+            for member in weighed(fits)
+        )
 
 
 def weighed(fits: Mapping[str, CurveFit]) -> tuple[Member, ...]:

@@ -25,6 +25,8 @@ Floats = NDArray[np.float64]
 _ROUNDS = 8
 # Of own departures of losses of size 1: what real runs have, times neighbouring means that count as one.
 _USUAL_VARIANCE = 0.03**2 * 5
+# Of the covariance's likelihood, by part; where another form's numbers are known, those are near enough.
+_TIGHT, _LOOSE = 2e-9, 1e-6
 # A misfit that is smoother leaves fewer than one mean in twenty: the data would say nothing any more.
 _MOST_PERSISTENT = 0.9
 
@@ -123,10 +125,12 @@ def fit_curves(
         matrices: the data, in a unit in which losses are of size 1.
         prior: of the joint theta.
         begins: starting points; all are searched with the first covariance, the best to the end.
-        numbers: the covariances' first numbers, on the scale of `HYPERPARAMETERS`; the priors' means if None.
+        numbers: the covariances' numbers in another form's fit to the same losses, on the scale of
+            `HYPERPARAMETERS`; the search for them begins there, and ends earlier.
     """
     data = [_filled(m) for m in matrices]
     usual = np.array([h.centre for h in HYPERPARAMETERS])
+    tolerance = _TIGHT if numbers is None else _LOOSE
     numbers = [usual.copy() for _ in data] if numbers is None else list(numbers)
     # Departures from where a search begins say nothing of those from where it ends.
     curves = replace(
@@ -147,7 +151,7 @@ def fit_curves(
             part = scaled(matrix, curves.whitenings[n], shapes)
             if not matrix.observed[:, matrix.seen].all():
                 data[n] = matrix = _filled(matrix, curves.whitenings[n], part.scales * shapes)
-            new = _covariance(mechanism, matrix, theta, part.scales, prior, numbers[n])
+            new = _covariance(mechanism, matrix, theta, part.scales, prior, numbers[n], tolerance)
             moved, numbers[n] = max(moved, float(np.abs(new - numbers[n]).max())), new
         curves = _curves(mechanism, data, numbers, theta, prior)
         ended = descend(curves, Point(theta, ()), prior.box, Stop(by=1e-3, evaluations=60))
@@ -188,7 +192,13 @@ def _curves(
 
 
 def _covariance(
-    mechanism: Mechanism, matrix: Matrix, theta: Floats, scales: Floats, prior: Prior, free: Floats
+    mechanism: Mechanism,
+    matrix: Matrix,
+    theta: Floats,
+    scales: Floats,
+    prior: Prior,
+    free: Floats,
+    tolerance: float,
 ) -> Floats:
     """The covariance's numbers: those of own departures from deviations, of common ones from means."""
     cells, value = matrix.cells, mechanism.evaluate(theta[matrix.index], matrix.order)
@@ -204,7 +214,8 @@ def _covariance(
         return fit + whitening.log_missing(missing) + penalty(values, 0)
 
     bounds = [(h.low, h.high) for h in HYPERPARAMETERS]
-    ended = minimize(own, free[:_OWN], method="L-BFGS-B", bounds=bounds[:_OWN], options={"maxiter": 15})
+    stop = {"maxiter": 15, "ftol": tolerance}
+    ended = minimize(own, free[:_OWN], method="L-BFGS-B", bounds=bounds[:_OWN], options=stop)
     unit = np.concatenate([ended.x, np.zeros(2)])  # common misfits as large as own departures
     whitening = Whitening(cells, Departures.of(unit), matrix.level)
     deviation = whitening.split(whitening.white_grid(grid))[1]

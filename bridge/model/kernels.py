@@ -95,6 +95,8 @@ def _sensitivity(
     local = ratio.shape[0] > 0
     tasks = place.shape[1]
     docs = np.zeros(tasks + 1, dtype=np.int64)
+    known = -1  # epoch whose shares are worked out; they are all groups'
+    x = unfitted = left = fitted = dfitted = slow = a = b = 0.0
     for group in range(place.shape[0]):
         w = 0
         for j in range(tasks):
@@ -114,25 +116,32 @@ def _sensitivity(
         if w == tasks and group > 0:
             for row in range(1, 1 + order.size):
                 out[:, row] += out[:, row - 1]
+        e, k = 0, -2
         for row in range(1 + order.size):
-            e = (row - 1) // tasks
-            i = -1 if row == 0 else place[group, order[e, (row - 1) % tasks]]
+            k += 1
+            if k == tasks:
+                e, k = e + 1, 0
+            i = -1 if row == 0 else place[group, order[e, k]]
+            if i < 0 < row:
+                continue
             if i >= 0:
                 for p in range(count):
                     for j in range(w + 1):
                         v[p, j] = S[p, i, j] - S[p, w, j]
                     rr[p] = v[p, i] - v[p, w]
-                x = min(float(e), last)
                 seen = by_loss and rr[0] > LEAST * start
-                if by_loss:
-                    x = math.log(rr[0] / start if seen else LEAST)
-                unfitted = 1.0 / (1.0 + math.exp(-(phi[0] + phi[2] * x)))
-                left = unfitted**steps
-                fitted = 1.0 - left
-                dfitted = -steps * left * (1.0 - unfitted)
-                slow = 1.0 / (1.0 + math.exp(-(phi[1] + phi[3] * x)))
-                a = fitted * slow
-                b = fitted * (1.0 - slow)
+                if by_loss or e != known:
+                    known = e
+                    x = min(float(e), last)
+                    if by_loss:
+                        x = math.log(rr[0] / start if seen else LEAST)
+                    unfitted = 1.0 / (1.0 + math.exp(-(phi[0] + phi[2] * x)))
+                    left = unfitted**steps
+                    fitted = 1.0 - left
+                    dfitted = -steps * left * (1.0 - unfitted)
+                    slow = 1.0 / (1.0 + math.exp(-(phi[1] + phi[3] * x)))
+                    a = fitted * slow
+                    b = fitted * (1.0 - slow)
                 shares[row - 1, 0] = a
                 shares[row - 1, 1] = b
                 for p in range(count):
@@ -202,16 +211,15 @@ def _sensitivity(
                                 if j != i:
                                     S[p, j, j] += more
                     u[:, i] = 0.0
-            if i >= 0 or row == 0:
-                for p in range(count):
-                    for j in range(w):
-                        # Of some documents what changes, since most episodes change nothing; of all of
-                        # them the losses themselves, to the last digit.
-                        before = losses[p, j] if w < tasks else 0.0
-                        losses[p, j] = 0.5 * (S[p, j, j] - 2.0 * S[p, w, j] + S[p, w, w])
-                        out[p, row, docs[j]] += weight[0, group, docs[j]] * (losses[p, j] - before)
-                        if p == 0 and out.shape[0] > count:
-                            out[count, row, docs[j]] += weight[1, group, docs[j]] * (losses[0, j] - before)
+            for p in range(count):
+                for j in range(w):
+                    # Of some documents what changes, since most episodes change nothing; of all of
+                    # them the losses themselves, to the last digit.
+                    before = losses[p, j] if w < tasks else 0.0
+                    losses[p, j] = 0.5 * (S[p, j, j] - 2.0 * S[p, w, j] + S[p, w, w])
+                    out[p, row, docs[j]] += weight[0, group, docs[j]] * (losses[p, j] - before)
+                    if p == 0 and out.shape[0] > count:
+                        out[count, row, docs[j]] += weight[1, group, docs[j]] * (losses[0, j] - before)
 
 
 def _features(weight: Any, ratio: Any, shares: Any, order: Any, out: Any) -> None:
