@@ -100,7 +100,7 @@ def compare(benchmark, config, episodes, rounds):
     return least["ref"] / least["comp"]
 
 
-@pytest.mark.parametrize(("preset_name", "least"), [("embedded", 1.6), ("embedded-sgd", 1.6)])
+@pytest.mark.parametrize(("preset_name", "least"), [("embedded", 1.8), ("embedded-sgd", 1.8)])
 def test_embedded_network_against_the_plain_loop(benchmark, preset_name, least):
     from llm import preset
 
@@ -113,7 +113,7 @@ def test_embedded_network_in_products_against_the_plain_loop(benchmark):
     from llm import preset
 
     config = dataclasses.replace(preset("embedded-sgd"), version=2)
-    assert compare(benchmark, config, episodes=10, rounds=3) >= 1.8
+    assert compare(benchmark, config, episodes=10, rounds=3) >= 2
 
 
 @pytest.mark.parametrize("version", [1, 2])
