@@ -177,7 +177,7 @@ class Whitening:
         lag = np.arange(cells.lags)
         along = (1 - departures.rough) * np.exp(-np.abs(lag[:, None] - lag) / departures.length)
         along[lag, lag] += departures.rough
-        self.by_visit, self.by_lag = cholesky(between, lower=True), cholesky(along, lower=True)
+        self.by_visit, self.by_lag = (cholesky(c, lower=True, check_finite=False) for c in (between, along))
         safe = np.where(cells.count > 0, np.maximum(level, _LEAST_LEVEL), 1.0)
         size = safe**departures.power
         self.own = size.copy()
@@ -185,8 +185,10 @@ class Whitening:
         # What a form misses in all documents is as large where losses are small: no reason makes it less.
         self.shared = np.full(size.shape, departures.common)
         self.shared[0] = departures.common_first
-        self._inverse_visit = solve_triangular(self.by_visit, np.eye(len(between)), lower=True)
-        self._inverse_lag = solve_triangular(self.by_lag, np.eye(cells.lags), lower=True)
+        self._inverse_visit, self._inverse_lag = (
+            solve_triangular(root, np.eye(len(root)), lower=True, check_finite=False)
+            for root in (self.by_visit, self.by_lag)
+        )
         # log of the factor by which a white variable becomes a loss, at every cell
         self.log_size = (
             np.log(self.own) + np.log(np.diag(self.by_visit))[:, None] + np.log(np.diag(self.by_lag))
@@ -198,8 +200,9 @@ class Whitening:
 
     def white_grid(self, grid: Floats) -> Floats:
         """The same from losses by document, visit and lag."""
-        white = np.matmul(self._inverse_visit, (grid / self.own) @ self._inverse_lag.T)
-        return np.asarray(white * self.cells.mask)
+        # One product of all documents' visits, where one for each document would take longer.
+        along = (grid / self.own).reshape(-1, self.cells.lags) @ self._inverse_lag.T
+        return np.asarray(np.matmul(self._inverse_visit, along.reshape(grid.shape)) * self.cells.mask)
 
     def columns(self, document: int | np.integer[Any], missing: NDArray[np.bool_]) -> Floats:
         """A document's whitened losses where only one of those missing is not 0, and is 1.
