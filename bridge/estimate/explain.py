@@ -51,16 +51,22 @@ def choose_for(
         check_bounds(bounds, list(FAMILY.values())[-1])
         family = {name: form for name, form in FAMILY.items() if "slow_drift" in form.names}
 
-    # Departures are much the same whichever form they are departures from.
+    # Departures are much the same whichever form they are departures from, and so are the numbers that forms
+    # have in common: a form is searched from where the one before it ended.
     numbers: dict[tuple[tuple[int, ...], ...], tuple[Floats, ...]] = {}
+    ends: dict[tuple[tuple[int, ...], ...], dict[str, float]] = {}
 
     def fitted(form: Mechanism, parts: Sequence[Seen], together: bool) -> CurveFit:
         names = form.names if together else [name for name in form.names if name in shared]
         weights = [part.observed.astype(np.float64) for part in parts]
-        problem, _ = pose([part.losses for part in parts], form, names, bounds, weights)
+        problem, joint = pose([part.losses for part in parts], form, names, bounds, weights)
         shapes = tuple(part.losses.values.shape for part in parts)
-        found = fit_posed(problem, numbers=numbers.get(shapes))
+        known = ends.setdefault(shapes, {})
+        usual = problem.starts(1)[0]
+        near = np.array([known.get(name, start) for name, start in zip(joint, usual, strict=True)])
+        found = fit_posed(problem, begins=[near] if known else (), numbers=numbers.get(shapes))
         numbers[shapes] = found.numbers
+        known.update(zip(joint, found.theta.tolist(), strict=True))
         return found
 
     data = [Seen(LossMatrix(np.where(mask, m.values, 0.0) / unit, m.order), mask)

@@ -67,12 +67,7 @@ def fit_posed(
         begins: where searches begin in place of these.
         numbers: first numbers of the covariances, as in `fit_curves`.
     """
-    places = list(begins)
-    for local in problem.mechanism.starts(starts, seed) if not places else ():
-        begin = np.zeros(len(problem.low))
-        for block in problem.blocks:
-            begin[block.index] = local
-        places.append(begin)
+    places = list(begins) or problem.starts(starts, seed)
     data = [Matrix(b.values, b.order, b.index, b.weight > 0) for b in problem.blocks]
     prior = Prior(problem.box, problem.centre, problem.width)
     return fit_curves(problem.mechanism, data, prior, places, numbers)

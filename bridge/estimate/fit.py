@@ -161,12 +161,7 @@ def search(
     """
     mechanism = problem.mechanism
     plain = replace(problem, mechanism=replace(mechanism, pairs=False))
-    begins = [*first]
-    for local in mechanism.starts(starts, seed):
-        begin = np.zeros(len(problem.low))
-        for block in problem.blocks:
-            begin[block.index] = local
-        begins.append(begin)
+    begins = [*first, *problem.starts(starts, seed)]
     total = sum(float(np.var(b.values[b.weight > 0])) for b in problem.blocks) / len(problem.blocks)
     guess = 0.04 * total  # what the mechanism leaves of real runs; refined below
     found = [(b, plain.minimise(b, Weights(guess), tolerance=1e-5)) for b in begins]

@@ -88,6 +88,14 @@ class Problem:
         """Observed losses."""
         return int(sum((b.weight > 0).sum() for b in self.blocks))
 
+    def starts(self, count: int, seed: int = 0) -> list[Floats]:
+        """Starting points of the joint theta: the mechanism's, every matrix at the same."""
+        found = [np.zeros(len(self.low)) for _ in range(count)]
+        for begin, local in zip(found, self.mechanism.starts(count, seed), strict=True):
+            for block in self.blocks:
+                begin[block.index] = local
+        return found
+
     def term(self, p: int) -> Term:
         """What the p-th component of the joint theta is."""
         for block in self.blocks:
