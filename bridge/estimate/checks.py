@@ -17,7 +17,7 @@ __all__ = [
     "check_data",
     "check_size",
     "choose",
-    "displaced",
+    "misplaced_epochs",
     "trained_place",
     "unknowns",
 ]
@@ -84,7 +84,7 @@ def check_data(matrices: Sequence[LossMatrix], observed: Sequence[NDArray[np.boo
             )
         place = trained_place(losses, seen)
         if place is not None and place > _RISES:
-            if len(displaced(losses)[1]) > losses.epochs / 2:
+            if len(misplaced_epochs(losses)[1]) > losses.epochs / 2:
                 raise InputError(
                     "rows that stand an episode early: the loss that falls most is that of the document "
                     "which is trained next",
@@ -131,7 +131,7 @@ def trained_place(losses: LossMatrix, seen: NDArray[np.bool_] | None = None) -> 
     return float(below.mean() / (losses.tasks - 1))
 
 
-def displaced(losses: LossMatrix) -> dict[int, list[int]]:
+def misplaced_epochs(losses: LossMatrix) -> dict[int, list[int]]:
     """Epochs whose rows stand one episode early (1) or late (-1), counted from 1.
 
     There the loss that falls most is, in most episodes, that of the document trained next or just before: in

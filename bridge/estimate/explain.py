@@ -48,8 +48,7 @@ def choose_for(
     """
     family = {name: form for name, form in FAMILY.items() if set(bounds) <= set(form.names)}
     if not family:
-        check_bounds(bounds, list(FAMILY.values())[-1])
-        family = {name: form for name, form in FAMILY.items() if "slow_drift" in form.names}
+        check_bounds(bounds, list(FAMILY.values())[-1])  # which has every name that a form of the family has
 
     # Departures are much the same whichever form they are departures from, and so are the numbers that forms
     # have in common: a form is searched from where the one before it ended.

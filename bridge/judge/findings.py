@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from bridge.estimate.checks import displaced, trained_place
+from bridge.estimate.checks import misplaced_epochs, trained_place
 from bridge.estimate.result import FitResult
 from bridge.judge.ahead import EpochsAhead
 from bridge.judge.curves import LagCurves, lag_curves, r_squared_of_curves
@@ -223,7 +223,7 @@ def _failures(found: Findings) -> list[str]:
 
 def _other_order(losses: LossMatrix) -> list[str]:
     """Losses that do not fall for the document of which the order says that it was just trained."""
-    early = displaced(losses)
+    early = misplaced_epochs(losses)
     for by, epochs in early.items():
         if epochs:
             which = "next" if by > 0 else "an episode before"

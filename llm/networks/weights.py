@@ -56,38 +56,22 @@ def load_weights(kind: Any, folder: Path | None, config: RunConfig, common: dict
     except Exception as error:  # damaged files raise safetensors', json's or torch's errors
         if more:
             raise loading_gguf(folder, error) from error
-        raise InputError(
-            "the weights of " + arg("model", config.model) + f" cannot be loaded ({first_line(error)})",
-            expected="whole safetensors files that match config.json",
-            fix="copy or download the checkpoint again",
-        ) from error
+        said = f"cannot be loaded ({first_line(error)})"
+        raise _unusable(config, said, "whole safetensors files that match config.json") from error
     if report["mismatched_keys"]:
         name, found, wanted = min(report["mismatched_keys"])
-        raise InputError(
-            "the weights of "
-            + arg("model", config.model)
-            + f" are of another shape than its settings say: {name} has {tuple(found)}, not {tuple(wanted)}",
-            expected="weights and settings of one network",
-            fix="copy or download the checkpoint again",
-        )
+        said = f"are of another shape than its settings say: {name} has {tuple(found)}, not {tuple(wanted)}"
+        raise _unusable(config, said, "weights and settings of one network")
     if report["missing_keys"]:
-        raise InputError(
-            "the weights of "
-            + arg("model", config.model)
-            + f" lack {', '.join(sorted(report['missing_keys'])[:3])}",
-            expected="a checkpoint of the whole model",
-            fix=arg("weights", "random") + ", or another folder",
-        )
+        said = f"lack {', '.join(sorted(report['missing_keys'])[:3])}"
+        raise _unusable(config, said, "a checkpoint of the whole model",
+                        arg("weights", "random") + ", or another folder")  # fmt: skip
     unused = sorted(report["unexpected_keys"])
     kinds = {_NUMBER.sub("#", name) for name in model.state_dict()}
     if further := [name for name in unused if _NUMBER.sub("#", name) in kinds]:
-        raise InputError(
-            "the weights of "
-            + arg("model", config.model)
-            + f" have {further[0]}, beyond what its settings say",
-            expected="weights and settings of one network: without its last blocks it is another",
-            fix="copy config.json again",
-        )
+        wanted = "weights and settings of one network: without its last blocks it is another"
+        raise _unusable(config, f"have {further[0]}, beyond what its settings say", wanted,
+                        "copy config.json again")  # fmt: skip
     model.unused = unused
     if more:
         if left := [name for name, p in model.named_parameters() if p.dtype != common["dtype"]]:
@@ -95,6 +79,12 @@ def load_weights(kind: Any, folder: Path | None, config: RunConfig, common: dict
             raise loading_gguf(folder, problem)
         model.quantization = quantization(folder)
     return model
+
+
+def _unusable(
+    config: RunConfig, said: str, expected: str, fix: str = "copy or download the checkpoint again"
+) -> InputError:
+    return InputError(f"the weights of {arg('model', config.model)} {said}", expected=expected, fix=fix)
 
 
 def _dequantized(more: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import pytest
 from scipy.optimize import least_squares
 
 from bridge import Mechanism, fit, report
-from bridge.estimate.checks import displaced, trained_place
+from bridge.estimate.checks import misplaced_epochs, trained_place
 from bridge.estimate.fit import pose
 from bridge.judge.findings import _NOT_TRAINED, find
 from bridge.search.linear import project
@@ -259,7 +259,7 @@ def test_no_recorded_run_is_said_to_have_had_another_order():
     files = sorted((Path(__file__).parents[3] / "figures/recorded").rglob("*.npz"))
     assert len(files) > 200
     runs = [LossMatrix.load(file) for file in files]
-    assert all(displaced(run) == {1: [], -1: []} for run in runs)
+    assert all(misplaced_epochs(run) == {1: [], -1: []} for run in runs)
     places = [trained_place(run) for run in runs]
     assert max(place for place in places if place is not None) < _NOT_TRAINED / 2
 
