@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from toymodel.base.errors import InputError
 from toymodel.base.json_file import read_json
-from toymodel.base.words import arg, one_line
+from toymodel.base.words import arg, either, one_line
 
 __all__ = ["check_order", "check_settings", "check_shape", "check_values", "numbers"]
 
@@ -159,8 +159,7 @@ def check_values(values: NDArray[np.float64]) -> None:
     raise InputError(
         f"loss {values[row, column]} of task {column} in row {row} ({len(bad)} such entries)",
         expected="finite losses",
-        fix="fit "
-        + arg("mask_nan")
+        fix=either("bridge.fit(np.nan_to_num(values), observed=~np.isnan(values))", "reawaken fit --mask-nan")
         + " leaves out what was not measured; a run that diverged needs a lower "
         + arg("lr")
         if missing

@@ -71,7 +71,7 @@ def test_whole_epochs_and_the_row_before_are_a_loss_matrix(epochs, tasks):
 
 
 def test_nan_and_infinity_are_named_by_their_place():
-    for value, fix in ((np.nan, "mask_nan"), (np.inf, "lower lr")):
+    for value, fix in ((np.nan, "observed=~np.isnan(values)"), (np.inf, "lower lr")):
         bad = WHOLE.copy()
         bad[7, 3] = value
         with pytest.raises(InputError, match=f"{value} of task 3 in row 7") as caught:
